@@ -1,0 +1,79 @@
+"""FaultCell: draws lithium-ion fault curves of a requested type and severity.
+
+It learns from many normal charge and discharge curves, adapts to a handful of faults, and is scored on cells it has never
+seen, beside the cheap sources it must beat. Names are loaded when first used: importing the package is instant.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from faultcell.augment import Augmenter
+    from faultcell.config import Config, FinetuneConfig
+    from faultcell.curves import FAULTS, Condition, Curves, Fault, Limits, Load, Source, conditions_of, grid
+    from faultcell.files import ingest, read, write
+    from faultcell.replay import MeanCurve, Replay
+    from faultcell.scoring import Scores, evaluate
+    from faultcell.severity import measure
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Augmenter": "augment",
+    "Condition": "curves",
+    "Config": "config",
+    "Curves": "curves",
+    "FAULTS": "curves",
+    "Fault": "curves",
+    "FinetuneConfig": "config",
+    "Limits": "curves",
+    "Load": "curves",
+    "MeanCurve": "replay",
+    "Replay": "replay",
+    "Scores": "scoring",
+    "Source": "curves",
+    "conditions_of": "curves",
+    "evaluate": "scoring",
+    "grid": "curves",
+    "ingest": "files",
+    "measure": "severity",
+    "read": "files",
+    "write": "files",
+}
+
+__all__ = [
+    "FAULTS",
+    "Augmenter",
+    "Condition",
+    "Config",
+    "Curves",
+    "Fault",
+    "FinetuneConfig",
+    "Limits",
+    "Load",
+    "MeanCurve",
+    "Replay",
+    "Scores",
+    "Source",
+    "conditions_of",
+    "evaluate",
+    "grid",
+    "ingest",
+    "measure",
+    "read",
+    "write",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'faultcell' has no attribute '{name}'")
+    value = getattr(import_module(f"faultcell.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,94 @@
+"""Every knob on one page: frozen pydantic models, JSON in, JSON out, unknown names refused."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Unfreeze = Literal["progressive", "last", "last3", "all"]
+Prediction = Literal["epsilon", "v_prediction"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GridConfig(_Frozen):
+    """The anchored grid a curve is put on: points up to the crossing of the rated limit, and points beyond it."""
+
+    head: int = Field(96, ge=8)
+    tail: int = Field(32, ge=4)
+    warp: float = Field(0.6, ge=0, le=1, description="0: uniform in time; 1: cosine, dense at both ends of the head")
+
+    @property
+    def length(self) -> int:
+        """Points of a curve."""
+        return self.head + self.tail
+
+
+class NetConfig(_Frozen):
+    """Size of the conditional 1-D U-Net and of the duration network."""
+
+    patch: int = Field(4, ge=1, description="neighbouring points the network takes together")
+    widths: tuple[int, ...] = (64, 96, 128)
+    attention: tuple[bool, ...] = (True, True, True)
+    bottleneck_attention: bool = True
+    heads: int = Field(4, ge=1)
+    bias_rank: int = Field(4, ge=1, description="rank of the condition bias B_c")
+    embedding: int = Field(128, ge=8)
+    duration_hidden: int = Field(128, ge=8)
+
+
+class DiffusionConfig(_Frozen):
+    """Noise schedule, what the network predicts, and how it is sampled (the names are those of diffusers)."""
+
+    num_train_timesteps: int = Field(1000, ge=10)
+    beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "linear"
+    beta_start: float = 1e-4
+    beta_end: float = 0.02
+    prediction_type: Prediction = "v_prediction"
+    noise_smooth: float = Field(0.02, ge=0, le=1, description="share of the noise that owes nothing to the data's correlations")
+    noise_scales: tuple[float, ...] = Field(
+        (32.0, 10.0, 3.0), description="length scales of that share, in points of the grid; empty: white noise, the paper's"
+    )
+    noise_white: float = Field(1e-4, gt=0, le=1, description="variance of the white noise added to it")
+    num_inference_steps: int = Field(20, ge=2)
+    guidance_scale: float = Field(1.0, ge=0)
+
+
+class TrainConfig(_Frozen):
+    """Pre-training on the source domain."""
+
+    steps: int = Field(2500, ge=1)
+    batch_size: int = Field(64, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    warmup: int = Field(100, ge=0)
+    gradient_clip: float = Field(1.0, gt=0)
+    ema_decay: float = Field(0.995, ge=0, lt=1)
+    drop_condition: float = Field(0.1, ge=0, le=1, description="share of curves trained with every condition unknown")
+    drop_context: float = Field(0.15, ge=0, le=1, description="share of each context value made unknown")
+    drop_known: float = Field(0.5, ge=0, le=1, description="share of curves trained without their known channels")
+    condition_noise: float = Field(0.05, ge=0, description="std of the noise on the scaled conditions")
+    checkpoint_every: int = Field(250, ge=1)
+    seed: int = 0
+
+
+class FinetuneConfig(TrainConfig):
+    """Adapting to the faults: loss `L_T + lambda_source * L_S`, thawing from the output side inwards."""
+
+    steps: int = Field(600, ge=1)
+    learning_rate: float = Field(5e-4, gt=0)
+    unfreeze: Unfreeze = "progressive"
+    lambda_source: float = Field(1.0, ge=0)
+
+
+class Config(_Frozen):
+    """All that a model was made with."""
+
+    grid: GridConfig = GridConfig()
+    net: NetConfig = NetConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
+    train: TrainConfig = TrainConfig()
+    finetune: FinetuneConfig | None = None

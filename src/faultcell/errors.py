@@ -1,0 +1,48 @@
+"""The exceptions a user can meet, each one sentence: where, what was found, what was expected, what to do next.
+
+FaultCellError
+├── DataError            a file or a curve set is not what it should be            exit code 1
+├── BundleError          a model bundle is incomplete, changed or of another kind  exit code 1
+├── TrainingError        training cannot go on (no curves left, a loss not finite) exit code 1
+├── MissingExtraError    an optional package is not installed                      exit code 1
+└── ConditionError       a request that cannot be met (unknown fault, wrong value) exit code 2
+
+OutOfRangeWarning        a severity outside what the model has seen
+"""
+
+from __future__ import annotations
+
+
+class FaultCellError(Exception):
+    """Base of everything FaultCell raises on purpose."""
+
+    exit_code = 1
+
+
+class DataError(FaultCellError):
+    """A file or a curve set is not what it should be."""
+
+
+class BundleError(FaultCellError):
+    """A model bundle is incomplete, was changed after it was written, or is of another kind."""
+
+
+class TrainingError(FaultCellError):
+    """Training cannot start or go on."""
+
+
+class MissingExtraError(FaultCellError):
+    """An optional package is needed and not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f'{package} is not installed: run `pip install "faultcell[{extra}]"` and try again')
+
+
+class ConditionError(FaultCellError):
+    """A request that cannot be met: an unknown fault, a value out of its domain, options that exclude each other."""
+
+    exit_code = 2
+
+
+class OutOfRangeWarning(UserWarning):
+    """A requested severity lies outside what the model has seen: the curve is an extrapolation."""
