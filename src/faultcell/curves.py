@@ -1,0 +1,416 @@
+"""The vocabulary: a fault, rated limits, a condition, a set of curves, and the one verb of every source.
+
+A *curve* is one half-cycle (a charge or a discharge) of one cell. A set of them is two tables: `timeseries`, one row a
+sample, and `halfcycles`, one row a curve, both keyed by (`cell_id`, `cycle_count`, `step_type`). Column names, units and
+the sign of the current (+ = charge) are those of the Battery Data Format.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from faultcell.errors import ConditionError, DataError
+
+Array = NDArray[np.float64]
+Side = Literal["low", "high"]
+
+NORMAL = "normal"
+KEYS = ("cell_id", "cycle_count", "step_type")
+TIMESERIES = {
+    "cell_id": pl.String,
+    "cycle_count": pl.Int64,
+    "step_type": pl.String,
+    "step_time_second": pl.Float64,
+    "voltage_volt": pl.Float64,
+    "current_ampere": pl.Float64,
+    "surface_temperature_celsius": pl.Float64,
+}
+SEVERITY = ("peak_deviation_volt", "repetition_count", "cumulative_duration_second")
+HALFCYCLES = {
+    "cell_id": pl.String,
+    "cycle_count": pl.Int64,
+    "step_type": pl.String,
+    "label": pl.String,
+    "lower_voltage_limit_volt": pl.Float64,
+    "upper_voltage_limit_volt": pl.Float64,
+    "ambient_temperature_celsius": pl.Float64,
+    "nominal_capacity_ah": pl.Float64,
+}
+# A current below these fractions of the nominal capacity per hour is rest, not load (0.1 A and 0.02 A of a 2 Ah cell).
+REST_C_RATE = {"discharge": 0.05, "charge": 0.01}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A kind of fault: the rated limit it breaks (`side`) and the half-cycle in which it shows (`step_type`)."""
+
+    name: str
+    side: Side
+    step_type: str
+
+
+# To add a fault type that breaks a voltage limit, add a row; its place in the table is its place in the condition vector,
+# so new rows go to the end.
+FAULTS = {
+    fault.name: fault
+    for fault in (
+        Fault("overcharge", side="high", step_type="charge"),
+        Fault("overdischarge", side="low", step_type="discharge"),
+        Fault("overvoltage", side="high", step_type="charge"),
+    )
+}
+
+
+def fault(name: str) -> Fault:
+    """The fault of that name; raises ConditionError if there is none."""
+    if name not in FAULTS:
+        raise ConditionError(f"unknown fault '{name}': known are {', '.join(FAULTS)}")
+    return FAULTS[name]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Rated voltage limits of a cell, in volt."""
+
+    lower: float
+    upper: float
+
+    def __post_init__(self) -> None:
+        if not self.lower < self.upper:
+            raise ConditionError(f"the lower voltage limit ({self.lower} V) must be below the upper one ({self.upper} V)")
+
+
+@dataclass(frozen=True, eq=False)
+class Load:
+    """A known load current over the loaded part of a half-cycle.
+
+    Only its shape over the fraction of that part is used, never its length: how long a fault lasts is for the model to say.
+
+    Attributes:
+        fraction: where in the loaded part, 0 to 1, rising `(n,)`.
+        current_ampere: the current there, + = charge `(n,)`.
+    """
+
+    fraction: Array
+    current_ampere: Array
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a curve is asked to be. `None` means unknown, never zero; what is unknown is left to the model.
+
+    Attributes:
+        fault: a name of `FAULTS`, or `normal`.
+        peak_deviation_volt: how far the voltage goes beyond the rated limit under load, V.
+        repetition_count: faults of that kind the cell has seen, this one included.
+        cumulative_duration_second: time beyond the limit under load summed over those faults, s.
+        c_rate: typical load current over nominal capacity, 1/h.
+        ambient_temperature_celsius: degC.
+        cycle_count: number of the cycle in the life of the cell.
+        state_of_health: capacity over nominal capacity.
+        step_type: `charge` or `discharge`; the fault's own where not given.
+        nominal_capacity_ah: Ah; the model's typical one where not given.
+        limits: rated limits; the model's typical ones where not given.
+        load: the load current, where it is known.
+        cell_id: the name the drawn curve shall have.
+    """
+
+    fault: str = NORMAL
+    peak_deviation_volt: float = 0.0
+    repetition_count: float | None = None
+    cumulative_duration_second: float | None = None
+    c_rate: float | None = None
+    ambient_temperature_celsius: float | None = None
+    cycle_count: int | None = None
+    state_of_health: float | None = None
+    step_type: str | None = None
+    nominal_capacity_ah: float | None = None
+    limits: Limits | None = None
+    load: Load | None = None
+    cell_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.fault != NORMAL:
+            fault(self.fault)
+        for name in (*SEVERITY, "c_rate", "state_of_health", "nominal_capacity_ah"):
+            value = getattr(self, name)
+            if value is not None and not (np.isfinite(value) and value >= 0):
+                raise ConditionError(f"{name} must be a finite number >= 0, found {value}")
+        if self.fault != NORMAL and self.peak_deviation_volt <= 0:
+            raise ConditionError(f"peak_deviation_volt must be above 0 for {self.fault}, found {self.peak_deviation_volt}")
+
+    @property
+    def step(self) -> str:
+        """The half-cycle's kind: the one asked for, else the fault's own, else a discharge."""
+        if self.step_type is not None:
+            return self.step_type
+        return "discharge" if self.fault == NORMAL else FAULTS[self.fault].step_type
+
+    @property
+    def side(self) -> Side:
+        """The rated limit this half-cycle can break."""
+        return "high" if self.step == "charge" else "low"
+
+
+def grid(fault: str, *, repeat: int = 1, **values: float | Sequence[float] | None) -> list[Condition]:
+    """Every combination of the values given for a fault, each `repeat` times in a row.
+
+    Args:
+        fault: a name of `FAULTS`, or `normal`.
+        repeat: how many conditions of each combination.
+        **values: attributes of `Condition`, one value or several each.
+
+    Raises:
+        ConditionError: an unknown fault or attribute, or a value out of its domain.
+    """
+    unknown = set(values) - set(Condition.__dataclass_fields__)
+    if unknown:
+        raise ConditionError(f"unknown condition '{sorted(unknown)[0]}': known are {', '.join(Condition.__dataclass_fields__)}")
+    axes = [value if isinstance(value, (list, tuple, range, np.ndarray)) else (value,) for value in values.values()]
+    made = (Condition(fault=fault, **dict(zip(values, point, strict=True))) for point in itertools.product(*axes))
+    return [condition for condition in made for _ in range(repeat)]
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """A set of curves: rows of `timeseries` stand in the order of `halfcycles`, by time within a curve.
+
+    Build it with `Curves.from_tables`, which puts the rows in that order.
+    """
+
+    timeseries: pl.DataFrame
+    halfcycles: pl.DataFrame
+
+    @classmethod
+    def from_tables(cls, timeseries: pl.DataFrame, halfcycles: pl.DataFrame) -> Curves:
+        """Join the two tables on their keys; samples without a row in `halfcycles` are left out.
+
+        The order of `halfcycles`, and of the samples of a curve, is kept. Keys are joined once a run of equal keys, not
+        once a sample: a set has few of the former.
+        """
+        halfcycles = halfcycles.with_columns(pl.col("cycle_count").cast(pl.Int64))
+        timeseries = timeseries.with_columns(pl.col("cycle_count").cast(pl.Int64))
+        starts, keys = runs(timeseries)
+        order = halfcycles.select(KEYS).with_row_index("_curve")
+        curve = keys.join(order, on=KEYS, how="left", maintain_order="left")["_curve"].cast(pl.Int64).fill_null(-1).to_numpy()
+        owner = np.repeat(curve, np.diff(np.append(starts, timeseries.height)))
+        rows = np.flatnonzero(owner >= 0)
+        in_order = rows.size == owner.size and bool((np.diff(owner) >= 0).all())
+        rows = rows if in_order else rows[np.argsort(owner[rows], kind="stable")]
+        return cls(timeseries if in_order else timeseries[rows], halfcycles)
+
+    def __len__(self) -> int:
+        return self.halfcycles.height
+
+    @property
+    def cells(self) -> list[str]:
+        """Names of the cells, in order of appearance."""
+        return self.halfcycles["cell_id"].unique(maintain_order=True).to_list()
+
+    @property
+    def labels(self) -> list[str]:
+        """Labels found, in order of appearance."""
+        return self.halfcycles["label"].unique(maintain_order=True).to_list()
+
+    @cached_property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where each curve begins in `timeseries`; one more than there are curves `(N + 1,)`."""
+        starts, keys = runs(self.timeseries)
+        counts = keys.with_columns(_count=pl.Series(np.diff(np.append(starts, self.timeseries.height)), dtype=pl.Int64))
+        rows = self.halfcycles.select(KEYS).join(counts, on=KEYS, how="left", maintain_order="left")
+        return np.concatenate([[0], np.cumsum(rows["_count"].fill_null(0).to_numpy())]).astype(np.int64)
+
+    def column(self, name: str) -> Array:
+        """A column of `timeseries` as float64 `(n,)`, null as NaN."""
+        return self.timeseries[name].cast(pl.Float64).to_numpy()
+
+    def known(self, name: str) -> Array:
+        """A column of `halfcycles` as float64 `(N,)`, NaN where it, or its value, is missing."""
+        if name not in self.halfcycles.columns:
+            return np.full(len(self), np.nan)
+        return self.halfcycles[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+
+    @cached_property
+    def under_load(self) -> NDArray[np.bool_]:
+        """Which samples carry a load current `(n,)`; all of them where the step is neither charge nor discharge."""
+        least = self.halfcycles["step_type"].replace_strict(REST_C_RATE, default=-1.0, return_dtype=pl.Float64)
+        # Rest and field curves need not know a capacity: none of their samples is left out.
+        threshold = np.where(least.to_numpy() < 0, -1.0, least.to_numpy() * self.known("nominal_capacity_ah"))
+        return np.abs(self.column("current_ampere")) > np.repeat(threshold, np.diff(self.offsets))
+
+    def slices(self) -> Iterator[slice]:
+        """The rows of each curve in `timeseries`."""
+        return (slice(start, stop) for start, stop in itertools.pairwise(self.offsets.tolist()))
+
+    def take(self, rows: Iterable[int]) -> Curves:
+        """The curves at these positions, in this order."""
+        picked = list(rows)
+        starts, ends = self.offsets[:-1][picked], self.offsets[1:][picked]
+        samples = [np.arange(start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+        return Curves(self.timeseries[np.concatenate(samples)] if samples else self.timeseries[:0], self.halfcycles[picked])
+
+    def where(self, *predicates: pl.Expr) -> Curves:
+        """The curves whose row in `halfcycles` meets every predicate."""
+        return self.take(self.halfcycles.with_row_index("_row").filter(*predicates)["_row"].to_list())
+
+    def select(
+        self,
+        *,
+        label: Sequence[str] | None = None,
+        cells: Sequence[str] | None = None,
+        step_type: Sequence[str] | None = None,
+    ) -> Curves:
+        """The curves of these labels, cells and step types; `None` keeps all.
+
+        Raises:
+            DataError: nothing is left, or a name is not in the set.
+        """
+        wanted = {"label": label, "cell_id": cells, "step_type": step_type}
+        for column, names in wanted.items():
+            self._check_known(column, names or ())
+        picked = [pl.col(column).is_in(list(names)) for column, names in wanted.items() if names]
+        found = self.where(*picked) if picked else self
+        if not len(found):
+            raise DataError(f"no curve is left after selecting {_spell(wanted)}: loosen the selection")
+        return found
+
+    def _check_known(self, column: str, names: Sequence[str]) -> None:
+        present = self.halfcycles[column].unique().to_list()
+        for name in names:
+            if name not in present:
+                raise DataError(f"{column} '{name}' is not in the curve set: it has {', '.join(map(str, sorted(present)))}")
+
+    def split(self, *, by: str = "cell_id", test: float = 0.3, seed: int = 0) -> tuple[Curves, Curves]:
+        """Divide by cell, never by curve: two cycles of one cell are near copies.
+
+        Args:
+            by: only `cell_id` is offered.
+            test: share of the cells that goes to the second set, at least one.
+            seed: of the choice.
+
+        Raises:
+            ConditionError: another `by`, or a share out of (0, 1).
+            DataError: fewer than two cells.
+        """
+        if by != "cell_id" or not 0 < test < 1:
+            raise ConditionError(f"split takes by='cell_id' and 0 < test < 1, found by='{by}', test={test}")
+        if len(self.cells) < 2:
+            raise DataError(f"a split by cell needs at least two cells, found {len(self.cells)}")
+        cells = np.random.default_rng(seed).permutation(sorted(self.cells)).tolist()
+        held_out = cells[: min(max(1, round(test * len(cells))), len(cells) - 1)]
+        inside = pl.col("cell_id").is_in(held_out)
+        return self.where(~inside), self.where(inside)
+
+    def few(self, count: int, *, seed: int = 0) -> Curves:
+        """At most `count` curves, as evenly spread over the cells as can be, chosen at random within a cell."""
+        rng = np.random.default_rng(seed)
+        rows = self.halfcycles.with_row_index("_row")
+        queues = [
+            rng.permutation(group["_row"].to_numpy()) for _, group in sorted(rows.group_by("cell_id"), key=lambda g: g[0])
+        ]
+        turns = itertools.chain.from_iterable(itertools.zip_longest(*queues))
+        return self.take(sorted(itertools.islice((int(row) for row in turns if row is not None), count)))
+
+    @classmethod
+    def concat(cls, sets: Iterable[Curves]) -> Curves:
+        """All curves of several sets, in order."""
+        parts = list(sets)
+        return cls(
+            pl.concat([part.timeseries for part in parts], how="diagonal_relaxed"),
+            pl.concat([part.halfcycles for part in parts], how="diagonal_relaxed"),
+        )
+
+
+def runs(timeseries: pl.DataFrame) -> tuple[NDArray[np.int64], pl.DataFrame]:
+    """Where the key changes from row to row `(r,)`, and the key of each such run."""
+    changes = timeseries.select(pl.any_horizontal([pl.col(key).ne_missing(pl.col(key).shift()) for key in KEYS]).arg_true())
+    starts = changes.to_series().cast(pl.Int64).to_numpy()
+    if timeseries.height and not (starts.size and starts[0] == 0):
+        starts = np.insert(starts, 0, 0)
+    return starts, timeseries.select(KEYS)[starts]
+
+
+class Source(Protocol):
+    """Anything that yields curves. Curve *i* depends on `conditions[i]` and `seeds[i]` alone, in any chunking."""
+
+    def draw(self, conditions: Sequence[Condition], seeds: Iterable[int]) -> Curves:
+        """One curve for each condition and seed."""
+        ...
+
+
+def conditions_of(curves: Curves, *, load: bool = True) -> list[Condition]:
+    """The condition of each curve, as its tables tell it: `sample --like` and training both read it here.
+
+    Args:
+        curves: with the severity columns filled in (see `severity.complete`).
+        load: also take the load current of each curve as known.
+    """
+    loads = list(_loads(curves)) if load else [None] * len(curves)
+    table = curves.halfcycles.select(*KEYS, "label").to_dicts()
+    numbers = {name: curves.known(name) for name in (*SEVERITY, *_CONTEXT)}
+    numbers["state_of_health"] = _first_known(
+        numbers["state_of_health"], curves.known("capacity_ah") / numbers["nominal_capacity_ah"]
+    )
+    numbers["c_rate"] = _first_known(numbers["c_rate"], typical_current(curves) / numbers["nominal_capacity_ah"])
+    lower, upper = curves.known("lower_voltage_limit_volt"), curves.known("upper_voltage_limit_volt")
+    return [
+        Condition(
+            fault=row["label"],
+            step_type=row["step_type"],
+            cycle_count=row["cycle_count"],
+            cell_id=row["cell_id"],
+            limits=Limits(float(lower[i]), float(upper[i])),
+            load=loads[i],
+            **{name: _or_none(values[i]) for name, values in numbers.items()},
+        )
+        for i, row in enumerate(table)
+    ]
+
+
+_CONTEXT = ("c_rate", "ambient_temperature_celsius", "state_of_health", "nominal_capacity_ah")
+
+
+def typical_current(curves: Curves) -> Array:
+    """Median of |current| under load of each curve, A `(N,)`; NaN where no sample is under load."""
+    current, loaded = np.abs(curves.column("current_ampere")), curves.under_load
+    return np.array([np.median(current[rows][loaded[rows]]) if loaded[rows].any() else np.nan for rows in curves.slices()])
+
+
+def loaded_part(curves: Curves, rows: slice) -> slice:
+    """The rows of a curve from its first to its last sample under load; empty if there is none.
+
+    Rests within are kept: the square-wave discharges of the NASA set swing between load and rest.
+    """
+    loaded = np.flatnonzero(curves.under_load[rows])
+    if not loaded.size:
+        return slice(rows.start, rows.start)
+    return slice(rows.start + int(loaded[0]), rows.start + int(loaded[-1]) + 1)
+
+
+def _loads(curves: Curves) -> Iterator[Load | None]:
+    time, current = curves.column("step_time_second"), curves.column("current_ampere")
+    for rows in curves.slices():
+        part = loaded_part(curves, rows)
+        seconds = time[part] - time[part][:1]
+        known = seconds.size > 1 and seconds[-1] > 0
+        yield Load(seconds / seconds[-1], current[part]) if known else None
+
+
+def _first_known(first: Array, second: Array) -> Array:
+    return np.where(np.isfinite(first), first, second)
+
+
+def _or_none(value: float) -> Any:
+    return float(value) if np.isfinite(value) else None
+
+
+def _spell(wanted: dict[str, Sequence[str] | None]) -> str:
+    return " and ".join(f"{column} in ({', '.join(names)})" for column, names in wanted.items() if names)

@@ -1,0 +1,8 @@
+"""Files in and out: curve sets, cycler recordings, and outputs that are written whole or not at all."""
+
+from __future__ import annotations
+
+from faultcell.files.curve_set import read, write
+from faultcell.files.intake import ingest
+
+__all__ = ["ingest", "read", "write"]

@@ -1,0 +1,111 @@
+"""A curve set on disk: a folder with `timeseries.parquet` and `halfcycles.parquet`, both with page checksums.
+
+A flipped bit in a Parquet page loads as other data and raises nothing; the checksums are written, and verified on read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from faultcell.curves import Curves
+from faultcell.errors import DataError
+from faultcell.files.atomic import whole_folder
+from faultcell.files.check import check, check_order, conform
+from faultcell.severity import complete
+
+TABLES = ("timeseries.parquet", "halfcycles.parquet")
+CONFIG = "config.json"
+_NARROW = ("step_time_second", "voltage_volt", "current_ampere", "surface_temperature_celsius")
+# float32 is used as long as it keeps a millisecond, or a hundredth of a millivolt, ampere or degree.
+_KEPT = {"step_time_second": 5e-4}
+
+
+def is_curve_set(path: str | Path) -> bool:
+    """Whether the folder holds at least one of the two tables."""
+    return any((Path(path) / name).is_file() for name in TABLES)
+
+
+def read(path: str | Path) -> Curves:
+    """Read and check a curve-set folder; severities it does not carry are measured, over the whole of each cell's history.
+
+    Raises:
+        DataError: a table is missing, damaged or not what a curve set is; one sentence.
+    """
+    return complete(read_checked(path)[0])
+
+
+def read_checked(path: str | Path) -> tuple[Curves, list[str]]:
+    """Read a curve-set folder; also what is suspect in it. Raises as `read` does."""
+    timeseries, halfcycles = (read_table(Path(path) / name) for name in TABLES)
+    curves = conform(timeseries, halfcycles, where=str(path))
+    found = check(curves, where=str(path))
+    return in_order(curves), found
+
+
+def in_order(curves: Curves) -> Curves:
+    """Samples in the order of `halfcycles`; spares the join where they stand so already."""
+    return curves if check_order(curves) else Curves.from_tables(curves.timeseries, curves.halfcycles)
+
+
+def read_table(path: Path) -> pl.DataFrame:
+    """Read a Parquet file and verify its page checksums, where it has them.
+
+    Raises:
+        DataError: the file is missing, damaged or not Parquet.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: found no such file, expected {' and '.join(TABLES)} in a curve set: check the path")
+    try:
+        table = pl.from_arrow(pq.read_table(path, page_checksum_verification=True))
+    except (pa.ArrowException, OSError, ValueError, MemoryError, pl.exceptions.PolarsError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(
+            f"{path}: found a damaged table ({reason[:160]}), expected Parquet with sound checksums: "
+            "copy the file again or make it anew"
+        ) from error
+    assert isinstance(table, pl.DataFrame)
+    return table
+
+
+def write(curves: Curves, folder: str | Path, *, config: Mapping[str, Any] | None = None) -> Path:
+    """Write a curve set whole or not at all; an earlier curve set in that folder is replaced.
+
+    Args:
+        curves: the set; voltage, current and temperature are stored as float32, and so is time where that keeps 0.5 ms.
+        folder: where to.
+        config: the resolved configuration the set was made with, stored beside it as `config.json`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DataError: the folder holds something else, or the disk refuses.
+    """
+    with whole_folder(folder, replaces=(*TABLES, CONFIG)) as temporary:
+        for name, table in zip(TABLES, (_narrow(curves.timeseries), curves.halfcycles), strict=True):
+            pq.write_table(table.to_arrow(), temporary / name, compression="zstd", write_page_checksum=True)
+        if config is not None:
+            text = json.dumps(dict(config), indent=2, sort_keys=True, default=str)
+            (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
+    return Path(folder)
+
+
+def _narrow(timeseries: pl.DataFrame) -> pl.DataFrame:
+    narrowed = (timeseries[name].cast(pl.Float32) for name in _NARROW if name in timeseries.columns)
+    return timeseries.with_columns(series for series in narrowed if _keeps(timeseries[series.name], series))
+
+
+def _keeps(wide: pl.Series, narrow: pl.Series) -> bool:
+    allowed = _KEPT.get(wide.name)
+    if allowed is None or wide.dtype == pl.Float32:
+        return True
+    lost = np.abs(wide.to_numpy() - narrow.to_numpy())
+    return not lost.size or bool(np.nanmax(lost) <= allowed)

@@ -1,0 +1,88 @@
+"""Any mix of native files and curve-set folders -> one checked curve set and what is suspect in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from faultcell import severity
+from faultcell.curves import KEYS, Curves
+from faultcell.files.bdf import BDF
+from faultcell.files.check import check
+from faultcell.files.curve_set import TABLES, in_order, is_curve_set, read_checked
+from faultcell.files.engine import Rated
+from faultcell.files.nasa import NASA
+from faultcell.files.sentence import refuse
+
+READERS = (NASA, BDF)
+
+
+def ingest(
+    paths: Sequence[str | Path],
+    *,
+    lower: float | None = None,
+    upper: float | None = None,
+    nominal_capacity_ah: float | None = None,
+) -> tuple[Curves, list[str]]:
+    """Read files and folders, put them together, fill in the severity.
+
+    Curves without a label are labelled `overdischarge` or `overcharge` where the voltage under load leaves the rated
+    limits by more than 0.05 V, else `normal`; what was done is among the sentences handed back.
+
+    Args:
+        paths: native files and curve-set folders.
+        lower: rated lower limit of cells whose file has none, V.
+        upper: rated upper limit of cells whose file has none, V.
+        nominal_capacity_ah: rated capacity of cells whose file has none, Ah.
+
+    Returns:
+        The curves, and one sentence for each suspicion.
+
+    Raises:
+        DataError: a file is not what it should be, or two hold the same curve.
+    """
+    if not paths:
+        refuse("ingest", found="no path", expected="files or curve-set folders", action="name at least one")
+    if lower is not None and upper is not None and not lower < upper:
+        found = f"{lower:g} V and {upper:g} V"
+        refuse("--lower, --upper", found=found, expected="a lower limit below the upper one", action="correct them")
+    rated = Rated(lower, upper, nominal_capacity_ah)
+    done = [_one(Path(path), rated) for path in paths]
+    _refuse_twice(paths, [curves for curves, _ in done])
+    together = Curves.concat(curves for curves, _ in done) if len(done) > 1 else done[0][0]
+    return severity.complete(together), [note for _, notes in done for note in notes]
+
+
+def _one(path: Path, rated: Rated) -> tuple[Curves, list[str]]:
+    if path.is_dir():
+        return _folder(path, rated)
+    reader = next((reader for reader in READERS if reader.recognises(path)), None)
+    if reader is None:
+        kind = "a file of unknown kind" if path.exists() else "nothing there"
+        known = "; ".join(f"{each.name} ({', '.join(each.suffixes)})" for each in READERS)
+        action = "export it as one of these" if path.exists() else "check the path"
+        refuse(path, found=kind, expected=f"one of {known}; or a curve-set folder", action=action)
+    curves, notes = reader.read(path, rated)
+    found = check(curves, where=str(path))
+    return in_order(curves), [*notes, *found]
+
+
+def _folder(path: Path, rated: Rated) -> tuple[Curves, list[str]]:
+    if not is_curve_set(path):
+        found = f"neither {' nor '.join(TABLES)} in this folder"
+        refuse(path, found=found, expected="a curve set", action="name a curve-set folder, or the files in it one by one")
+    curves, notes = read_checked(path)
+    if rated != Rated():
+        notes.append(f"{path}: the limits and capacity given are not used, a curve set carries its own")
+    return curves, notes
+
+
+def _refuse_twice(paths: Sequence[str | Path], sets: Sequence[Curves]) -> None:
+    seen: dict[tuple[str, int, str], str] = {}
+    for path, curves in zip(paths, sets, strict=True):
+        keys = curves.halfcycles.select(KEYS).rows()
+        twice = next((key for key in keys if key in seen), None)
+        if twice is not None:
+            place, found = "cell {}, cycle {}, {}".format(*twice), f"the same curve as in {seen[twice]}"
+            refuse(path, place, found=found, expected="each curve once", action="leave one out or rename the cell")
+        seen.update(dict.fromkeys(keys, str(path)))

@@ -1,0 +1,160 @@
+"""NASA PCoE battery files (`B0005.mat` and its like), as B. Saha and K. Goebel published them in 2007.
+
+Rated values from NASA's description of the set: 2 Ah, 2.7 V to 4.2 V. What the files do not tell is the voltage a
+discharge was meant to end at. It is estimated as the median, over the discharges of the cell, of the lowest voltage
+under load: on the 26 cells whose end voltage is known this sorts every one right, while the lowest voltage of all does
+not (one late sample puts a 2.7 V cell at 1.75 V).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from faultcell.curves import HALFCYCLES, KEYS, NORMAL, TIMESERIES, Array, Curves
+from faultcell.errors import DataError
+from faultcell.files import _loadmat
+from faultcell.files.engine import Column, Rated, Reader, count_cycles
+from faultcell.severity import seconds_above
+
+LOWER_VOLT, UPPER_VOLT, NOMINAL_AH = 2.7, 4.2, 2.0
+TIME_LIMIT_SECOND = 60.0
+MEMORY_LIMIT_BYTE = 2 * 1024**3
+# Discharges meant to end at 2.0 or 2.2 V are over-discharges, at 2.5 or 2.7 V not.
+DEEP_END_VOLT = 2.3
+DEEP_VOLT = 2.5
+# A charge is an over-voltage from this peak on, if it also stays above the second for so long.
+OVERVOLTAGE_VOLT, OVERVOLTAGE_HOLD_VOLT, OVERVOLTAGE_SECOND = 4.25, 4.22, 20.0
+# Below these a current is rest, A.
+REST_AMPERE = {"discharge": 0.1, "charge": 0.02}
+
+COLUMNS = (
+    *(Column(name, (name,)) for name in KEYS),
+    Column("step_time_second", ("Time",), unit="s", needed=True),
+    Column("voltage_volt", ("Voltage_measured",), unit="V", needed=True),
+    Column("current_ampere", ("Current_measured",), unit="A", needed=True),
+    Column("surface_temperature_celsius", ("Temperature_measured",), unit="degC"),
+    Column("ambient_temperature_celsius", ("ambient",), unit="degC"),
+    Column("capacity_ah", ("capacity",), unit="Ah"),
+)
+
+
+def load(path: Path) -> pl.DataFrame:
+    """Read the file in a child process with a limit on time and memory.
+
+    Raises:
+        DataError: the file is damaged, of another kind, or takes too long.
+    """
+    with tempfile.TemporaryDirectory(prefix="faultcell-") as folder:
+        target = Path(folder) / "arrays.npz"
+        _in_child(path, target)
+        try:
+            with np.load(target, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise DataError(_damaged(path, "its content did not come through")) from error
+    return _table(arrays)
+
+
+def curves(table: pl.DataFrame, *, path: Path, rated: Rated) -> tuple[Curves, list[str]]:
+    """The half-cycles of the cell, labelled by the rules above."""
+    groups = list(table.group_by(KEYS, maintain_order=True))
+    lowest = [_lowest_under_load(group) for key, group in groups if key[2] == "discharge"]
+    end_volt = float(np.nanmedian(lowest)) if np.isfinite(lowest).any() else math.nan
+    rows = [_row(group, deep=end_volt <= DEEP_END_VOLT, rated=rated) for _, group in groups]
+    schema = {**HALFCYCLES, "capacity_ah": pl.Float64}
+    notes = [
+        f"{path}: the end voltage of the discharges is not in the file, estimated as {end_volt:.2f} V (median of the "
+        f"lowest voltage under load); up to {DEEP_END_VOLT} V discharges that pass {DEEP_VOLT} V count as overdischarge"
+    ]
+    return Curves(table.select(*TIMESERIES), pl.DataFrame(rows, schema=schema)), notes
+
+
+def label_of(table: pl.DataFrame, *, deep: bool) -> str:
+    """The label of one half-cycle; `deep` where the cell's discharges are meant to end at 2.2 V or lower."""
+    step = str(table["step_type"][0])
+    loaded = _loaded(table)
+    voltage, time = table["voltage_volt"].to_numpy(), table["step_time_second"].to_numpy()
+    if not loaded.any():
+        return NORMAL
+    if step == "discharge":
+        return "overdischarge" if deep and voltage[loaded].min() < DEEP_VOLT else NORMAL
+    held = seconds_above(time, voltage - OVERVOLTAGE_HOLD_VOLT, loaded)
+    return "overvoltage" if voltage[loaded].max() >= OVERVOLTAGE_VOLT and held > OVERVOLTAGE_SECOND else NORMAL
+
+
+def _in_child(source: Path, target: Path) -> None:
+    time_limit_second = TIME_LIMIT_SECOND
+    limits = [str(MEMORY_LIMIT_BYTE), str(max(1, math.ceil(time_limit_second)))]
+    # -P: the folder of the script is not searched for modules, so nothing in it can shadow a library.
+    command = [sys.executable, "-P", _loadmat.__file__, os.path.abspath(source), str(target), *limits]
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(
+            command,
+            timeout=time_limit_second,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=environment,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DataError(_damaged(source, f"reading it did not end in {time_limit_second:g} s")) from error
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        raise DataError(_damaged(source, said[-1][:200] if said else f"the reader ended with code {done.returncode}"))
+
+
+def _damaged(path: Path, reason: str) -> str:
+    return f"{path}: found a damaged or different file ({reason}), expected a NASA PCoE .mat file: fetch it anew"
+
+
+def _table(arrays: dict[str, np.ndarray]) -> pl.DataFrame:
+    length = arrays["length"]
+    steps = [str(step) for step in arrays["step_type"]]
+    halves = pl.DataFrame(
+        {
+            "cell_id": [str(arrays["cell_id"])] * len(steps),
+            "cycle_count": count_cycles(steps),
+            "step_type": steps,
+            "ambient": arrays["ambient"],
+            "capacity": arrays["capacity"],
+        }
+    )
+    samples = pl.DataFrame({name: arrays[name] for name in _loadmat.READINGS})
+    return pl.concat([halves[np.repeat(np.arange(len(steps)), length)], samples], how="horizontal")
+
+
+def _row(table: pl.DataFrame, *, deep: bool, rated: Rated) -> dict[str, object]:
+    first = table.row(0, named=True)
+    ambient, capacity = first["ambient_temperature_celsius"], first["capacity_ah"]
+    return {
+        **{key: first[key] for key in KEYS},
+        "label": label_of(table, deep=deep),
+        "lower_voltage_limit_volt": LOWER_VOLT if rated.lower is None else rated.lower,
+        "upper_voltage_limit_volt": UPPER_VOLT if rated.upper is None else rated.upper,
+        "ambient_temperature_celsius": ambient if math.isfinite(ambient) else None,
+        "nominal_capacity_ah": NOMINAL_AH if rated.nominal_capacity_ah is None else rated.nominal_capacity_ah,
+        "capacity_ah": capacity if math.isfinite(capacity) else None,
+    }
+
+
+def _loaded(table: pl.DataFrame) -> np.ndarray:
+    return np.asarray(np.abs(table["current_ampere"].to_numpy()) > REST_AMPERE[str(table["step_type"][0])])
+
+
+def _lowest_under_load(table: pl.DataFrame) -> float:
+    voltage: Array = table["voltage_volt"].to_numpy()[_loaded(table)]
+    return float(voltage.min()) if voltage.size else math.nan
+
+
+NASA = Reader("NASA PCoE .mat", suffixes=(".mat",), columns=COLUMNS, load=load, curves=curves)

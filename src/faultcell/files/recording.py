@@ -1,0 +1,240 @@
+"""A cycler recording, one long run of samples, cut into half-cycles by the sign of the load current."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from faultcell.curves import HALFCYCLES, KEYS, NORMAL, REST_C_RATE, TIMESERIES, Array, Curves
+from faultcell.files.engine import Rated, count_cycles
+from faultcell.files.sentence import refuse
+
+# A rest shorter than this within one direction belongs to a pulsed load; a longer one ends the half-cycle.
+REST_SECOND = 60.0
+# Where the file carries no label, a voltage this far outside the rated limits under load is a fault.
+FAULT_VOLT = 0.05
+# Before the capacity is known: a current below this share of the largest one is rest.
+FIRST_REST = 0.005
+# Through this share of the capacity the voltage tells a charge from a discharge.
+TELLING_SHARE = 0.05
+# One sample has no duration.
+LEAST_SAMPLES = 2
+
+
+@dataclass(frozen=True)
+class Part:
+    """A half-cycle within a recording: rows `start` to `stop`, direction +1 (charge) or -1, charge moved in Ah."""
+
+    start: int
+    stop: int
+    direction: int
+    moved_ah: float
+
+    @property
+    def step_type(self) -> str:
+        """`charge` or `discharge`."""
+        return "charge" if self.direction > 0 else "discharge"
+
+
+def half_cycles(table: pl.DataFrame, *, cell_id: str, rated: Rated, where: str) -> tuple[Curves, list[str]]:
+    """Cut the recording of one cell.
+
+    Args:
+        table: `time` (s), `voltage_volt`, `current_ampere` (+ = charge), and where known `cycle_count`,
+            `surface_temperature_celsius`, `ambient_temperature_celsius` and the columns of the rated limits.
+        cell_id: name of the cell.
+        rated: what the user says; it goes before what the file says.
+        where: the file, for messages.
+
+    Raises:
+        DataError: readings missing, time running backwards, limits unknown, nothing under load.
+    """
+    _sound(table, where)
+    known, notes = _known(table, rated, where=where)
+    parts = cut(table, nominal_capacity_ah=known["nominal_capacity_ah"])
+    _signed(table, parts, nominal_ah=known["nominal_capacity_ah"], where=where)
+    keys, left_out = _numbered(table, parts)
+    if not keys:
+        expected = "charge or discharge of two samples or more"
+        refuse(where, "column current_ampere", found="no load", expected=expected, action="check the column")
+    rows = [_row(table, part, cell_id=cell_id, cycle=cycle, known=known) for part, cycle in keys]
+    samples = pl.concat([_samples(table, part, row=row) for (part, _), row in zip(keys, rows, strict=True)])
+    notes += [f"{count} loads left out, {words}" for words, count in left_out.items()]
+    notes += _said_of_labels([str(row["label"]) for row in rows])
+    return Curves(samples, pl.DataFrame(rows, schema=HALFCYCLES)), [f"{where}: {note}" for note in notes]
+
+
+def cut(table: pl.DataFrame, *, nominal_capacity_ah: float) -> list[Part]:
+    """Runs of one direction, from the first to the last sample under load; short rests within are kept.
+
+    The lower of the two thresholds serves both directions, so that a slow discharge is kept (and then called suspect)
+    rather than lost.
+    """
+    current = table["current_ampere"].to_numpy()
+    loaded = np.abs(current) > min(REST_C_RATE.values()) * nominal_capacity_ah
+    return _parts(table, np.where(loaded, np.sign(current), 0).astype(np.int64))
+
+
+def label_of(voltage: Array, *, step_type: str, lower: float, upper: float) -> str:
+    """The label of a curve nobody labelled, from its voltage under load in V."""
+    if step_type == "charge" and voltage.size and voltage.max() > upper + FAULT_VOLT:
+        return "overcharge"
+    if step_type == "discharge" and voltage.size and voltage.min() < lower - FAULT_VOLT:
+        return "overdischarge"
+    return NORMAL
+
+
+_FLAGS = {"--lower": "lower_voltage_limit_volt", "--upper": "upper_voltage_limit_volt"}
+
+
+def _given(rated: Rated) -> dict[str, float | None]:
+    limits = {"lower_voltage_limit_volt": rated.lower, "upper_voltage_limit_volt": rated.upper}
+    return {**limits, "nominal_capacity_ah": rated.nominal_capacity_ah}
+
+
+def _stated(table: pl.DataFrame, name: str, *, given: float | None) -> float:
+    """What the user says, else the first value in the file, else NaN."""
+    if given is not None:
+        return given
+    values = table[name].drop_nulls().drop_nans() if name in table.columns else pl.Series([], dtype=pl.Float64)
+    return float(values[0]) if len(values) else float("nan")
+
+
+def _known(table: pl.DataFrame, rated: Rated, *, where: str) -> tuple[dict[str, float], list[str]]:
+    """Limits and capacity, and a note where the capacity had to be guessed."""
+    known = {name: _stated(table, name, given=given) for name, given in _given(rated).items()}
+    absent = [flag for flag, name in _FLAGS.items() if not np.isfinite(known[name])]
+    if absent:
+        place = f"column {', '.join(_FLAGS[flag] for flag in absent)}"
+        action = f"pass {' and '.join(absent)}"
+        refuse(where, place, found="none of that name", expected="the rated limits of the cell in volt", action=action)
+    if np.isfinite(known["nominal_capacity_ah"]):
+        return known, []
+    found = _largest_capacity(table, where)
+    note = f"nominal capacity not given, taken as the largest one found ({found:.4g} Ah)"
+    return {**known, "nominal_capacity_ah": found}, [note]
+
+
+def _said_of_labels(labels: list[str]) -> list[str]:
+    faults = Counter(label for label in labels if label != NORMAL)
+    if not faults:
+        return [f"the file has no labels; all curves stay within {FAULT_VOLT} V of the rated limits: labelled {NORMAL}"]
+    counts = ", ".join(f"{count} labelled {label}" for label, count in faults.items())
+    return [f"the file has no labels; by the rule of {FAULT_VOLT} V beyond the rated limit: {counts}, the others {NORMAL}"]
+
+
+def _sound(table: pl.DataFrame, where: str) -> None:
+    for name in ("time", "voltage_volt", "current_ampere"):
+        broken = (~table[name].is_finite().fill_null(False)).arg_true()
+        if len(broken):
+            row, value = int(broken[0]), table[name][int(broken[0])]
+            found = f"{'nothing' if value is None else value} ({len(broken)} such rows)"
+            action = "correct these rows or leave them out"
+            refuse(where, f"row {row}, column {name}", found=found, expected="a finite number", action=action)
+    time = table["time"].to_numpy()
+    back = np.flatnonzero(np.diff(time) < 0)
+    if back.size:
+        row = int(back[0]) + 1
+        refuse(
+            where,
+            f"row {row}, column time",
+            found=f"{time[row]:.10g} s after {time[row - 1]:.10g} s",
+            expected="time that does not run backwards",
+            action="sort the rows or split the file there",
+        )
+
+
+def _signed(table: pl.DataFrame, parts: list[Part], *, nominal_ah: float, where: str) -> None:
+    """A charge raises the voltage: where most do the opposite, the file counts + = discharge."""
+    voltage = table["voltage_volt"].to_numpy()
+    long = [part for part in parts if part.moved_ah > TELLING_SHARE * nominal_ah]
+    against = [part for part in long if (voltage[part.stop - 1] - voltage[part.start]) * part.direction < 0]
+    if len(against) > len(long) / 2:
+        refuse(
+            where,
+            f"row {against[0].start}, column current_ampere",
+            found=f"a voltage that moves against the current in {len(against)} of {len(long)} half-cycles",
+            expected="+ = charge (the Battery Data Format)",
+            action="turn the sign of the current",
+        )
+
+
+def _largest_capacity(table: pl.DataFrame, where: str) -> float:
+    current = table["current_ampere"].to_numpy()
+    largest = float(np.abs(current).max(initial=0.0))
+    parts = _parts(table, np.where(np.abs(current) > FIRST_REST * largest, np.sign(current), 0).astype(np.int64))
+    moved = [part.moved_ah for part in parts if part.direction < 0] or [part.moved_ah for part in parts]
+    if not moved or max(moved) <= 0:
+        expected = "a charge or a discharge"
+        refuse(where, "column current_ampere", found="no load", expected=expected, action="check the column")
+    return max(moved)
+
+
+def _parts(table: pl.DataFrame, direction: NDArray[np.int64]) -> list[Part]:
+    time, current = table["time"].to_numpy(), table["current_ampere"].to_numpy()
+    loaded = np.flatnonzero(direction)
+    if not loaded.size:
+        return []
+    earlier, later = loaded[:-1], loaded[1:]
+    rested = (later - earlier > 1) & (time[later] - time[earlier] > REST_SECOND)
+    apart = (direction[earlier] != direction[later]) | rested | _cycle_changes(table, earlier=earlier, later=later)
+    starts = loaded[np.insert(np.flatnonzero(apart) + 1, 0, 0)]
+    stops = loaded[np.append(np.flatnonzero(apart), loaded.size - 1)] + 1
+    bounds = zip(starts.tolist(), stops.tolist(), strict=True)
+    return [Part(a, b, int(direction[a]), float(np.trapezoid(np.abs(current[a:b]), time[a:b])) / 3600) for a, b in bounds]
+
+
+def _cycle_changes(table: pl.DataFrame, *, earlier: NDArray[np.int64], later: NDArray[np.int64]) -> NDArray[np.bool_]:
+    if "cycle_count" not in table.columns:
+        return np.zeros(earlier.size, dtype=bool)
+    cycle = table["cycle_count"].to_numpy()
+    return np.asarray(cycle[earlier] != cycle[later])
+
+
+def _numbered(table: pl.DataFrame, parts: list[Part]) -> tuple[list[tuple[Part, int]], Counter[str]]:
+    """The parts to keep with their cycle, and how many are left out and why. Given cycles are never renumbered."""
+    left_out: Counter[str] = Counter()
+    kept = [part for part in parts if part.stop - part.start >= LEAST_SAMPLES]
+    if len(kept) < len(parts):
+        left_out["a single sample each"] = len(parts) - len(kept)
+    if "cycle_count" not in table.columns:
+        return list(zip(kept, count_cycles(part.step_type for part in kept), strict=True)), left_out
+    best: dict[tuple[int, str], Part] = {}
+    for part in kept:
+        key = (int(table["cycle_count"][part.start]), part.step_type)
+        if key not in best or part.moved_ah > best[key].moved_ah:
+            best[key] = part
+    if len(best) < len(kept):
+        left_out["smaller than another of the same cycle and direction"] = len(kept) - len(best)
+    numbered = [(part, cycle) for (cycle, _), part in best.items()]
+    return sorted(numbered, key=lambda pair: pair[0].start), left_out
+
+
+def _row(table: pl.DataFrame, part: Part, *, cell_id: str, cycle: int, known: dict[str, float]) -> dict[str, object]:
+    inside = table[part.start : part.stop]
+    current, voltage = inside["current_ampere"].to_numpy(), inside["voltage_volt"].to_numpy()
+    loaded = np.abs(current) > REST_C_RATE[part.step_type] * known["nominal_capacity_ah"]
+    lower, upper = known["lower_voltage_limit_volt"], known["upper_voltage_limit_volt"]
+    ambient = inside["ambient_temperature_celsius"].drop_nans().median() if _has_ambient(inside) else None
+    key = dict(zip(KEYS, (cell_id, cycle, part.step_type), strict=True))
+    label = label_of(voltage[loaded], step_type=part.step_type, lower=lower, upper=upper)
+    return {**key, "label": label, "ambient_temperature_celsius": ambient, **known}
+
+
+def _has_ambient(table: pl.DataFrame) -> bool:
+    return "ambient_temperature_celsius" in table.columns
+
+
+def _samples(table: pl.DataFrame, part: Part, *, row: dict[str, object]) -> pl.DataFrame:
+    inside = table[part.start : part.stop]
+    if "surface_temperature_celsius" not in inside.columns:
+        inside = inside.with_columns(surface_temperature_celsius=pl.lit(float("nan")))
+    keys = [pl.lit(row[key], dtype=TIMESERIES[key]).alias(key) for key in KEYS]
+    seconds = (pl.col("time") - pl.col("time").first()).alias("step_time_second")
+    return inside.with_columns(*keys, seconds, pl.col("surface_temperature_celsius").fill_null(float("nan"))).select(
+        *TIMESERIES
+    )
