@@ -1,0 +1,141 @@
+"""`simulate`: a population of virtual cells, in one process or several, as one curve set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from faultcell.errors import ConditionError
+from faultcell.simulate import engine
+from faultcell.simulate.life import Failure, Life, live
+from faultcell.simulate.population import Plan, plan
+
+#: Columns and types of the two tables: machine names, units and sign of the Battery Data Format.
+TIMESERIES = {
+    "cell_id": pl.String,
+    "cycle_count": pl.Int32,
+    "step_type": pl.String,
+    "step_time_second": pl.Float32,
+    "voltage_volt": pl.Float32,
+    "current_ampere": pl.Float32,
+    "surface_temperature_celsius": pl.Float32,
+}
+HALFCYCLES = {
+    "cell_id": pl.String,
+    "cycle_count": pl.Int32,
+    "step_type": pl.String,
+    "label": pl.String,
+    "lower_voltage_limit_volt": pl.Float64,
+    "upper_voltage_limit_volt": pl.Float64,
+    "ambient_temperature_celsius": pl.Float64,
+    "nominal_capacity_ah": pl.Float64,
+    "capacity_ah": pl.Float64,
+    "state_of_health": pl.Float64,
+    "peak_deviation_volt": pl.Float64,
+    "repetition_count": pl.Int32,
+    "cumulative_duration_second": pl.Float64,
+    "c_rate": pl.Float64,
+    "source": pl.String,
+    "quality": pl.String,
+    "cutoff_c_rate": pl.Float64,
+    "true_excess_volt": pl.Float64,
+    "true_exposure_volt_hour": pl.Float64,
+    "true_contact_resistance_ohm": pl.Float64,
+    "true_positive_fraction": pl.Float64,
+    "true_negative_fraction": pl.Float64,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class SimulationResult:
+    """A simulated curve set: a row a sample, a row a curve, and what was simulated or tried but is in neither."""
+
+    timeseries: pl.DataFrame
+    halfcycles: pl.DataFrame
+    failures: tuple[Failure, ...]
+
+
+def simulate(
+    *,
+    cells: int = 48,
+    cycles: int = 15,
+    faults: Sequence[str] = ("overcharge", "overdischarge"),
+    workers: int = 1,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> SimulationResult:
+    """Simulate a population of virtual cells with PyBaMM.
+
+    Cell *i* depends on ``(seed, i)``, `cycles` and `faults` alone: any number of workers gives the same tables, and a
+    larger population begins with the smaller one.
+
+    Args:
+        cells: how many; they take turns in the faults and in having none.
+        cycles: recorded cycles (a charge and a discharge) of each cell; check-ups come on top.
+        faults: names of `SCENARIOS`.
+        workers: processes.
+        seed: of everything random.
+        progress: called with the cells done and the cells wanted, after each cell.
+
+    Raises:
+        ConditionError: a count below 1, a negative seed, or an unknown fault.
+        MissingExtraError: PyBaMM is not installed.
+    """
+    _check(cells=cells, cycles=cycles, workers=workers, seed=seed)
+    plans = [plan(index, seed=seed, cycles=cycles, faults=faults) for index in range(cells)]
+    engine.require()
+    lives = []
+    for life in _lives(plans, workers=min(workers, cells)):
+        lives.append(life)
+        if progress is not None:
+            progress(len(lives), cells)
+    return tables(lives)
+
+
+def tables(lives: Iterable[Life]) -> SimulationResult:
+    """Join the lives of several cells, in their order."""
+    kept = list(lives)
+    rows = [row for life in kept for row in life.rows]
+    waves = [wave for life in kept for wave in life.waves]
+    return SimulationResult(
+        timeseries=_timeseries(rows, waves),
+        halfcycles=pl.DataFrame(rows, schema=HALFCYCLES),
+        failures=tuple(failure for life in kept for failure in life.failures),
+    )
+
+
+def _check(*, seed: int, **counts: int) -> None:
+    for name, value in counts.items():
+        if value < 1:
+            raise ConditionError(f"{name} must be at least 1, found {value}")
+    if seed < 0:
+        raise ConditionError(f"seed must be at least 0, found {seed}")
+
+
+def _lives(plans: Sequence[Plan], *, workers: int) -> Iterator[Life]:
+    if workers == 1:
+        yield from map(live, plans)
+        return
+    # Not fork: PyBaMM and polars both hold threads.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(live, plans)
+
+
+def _timeseries(rows: Sequence[dict[str, Any]], waves: Sequence[engine.Wave]) -> pl.DataFrame:
+    lengths = [len(wave.second) for wave in waves]
+    keys = pl.DataFrame(rows, schema=HALFCYCLES).select("cell_id", "cycle_count", "step_type")
+    channels = {
+        "step_time_second": [wave.second for wave in waves],
+        "voltage_volt": [wave.volt for wave in waves],
+        "current_ampere": [wave.ampere for wave in waves],
+        "surface_temperature_celsius": [wave.celsius for wave in waves],
+    }
+    samples = {name: np.concatenate(parts) if parts else np.empty(0) for name, parts in channels.items()}
+    repeated = keys[np.repeat(np.arange(len(waves)), lengths)]
+    return repeated.with_columns(pl.Series(name, values) for name, values in samples.items()).cast(pl.Schema(TIMESERIES))
