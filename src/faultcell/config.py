@@ -38,6 +38,10 @@ class NetConfig(_Frozen):
     bias_rank: int = Field(4, ge=1, description="rank of the condition bias B_c")
     embedding: int = Field(128, ge=8)
     duration_hidden: int = Field(128, ge=8)
+    history_in_curve: bool = Field(
+        False, description="tell the curve network counts and cumulated times too (the paper's); else the durations alone"
+    )
+    expectation_hidden: int = Field(192, ge=8)
 
 
 class DiffusionConfig(_Frozen):
@@ -53,6 +57,9 @@ class DiffusionConfig(_Frozen):
         (32.0, 10.0, 3.0), description="length scales of that share, in points of the grid; empty: white noise, the paper's"
     )
     noise_white: float = Field(1e-4, gt=0, le=1, description="variance of the white noise added to it")
+    timestep_power: float = Field(
+        2.0, ge=1, description="training draws time steps as T u^p: above 1 it dwells on the little noise where curves differ"
+    )
     num_inference_steps: int = Field(20, ge=2)
     guidance_scale: float = Field(1.0, ge=0)
 
@@ -60,17 +67,19 @@ class DiffusionConfig(_Frozen):
 class TrainConfig(_Frozen):
     """Pre-training on the source domain."""
 
-    steps: int = Field(2500, ge=1)
+    steps: int = Field(2000, ge=1)
     batch_size: int = Field(64, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     warmup: int = Field(100, ge=0)
     gradient_clip: float = Field(1.0, gt=0)
     ema_decay: float = Field(0.995, ge=0, lt=1)
-    drop_condition: float = Field(0.1, ge=0, le=1, description="share of curves trained with every condition unknown")
-    drop_context: float = Field(0.15, ge=0, le=1, description="share of each context value made unknown")
-    drop_known: float = Field(0.5, ge=0, le=1, description="share of curves trained without their known channels")
-    condition_noise: float = Field(0.05, ge=0, description="std of the noise on the scaled conditions")
+    drop_condition: float = Field(0.05, ge=0, le=1, description="share of curves trained with every condition unknown")
+    keep_context: float = Field(0.8, ge=0, le=1, description="share of curves trained with all of their context")
+    drop_context: float = Field(0.5, ge=0, le=1, description="share of each context value made unknown in the others")
+    drop_known: float = Field(0.3, ge=0, le=1, description="share of curves trained without their known channels")
+    condition_noise: float = Field(0.03, ge=0, description="std of the noise on the scaled conditions")
+    duration_noise: float = Field(0.5, ge=0, description="std of the noise on the scaled durations that the curve is told")
     checkpoint_every: int = Field(250, ge=1)
     seed: int = 0
 
@@ -78,8 +87,8 @@ class TrainConfig(_Frozen):
 class FinetuneConfig(TrainConfig):
     """Adapting to the faults: loss `L_T + lambda_source * L_S`, thawing from the output side inwards."""
 
-    steps: int = Field(600, ge=1)
-    learning_rate: float = Field(5e-4, gt=0)
+    steps: int = Field(400, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
     unfreeze: Unfreeze = "progressive"
     lambda_source: float = Field(1.0, ge=0)
 

@@ -138,14 +138,19 @@ class Condition:
     cell_id: str | None = None
 
     def __post_init__(self) -> None:
-        if self.fault != NORMAL:
-            fault(self.fault)
-        for name in (*SEVERITY, "c_rate", "state_of_health", "nominal_capacity_ah"):
+        if self.fault != NORMAL and fault(self.fault).step_type != self.step:
+            raise ConditionError(f"{self.fault} shows in a {fault(self.fault).step_type}, found step_type '{self.step_type}'")
+        for name in (*SEVERITY, "c_rate", "cycle_count", "state_of_health", "nominal_capacity_ah"):
             value = getattr(self, name)
             if value is not None and not (np.isfinite(value) and value >= 0):
                 raise ConditionError(f"{name} must be a finite number >= 0, found {value}")
         if self.fault != NORMAL and self.peak_deviation_volt <= 0:
             raise ConditionError(f"peak_deviation_volt must be above 0 for {self.fault}, found {self.peak_deviation_volt}")
+
+        if self.c_rate is not None and self.c_rate <= REST_C_RATE.get(self.step, -1.0):
+            raise ConditionError(
+                f"c_rate {self.c_rate:g} counts as rest in a {self.step}: it must be above {REST_C_RATE[self.step]}"
+            )
 
     @property
     def step(self) -> str:
@@ -352,6 +357,9 @@ def conditions_of(curves: Curves, *, load: bool = True) -> list[Condition]:
     Args:
         curves: with the severity columns filled in (see `severity.complete`).
         load: also take the load current of each curve as known.
+
+    Raises:
+        DataError: a curve's label and its severity or half-cycle contradict each other.
     """
     loads = list(_loads(curves)) if load else [None] * len(curves)
     table = curves.halfcycles.select(*KEYS, "label").to_dicts()
@@ -362,17 +370,26 @@ def conditions_of(curves: Curves, *, load: bool = True) -> list[Condition]:
     numbers["c_rate"] = _first_known(numbers["c_rate"], typical_current(curves) / numbers["nominal_capacity_ah"])
     lower, upper = curves.known("lower_voltage_limit_volt"), curves.known("upper_voltage_limit_volt")
     return [
-        Condition(
-            fault=row["label"],
-            step_type=row["step_type"],
-            cycle_count=row["cycle_count"],
-            cell_id=row["cell_id"],
-            limits=Limits(float(lower[i]), float(upper[i])),
+        _condition(
+            row,
+            limits=Limits(float(lower[i]), float(upper[i])) if np.isfinite([lower[i], upper[i]]).all() else None,
             load=loads[i],
             **{name: _or_none(values[i]) for name, values in numbers.items()},
         )
         for i, row in enumerate(table)
     ]
+
+
+def _condition(row: dict[str, Any], **known: Any) -> Condition:
+    """The condition of one curve; what contradicts itself is said of the curve it is found in."""
+    keys = {name: row[name] for name in KEYS}
+    try:
+        return Condition(
+            fault=row["label"] or NORMAL, **keys, **{**known, "peak_deviation_volt": known["peak_deviation_volt"] or 0.0}
+        )
+    except ConditionError as error:
+        place = f"cell {row['cell_id']}, cycle {row['cycle_count']}, {row['step_type']}, labelled {row['label']}"
+        raise DataError(f"{place}: {error}; mend its row in halfcycles.parquet or leave it out") from error
 
 
 _CONTEXT = ("c_rate", "ambient_temperature_celsius", "state_of_health", "nominal_capacity_ah")

@@ -33,7 +33,7 @@ def whole_folder(path: str | Path, *, replaces: Collection[str] = ()) -> Iterato
         DataError: `path` is a file or holds something else, or the disk refuses (full, read-only).
     """
     target = Path(os.path.abspath(path))
-    _refuse_other(target, replaces)
+    refuse_other(target, replaces)
     with _disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
@@ -43,7 +43,7 @@ def whole_folder(path: str | Path, *, replaces: Collection[str] = ()) -> Iterato
             yield temporary
         with _disk_errors(target):
             _sync(temporary)
-            _refuse_other(target, replaces)
+            refuse_other(target, replaces)
             _swap(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -71,7 +71,8 @@ def write_text(path: str | Path, text: str) -> Path:
     return Path(path)
 
 
-def _refuse_other(target: Path, replaces: Collection[str]) -> None:
+def refuse_other(target: Path, replaces: Collection[str]) -> None:
+    """Raise DataError if `target` is a file, or a folder that holds anything but what may be replaced."""
     if not target.exists():
         return
     if not target.is_dir():

@@ -1,0 +1,190 @@
+"""From generated arrays to a curve set: real seconds, volts and amperes, what was asked for and what was measured back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from faultcell import severity
+from faultcell.config import GridConfig
+from faultcell.curves import REST_C_RATE, SEVERITY, Array, Condition, Curves, typical_current
+from faultcell.prepare import CURRENT, REST, TEMPERATURE, VOLTAGE, decode, grid_times, is_pulsed, resting
+
+REQUESTED = (
+    "peak_deviation_volt",
+    "repetition_count",
+    "cumulative_duration_second",
+    "c_rate",
+    "ambient_temperature_celsius",
+    "cycle_count",
+    "state_of_health",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """The samples of one drawn curve, `(n,)` each: s, V, A, degC."""
+
+    second: Array
+    volt: Array
+    ampere: Array
+    celsius: Array
+
+
+def rebuild(coded: Array, seconds: Array, condition: Condition, grid: GridConfig) -> Samples:
+    """One curve from the grid to real units; the requested peak deviation is met exactly, and no sooner than asked.
+
+    Args:
+        coded: channels in coded units `(C, L)`.
+        seconds: durations of head and tail, s `(2,)`.
+        condition: what was asked for.
+        grid: the grid.
+    """
+    shaped = coded.astype(np.float64)
+    beyond = condition.peak_deviation_volt > 0
+    end = grid.length if beyond else grid.head
+    shaped[VOLTAGE, : grid.head] = _inside(shaped[VOLTAGE, : grid.head], condition, anchored=beyond)
+    if beyond:
+        shaped[VOLTAGE, grid.head :] = _peak_at_one(shaped[VOLTAGE, grid.head :])
+    times = grid_times(grid, seconds[None])[0][:end]
+    physical = decode(shaped, condition, grid)[:, :end]
+    if condition.load is not None and is_pulsed(condition.load):
+        return _pulsed(physical, times, condition)
+    current = physical[CURRENT] if condition.load is not None else _under_load(physical[CURRENT], condition)
+    return Samples(times, physical[VOLTAGE], current, physical[TEMPERATURE])
+
+
+def _under_load(current: Array, condition: Condition) -> Array:
+    """A drawn current kept on its half-cycle's side of zero, and above what counts as rest."""
+    least = 1.01 * REST_C_RATE[condition.step] * (condition.nominal_capacity_ah or 1.0)
+    sign = 1.0 if condition.step == "charge" else -1.0
+    return sign * np.maximum(sign * current, least)
+
+
+def _inside(head: Array, condition: Condition, *, anchored: bool) -> Array:
+    """The head kept on the right side of its limit, and put on it at the crossing, where there is one."""
+    bound = 1.0 if condition.side == "high" else 0.0
+    kept = np.minimum(head, bound) if condition.side == "high" else np.maximum(head, bound)
+    if anchored:
+        kept[-1] = bound
+    return kept
+
+
+def _peak_at_one(tail: Array) -> Array:
+    """The tail scaled so that its peak is exactly one; a tail that never leaves the limit is replaced by a straight one."""
+    peak = tail.max()
+    return tail / peak if peak > 0.1 else np.arange(1, tail.size + 1) / tail.size
+
+
+def _pulsed(physical: Array, times: Array, condition: Condition) -> Samples:
+    """A curve under a load that swings between current and rest, at the load's own samples."""
+    assert condition.load is not None
+    seconds = condition.load.fraction * times[-1]
+    under_load, at_rest = (np.interp(seconds, times, physical[channel]) for channel in (VOLTAGE, REST))
+    return Samples(
+        seconds,
+        np.where(resting(condition.load), at_rest, under_load),
+        condition.load.current_ampere,
+        np.interp(seconds, times, physical[TEMPERATURE]),
+    )
+
+
+def assemble(drawn: Sequence[Samples], conditions: Sequence[Condition], seeds: Sequence[int], *, origin: str) -> Curves:
+    """The curve set of drawn curves, with the requested condition and the severity measured back.
+
+    Args:
+        drawn: one for each condition.
+        conditions: what was asked for, with limits and nominal capacity filled in.
+        seeds: one for each curve.
+        origin: SHA-256 of the model, or the name of the source, for the column `model_sha256`.
+    """
+    keys = _keys(conditions, seeds)
+    lengths = [curve.second.size for curve in drawn]
+    names = {
+        "second": "step_time_second",
+        "volt": "voltage_volt",
+        "ampere": "current_ampere",
+        "celsius": "surface_temperature_celsius",
+    }
+    timeseries = keys[np.repeat(np.arange(len(lengths)), lengths)].with_columns(
+        pl.Series(column, np.concatenate([getattr(curve, name) for curve in drawn]) if drawn else [], dtype=pl.Float64)
+        for name, column in names.items()
+    )
+    curves = Curves(timeseries, keys.hstack(_halfcycles(conditions, seeds, origin)))
+    back = {name: pl.Series(name, values) for name, values in measured_back(curves, conditions).items()}
+    amount = {"c_rate": typical_current(curves) / curves.known("nominal_capacity_ah"), "capacity_ah": _charge(curves)}
+    return Curves(curves.timeseries, curves.halfcycles.with_columns(**back, **{k: pl.Series(k, v) for k, v in amount.items()}))
+
+
+def _keys(conditions: Sequence[Condition], seeds: Sequence[int]) -> pl.DataFrame:
+    """Keys that depend on condition and seed alone, but for a suffix where two would be equal."""
+    seen: Counter[tuple[str, int, str]] = Counter()
+    rows = []
+    for condition, seed in zip(conditions, seeds, strict=True):
+        key = (condition.cell_id or f"synthetic-{seed:06d}", condition.cycle_count or 1, condition.step)
+        seen[key] += 1
+        rows.append((key[0] if seen[key] == 1 else f"{key[0]}-{seen[key]}", *key[1:]))
+    return pl.DataFrame(rows, schema={"cell_id": pl.String, "cycle_count": pl.Int64, "step_type": pl.String}, orient="row")
+
+
+def _halfcycles(conditions: Sequence[Condition], seeds: Sequence[int], origin: str) -> pl.DataFrame:
+    limits = [condition.limits for condition in conditions]
+    requested = {f"requested_{name}": [getattr(condition, name) for condition in conditions] for name in REQUESTED}
+    return pl.DataFrame(
+        {
+            "label": [condition.fault for condition in conditions],
+            "lower_voltage_limit_volt": [bound.lower if bound else None for bound in limits],
+            "upper_voltage_limit_volt": [bound.upper if bound else None for bound in limits],
+            "ambient_temperature_celsius": [condition.ambient_temperature_celsius for condition in conditions],
+            "nominal_capacity_ah": [condition.nominal_capacity_ah for condition in conditions],
+            "state_of_health": [condition.state_of_health for condition in conditions],
+            "synthetic": [True] * len(conditions),
+            "seed": list(seeds),
+            "model_sha256": [origin] * len(conditions),
+            "requested_label": [condition.fault for condition in conditions],
+            **requested,
+        },
+        schema_overrides={
+            "label": pl.String,
+            "requested_label": pl.String,
+            "synthetic": pl.Boolean,
+            "model_sha256": pl.String,
+            "lower_voltage_limit_volt": pl.Float64,
+            "upper_voltage_limit_volt": pl.Float64,
+            "nominal_capacity_ah": pl.Float64,
+            "seed": pl.Int64,
+            "ambient_temperature_celsius": pl.Float64,
+            "state_of_health": pl.Float64,
+            **dict.fromkeys(requested, pl.Float64),
+        },
+    )
+
+
+def measured_back(curves: Curves, conditions: Sequence[Condition]) -> dict[str, Array]:
+    """The severity of drawn curves, measured as that of real ones, on top of the history their conditions speak of.
+
+    A drawn curve has no past. The past asked for is `repetition_count - 1` faults that took an equal share each of
+    `cumulative_duration_second`; the drawn curve adds itself, if it really is beyond its limit.
+    """
+    peak, seconds = np.zeros(len(curves)), np.zeros(len(curves))
+    for side, step in severity.SIDES.items():
+        own = (curves.halfcycles["step_type"] == step).to_numpy()
+        peaks, times = severity.excursion(curves, side=side)
+        peak, seconds = np.where(own, peaks, peak), np.where(own, times, seconds)
+    is_fault = (curves.halfcycles["label"] != "normal").to_numpy() & (peak > 0)
+    faults = [float(condition.fault != "normal") for condition in conditions]
+    count = np.array([c.repetition_count or own for c, own in zip(conditions, faults, strict=True)], dtype=np.float64)
+    total = np.array([condition.cumulative_duration_second or 0.0 for condition in conditions], dtype=np.float64)
+    before = np.where(count > 1, total * (count - 1) / np.maximum(count, 1), 0.0)
+    history = (np.maximum(count - 1, 0) + is_fault, before + np.where(is_fault, seconds, 0.0))
+    return dict(zip(SEVERITY, (peak, *history), strict=True))
+
+
+def _charge(curves: Curves) -> Array:
+    """Charge moved by each curve, Ah `(N,)`: trapezoid rule on |current|."""
+    time, current = curves.column("step_time_second"), np.abs(curves.column("current_ampere"))
+    return np.array([np.trapezoid(current[rows], time[rows]) / 3600 for rows in curves.slices()])

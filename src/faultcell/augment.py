@@ -1,0 +1,396 @@
+"""The Augmenter: learns from normal curves, adapts to a handful of faults, and draws new ones as asked. It is a source."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from faultcell import card, severity, store
+from faultcell.assemble import assemble, rebuild
+from faultcell.conditioning import Vocabulary
+from faultcell.config import Config, FinetuneConfig, TrainConfig
+from faultcell.curves import FAULTS, NORMAL, REST_C_RATE, Array, Condition, Curves, Load, conditions_of
+from faultcell.errors import BundleError, ConditionError, TrainingError
+from faultcell.models.diffusion import Denoise, Diffusion, guided
+from faultcell.models.network import DURATIONS, Network, Told
+from faultcell.models.noise import noise_factor
+from faultcell.prepare import (
+    CHANNELS,
+    CURRENT,
+    STEPS,
+    Encoded,
+    Scaler,
+    code_durations,
+    decode_durations,
+    encode,
+    known_current,
+)
+from faultcell.profile import Profile, fingerprint
+from faultcell.train import Batch, State, Step, train
+
+KNOWN = 1  # the load current; a reference curve of the same cell would be the next
+CHUNK = 64  # curves drawn at once; always padded to this, so that a curve's bits do not depend on its neighbours
+FORMAT = 1
+LOG_EVERY = 25
+OnStep = Callable[[Step], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Augmenter:
+    """A trained model. Make one with `pretrain`, adapt it with `finetune`, which leaves it as it is.
+
+    Attributes:
+        config: all it was made with.
+        network: the averaged weights.
+        scaler: fitted on the source domain.
+        profile: what it has seen.
+        metrics: logged steps.
+        base: SHA-256 of the model it was adapted from.
+    """
+
+    config: Config
+    network: Network
+    scaler: Scaler
+    profile: Profile
+    metrics: tuple[dict[str, Any], ...] = ()
+    base: str | None = None
+
+    @classmethod
+    def pretrain(
+        cls, normal: Curves, *, config: Config | None = None, folder: Path | None = None, on_step: OnStep | None = None
+    ) -> Augmenter:
+        """Learn the shapes of normal curves.
+
+        Args:
+            normal: the source domain, at best thousands of curves.
+            config: every knob; the defaults where not given.
+            folder: where checkpoints go; a run that left one there goes on from it.
+            on_step: called after each step.
+
+        Raises:
+            TrainingError: no curve can be used, or training diverged.
+        """
+        config = config or Config()
+        normal, conditions, encoded = _encoded(normal, config)
+        step = _steps(conditions)
+        scaler = Scaler.fit(encoded, code_durations(encoded.seconds, conditions), step, config.grid)
+        profile = Profile.of(normal, encoded, faults=tuple(FAULTS))
+        torch.manual_seed(config.train.seed)
+        network = _network(config, profile)
+        data = [_batch(encoded, conditions, scaler, profile)]
+        sections = (config.grid.head, config.grid.tail)
+        network.noise_factor.copy_(noise_factor(data[0].curve, data[0].mask, sections, config.diffusion))
+        state = State.start(network, config.train)
+        metrics = _run(state, data, config, config.train, _Keep(folder, _key(config, profile), on_step))
+        return cls(config, _averaged(state, config, profile), scaler, profile, tuple(metrics))
+
+    def finetune(
+        self,
+        few: Curves,
+        *,
+        normal: Curves | None = None,
+        config: FinetuneConfig | None = None,
+        folder: Path | None = None,
+        on_step: OnStep | None = None,
+    ) -> Augmenter:
+        """Adapt to a handful of faults; gives a new model and leaves this one untouched.
+
+        Args:
+            few: fault curves.
+            normal: curves of the source domain, for `L_T + lambda L_S`; without them the loss is `L_T`.
+            config: every knob; the defaults where not given.
+            folder: where checkpoints go; a run that left one there goes on from it.
+            on_step: called after each step.
+
+        Raises:
+            ConditionError: a fault that the model has no place for.
+            TrainingError: no curve can be used, or training diverged.
+        """
+        config = config or FinetuneConfig()
+        whole = self.config.model_copy(update={"finetune": config})
+        few, conditions, encoded = _encoded(few, whole)
+        for name in set(few.labels) - {NORMAL, *self.profile.faults}:
+            raise ConditionError(f"the model has no place for the fault '{name}': it has {', '.join(self.profile.faults)}")
+        data = [_batch(encoded, conditions, self.scaler, self.profile)]
+        profile = self.profile.joined(Profile.of(few, encoded, faults=self.profile.faults))
+        if normal is not None and config.lambda_source > 0:
+            normal, source, placed = _encoded(normal, whole)
+            data.append(_batch(placed, source, self.scaler, self.profile, weight=config.lambda_source))
+            profile = profile.joined(Profile.of(normal, placed, faults=self.profile.faults))
+        network = _network(whole, profile)
+        network.load_state_dict(self.network.state_dict())
+        state = State.start(network, config)
+        metrics = _run(
+            state,
+            data,
+            whole,
+            config,
+            _Keep(folder, _key(whole, profile, f"{self.sha256} {normal and fingerprint(normal)}"), on_step),
+        )
+        return Augmenter(whole, _averaged(state, whole, profile), self.scaler, profile, (*self.metrics, *metrics), self.sha256)
+
+    def draw(
+        self,
+        conditions: Sequence[Condition],
+        seeds: Iterable[int],
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        on_chunk: Callable[[int, int], None] | None = None,
+    ) -> Curves:
+        """Draw one curve for each condition and seed. Curve *i* depends on its condition and seed alone.
+
+        Args:
+            conditions: what is asked for.
+            seeds: one for each condition.
+            steps: network evaluations a curve; the configured number where not given.
+            guidance: scale of classifier-free guidance; the configured one where not given, 1 for none.
+            on_chunk: called with curves done and curves in all.
+
+        Raises:
+            ConditionError: a fault the model has not seen, or not as many seeds as conditions.
+
+        Warns:
+            OutOfRangeWarning: a severity outside what the model has seen.
+        """
+        seeds = list(seeds)
+        if len(seeds) != len(conditions):
+            raise ConditionError(
+                f"draw needs a seed for each condition: found {len(seeds)} seeds for {len(conditions)} conditions"
+            )
+        complete = [_with_load(condition) for condition in self.profile.complete(conditions)]
+        scale = self.config.diffusion.guidance_scale if guidance is None else guidance
+        drawn = []
+        for start in range(0, len(seeds), CHUNK):
+            asked = complete[start : start + CHUNK]
+            coded, seconds = self._draw_chunk(asked, seeds[start : start + CHUNK], steps, scale)
+            drawn += [rebuild(coded[i], seconds[i], condition, self.config.grid) for i, condition in enumerate(asked)]
+            if on_chunk is not None:
+                on_chunk(len(drawn), len(seeds))
+        return assemble(drawn, complete, seeds, origin=self.sha256)
+
+    @torch.no_grad()
+    def _draw_chunk(
+        self, conditions: Sequence[Condition], seeds: Sequence[int], steps: int | None, scale: float
+    ) -> tuple[Array, Array]:
+        """Coded channels `(B, C, L)` and seconds of head and tail `(B, 2)` for at most `CHUNK` conditions."""
+        count, grid = len(conditions), self.config.grid
+        padded = [*conditions, *[conditions[-1]] * (CHUNK - count)]
+        noise = torch.stack(
+            [_noise(seed, DURATIONS + len(CHANNELS) * grid.length) for seed in [*seeds, *[0] * (CHUNK - count)]]
+        )
+        step, diffusion = _steps(padded), Diffusion(self.config.diffusion)
+        told = self._condition(padded)
+        drawn = diffusion.sample(self._durations(told, diffusion, scale), noise[:, :DURATIONS], steps=steps).clamp(-5, 5)
+        lengths = self.scaler.inverse_durations(drawn.double().numpy(), step)
+        lengths[[condition.peak_deviation_volt == 0 for condition in padded], 1] = np.nan
+        seconds = decode_durations(lengths, padded)
+        mask = torch.tensor(np.isfinite(lengths))
+        told = self.network.tell(told, torch.where(mask, drawn, 0.0), mask)
+        curve = self._curve(told, self._known(padded, seconds, step), diffusion, scale)
+        sampled = diffusion.sample(
+            curve, self.network.smooth(noise[:, DURATIONS:].reshape(CHUNK, len(CHANNELS), -1)), steps=steps
+        )
+        coded = self._blanked(self.scaler.inverse(sampled.double().numpy(), step)[:count], conditions, seconds[:count])
+        return coded, decode_durations(lengths[:count], [self._balanced(c, coded[i]) for i, c in enumerate(conditions)])
+
+    def _balanced(self, condition: Condition, coded: Array) -> Condition:
+        """The condition with the C-rate that was drawn and a typical health, where it knows none: the charge must balance."""
+        typical = self.profile.typical[condition.step].state_of_health
+        rate = float(np.nanmedian(np.abs(coded[CURRENT, : self.config.grid.head])))
+        health = condition.state_of_health or typical
+        return replace(condition, c_rate=condition.c_rate or max(rate, 2 * REST_C_RATE[condition.step]), state_of_health=health)
+
+    def _condition(self, conditions: Sequence[Condition]) -> Tensor:
+        return torch.cat([torch.from_numpy(part) for part in Vocabulary(self.profile.faults).encode(conditions)], dim=1)
+
+    def _durations(self, condition: Tensor, diffusion: Diffusion, scale: float) -> Denoise:
+        """The denoiser of durations for conditions `(B, F)`."""
+        denoise, nothing = self.network.denoise_durations, torch.zeros_like(condition)
+        return guided(lambda x, t: denoise(x, t, condition, diffusion), lambda x, t: denoise(x, t, nothing, diffusion), scale)
+
+    def _curve(self, condition: Tensor, load: tuple[Tensor, Tensor], diffusion: Diffusion, scale: float) -> Denoise:
+        """The denoiser of curves for conditions with durations `(B, F)` and known loads."""
+        known, is_known = load
+        # The durations stay: without conditions, too, the network has always been told them.
+        nothing = torch.cat([torch.zeros_like(condition[:, : -2 * DURATIONS]), condition[:, -2 * DURATIONS :]], dim=1)
+        told, free = (
+            Told(told, self.network.expect(told), known, flags)
+            for told, flags in ((condition, is_known), (nothing, torch.zeros_like(is_known)))
+        )
+        return guided(
+            lambda x, t: self.network.denoise(x, t, told, diffusion),
+            lambda x, t: self.network.denoise(x, t, free, diffusion),
+            scale,
+        )
+
+    def _known(self, conditions: Sequence[Condition], seconds: Array, step: Any) -> tuple[Tensor, Tensor]:
+        """Scaled load currents `(B, 1, L)` and which are known `(B, 1)`."""
+        found = [
+            known_current(c.load, seconds[i], c.nominal_capacity_ah or 1.0, self.config.grid) for i, c in enumerate(conditions)
+        ]
+        blank = np.zeros(self.config.grid.length)
+        coded = np.stack([blank if current is None else current for current in found])
+        scaled = (coded - self.scaler.mean[step, CURRENT]) / self.scaler.std[step, CURRENT]
+        scaled[np.isnan(seconds[:, 1]), self.config.grid.head :] = 0.0  # as in training, where a missing tail is masked
+        flags = torch.tensor([[current is not None] for current in found], dtype=torch.float32)
+        return torch.from_numpy(scaled).float()[:, None] * flags[..., None], flags
+
+    def _blanked(self, coded: Array, conditions: Sequence[Condition], seconds: Array) -> Array:
+        """Known currents as they are, and no values for channels that the model has never seen."""
+        for i, condition in enumerate(conditions):
+            current = known_current(condition.load, seconds[i], condition.nominal_capacity_ah or 1.0, self.config.grid)
+            if current is not None:
+                coded[i, CURRENT] = current
+        for index, name in enumerate(CHANNELS):
+            if name not in self.profile.channels:
+                coded[:, index] = np.nan
+        return coded
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """Weights and scaler, as they are stored."""
+        weights = {f"network.{name}": value.contiguous() for name, value in self.network.state_dict().items()}
+        scaler = {f"scaler.{name}": torch.from_numpy(np.ascontiguousarray(value)) for name, value in vars(self.scaler).items()}
+        return weights | scaler
+
+    @cached_property
+    def sha256(self) -> str:
+        """Identity of the model: SHA-256 of its weights and scaler as stored."""
+        return store.fingerprint(self.tensors)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the bundle, whole or not at all."""
+        config = {
+            "format": FORMAT,
+            "kind": "diffusion",
+            "base_sha256": self.base,
+            "config": self.config.model_dump(mode="json"),
+            "profile": self.profile.model_dump(mode="json"),
+        }
+        scheduler = Diffusion(self.config.diffusion).scheduler_config()
+        text = card.bundle_card(self.config, self.profile, sha256=self.sha256, base=self.base, metrics=self.metrics)
+        store.write_bundle(store.Bundle(self.tensors, config, scheduler, text, self.metrics), Path(folder))
+        return Path(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Augmenter:
+        """Read a bundle; raises BundleError if it is incomplete, was changed or is of another kind."""
+        bundle = store.read_bundle(Path(folder))
+        if (bundle.config.get("kind"), bundle.config.get("format")) != ("diffusion", FORMAT):
+            raise BundleError(f"{folder} is no diffusion bundle of format {FORMAT}: train it with this version of FaultCell")
+        config, profile = Config(**bundle.config["config"]), Profile(**bundle.config["profile"])
+        parts = {name.removeprefix("scaler."): t.numpy() for name, t in bundle.tensors.items() if name.startswith("scaler.")}
+        network = _network(config, profile)
+        network.load_state_dict({k.removeprefix("network."): v for k, v in bundle.tensors.items() if k.startswith("network.")})
+        network.eval().requires_grad_(False)
+        return cls(
+            config,
+            network,
+            Scaler(**parts),
+            profile,
+            tuple(dict(m) for m in bundle.metrics),
+            bundle.config["base_sha256"],
+        )
+
+
+@dataclass(frozen=True)
+class _Keep:
+    """Where a run leaves its checkpoints, under which key, and whom it tells."""
+
+    folder: Path | None
+    key: str
+    on_step: OnStep | None
+
+
+def _run(state: State, data: Sequence[Batch], config: Config, knobs: TrainConfig, keep: _Keep) -> list[dict[str, Any]]:
+    metrics = store.read_checkpoint(state, keep.folder, key=keep.key) if keep.folder else []
+    unfreeze = knobs.unfreeze if isinstance(knobs, FinetuneConfig) else "all"
+    droppable = torch.from_numpy(Vocabulary(tuple(FAULTS)).droppable)
+    for step in train(state, data, diffusion=Diffusion(config.diffusion), config=knobs, unfreeze=unfreeze, droppable=droppable):
+        if step.step % LOG_EVERY == 0 or step.step == step.steps:
+            phase = "finetune" if isinstance(knobs, FinetuneConfig) else "pretrain"
+            metrics.append({"phase": phase, "step": step.step, "loss": step.loss, "gradient_norm": step.gradient_norm})
+        if keep.folder and step.step % knobs.checkpoint_every == 0 and step.step < step.steps:
+            store.write_checkpoint(state, keep.folder, key=keep.key, metrics=metrics)
+        if keep.on_step is not None:
+            keep.on_step(step)
+    return metrics
+
+
+def _encoded(curves: Curves, config: Config) -> tuple[Curves, list[Condition], Encoded]:
+    """Curves with their severity, their conditions, and the curves on the grid."""
+    curves = severity.complete(curves)
+    curves = curves.select(step_type=[name for name in STEPS if name in set(curves.halfcycles["step_type"])] or None)
+    conditions = conditions_of(curves)
+    encoded = encode(curves, conditions, config.grid)
+    if not encoded.usable.any():
+        raise TrainingError(
+            "none of the curves can be used: each needs at least four samples under load that begin inside the limits"
+        )
+    return curves, conditions, encoded
+
+
+def _steps(conditions: Sequence[Condition]) -> Any:
+    return np.array([STEPS.index(condition.step) for condition in conditions])
+
+
+def _batch(
+    encoded: Encoded, conditions: Sequence[Condition], scaler: Scaler, profile: Profile, *, weight: float = 1.0
+) -> Batch:
+    """The usable curves of a set as scaled tensors."""
+    rows = np.flatnonzero(encoded.usable)
+    kept = [conditions[row] for row in rows.tolist()]
+    step, mask = _steps(kept), encoded.mask[rows]
+    curve = np.where(mask, scaler.forward(encoded.values[rows].astype(np.float64), step), 0.0)
+    durations = scaler.forward_durations(code_durations(encoded.seconds[rows], kept), step)
+    values, flags = Vocabulary(profile.faults).encode(kept)
+    tensor = torch.from_numpy
+    return Batch(
+        curve=tensor(curve).float(),
+        mask=tensor(mask),
+        durations=tensor(np.nan_to_num(durations)).float(),
+        durations_mask=tensor(np.isfinite(durations)),
+        values=tensor(values),
+        flags=tensor(flags),
+        known=tensor(curve[:, [CURRENT]]).float(),
+        is_known=torch.ones(len(rows), KNOWN),
+        weight=torch.full((len(rows),), weight),
+    )
+
+
+def _network(config: Config, profile: Profile) -> Network:
+    vocabulary = Vocabulary(profile.faults)
+    hidden = torch.from_numpy(np.tile(vocabulary.history, 2)) & (not config.net.history_in_curve)
+    return Network(len(CHANNELS), known=KNOWN, features=2 * len(vocabulary), config=config.net, grid=config.grid, hidden=hidden)
+
+
+def _averaged(state: State, config: Config, profile: Profile) -> Network:
+    network = _network(config, profile)
+    network.load_state_dict(state.ema)
+    return network.eval().requires_grad_(False)
+
+
+def _key(config: Config, profile: Profile, base: str = "") -> str:
+    """What must be equal for a run to go on from a checkpoint."""
+    return hashlib.sha256(f"{config.model_dump_json()}{profile.model_dump_json()}{base}".encode()).hexdigest()
+
+
+def _with_load(condition: Condition) -> Condition:
+    """A discharge at a known C-rate has a constant load; the falling current at the end of a charge is left to the model."""
+    if condition.load is not None or condition.c_rate is None or condition.step != "discharge":
+        return condition
+    current = -condition.c_rate * (condition.nominal_capacity_ah or 1.0)
+    return replace(condition, load=Load(np.array([0.0, 1.0]), np.array([current, current])))
+
+
+def _noise(seed: int, size: int) -> Tensor:
+    return torch.randn(size, generator=torch.Generator().manual_seed(seed))

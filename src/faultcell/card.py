@@ -1,0 +1,73 @@
+"""The model card of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from faultcell.config import Config
+from faultcell.curves import SEVERITY
+from faultcell.profile import Profile
+
+
+def bundle_card(
+    config: Config, profile: Profile, *, sha256: str, base: str | None, metrics: Sequence[Mapping[str, Any]]
+) -> str:
+    """Markdown that says what a model is, what it has seen, how it was made, and what it cannot do."""
+    return "\n".join(
+        [
+            "# FaultCell model",
+            "",
+            "A conditional diffusion model that draws charge and discharge curves of lithium-ion cells for a requested fault",
+            "type and severity. Curves it draws are marked `synthetic` and carry this model's fingerprint.",
+            "",
+            f"- model SHA-256: `{sha256}`",
+            f"- adapted from: {f'`{base}`' if base else 'nothing, this is a pre-trained model'}",
+            *[f"- data SHA-256: `{digest}`" for digest in profile.data_sha256],
+            "",
+            "## What it has seen",
+            "",
+            "| label | curves | " + " | ".join(SEVERITY) + " |",
+            "|---|---|" + "---|" * len(SEVERITY),
+            *_rows(profile),
+            "",
+            f"Half-cycles: {', '.join(profile.step_types)}. Channels: {', '.join(profile.channels)}. "
+            f"Curves that could not be put on the grid and were left out: {profile.unusable}.",
+            "",
+            f"Cells ({len(profile.cells)}; score it on others only): {', '.join(profile.cells)}.",
+            "",
+            "## How it was made",
+            "",
+            *_recipe(config, metrics),
+            "",
+            "## Limits",
+            "",
+            "- Severities outside the ranges above are extrapolations; drawing them warns.",
+            "- The requested peak deviation is met by construction; durations and shapes are drawn and can be wrong.",
+            "- Scores are not part of a model: run `faultcell evaluate` on cells that are not in the list above.",
+            "",
+        ]
+    )
+
+
+def _rows(profile: Profile) -> list[str]:
+    return [
+        f"| {label} | {count} | " + " | ".join("{:g} to {:g}".format(*profile.ranges[label][name]) for name in SEVERITY) + " |"
+        for label, count in profile.labels.items()
+    ]
+
+
+def _recipe(config: Config, metrics: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = [f"- pre-training: {config.train.steps} steps of {config.train.batch_size} curves, seed {config.train.seed}"]
+    if config.finetune is not None:
+        knobs = config.finetune
+        lines.append(
+            f"- fine-tuning: {knobs.steps} steps of {knobs.batch_size} curves, seed {knobs.seed}, unfreeze {knobs.unfreeze}, "
+            f"lambda {knobs.lambda_source:g}"
+        )
+    lines.append(
+        f"- {config.diffusion.prediction_type}, {config.diffusion.num_train_timesteps} time steps, "
+        f"{config.diffusion.beta_schedule} betas"
+    )
+    lines += [f"- last {phase} loss: {loss:.4f}" for phase, loss in {m["phase"]: m["loss"] for m in metrics}.items()]
+    return lines

@@ -1,0 +1,313 @@
+"""From curves to arrays and back: load mask, anchored grid, reversible scaling. Pure functions of arrays.
+
+A curve is put on a grid that is *anchored* where the voltage under load crosses the rated limit: `head` points up to the
+crossing, `tail` points beyond it. In the head the voltage is a fraction of the rated window; in the tail it is a fraction
+of the peak deviation, so that scaling the tail by the requested deviation meets the request exactly. A curve that stays
+inside the limits has a head only. Two durations (head, tail) give the curve back its seconds.
+
+Channels `(C, L)`: voltage under load, voltage at rest (pulsed loads only), surface temperature, load current. Where a
+channel has no value it is masked, never filled with a number that a network could learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faultcell.config import GridConfig
+from faultcell.curves import Array, Condition, Curves, Limits, Load, loaded_part
+
+CHANNELS = ("voltage", "rest_voltage", "temperature", "current")
+VOLTAGE, REST, TEMPERATURE, CURRENT = range(4)
+STEPS = ("charge", "discharge")
+# In coded units: 0.5 % of the rated window, the same of it at rest, 0.3 degC, 0.02 C. Spreads below are noise.
+FLOOR = np.array([0.005, 0.005, 0.3, 0.02])
+FEWEST_FOR_STATISTICS = 8
+# A load that rests for more than this share of its time is pulsed: voltage under load and at rest are told apart.
+PULSED_REST_SHARE = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Curves on the anchored grid.
+
+    Attributes:
+        values: coded channels `(N, C, L)`, zero where masked.
+        mask: where they are known `(N, C, L)`.
+        seconds: durations of head and tail, s `(N, 2)`; the tail's is NaN for curves inside the limits.
+        usable: curves with a head to speak of `(N,)`; the others cannot be put on the grid.
+    """
+
+    values: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    seconds: Array
+    usable: NDArray[np.bool_]
+
+
+def head_positions(grid: GridConfig) -> Array:
+    """Where the head's points lie, as fractions of its duration `(head,)`: denser at the start and at the crossing."""
+    s = np.linspace(0.0, 1.0, grid.head)
+    return (1 - grid.warp) * s + grid.warp * (1 - np.cos(np.pi * s)) / 2
+
+
+def tail_positions(grid: GridConfig) -> Array:
+    """Where the tail's points lie, as fractions of its duration `(tail,)`; the crossing itself belongs to the head."""
+    return np.arange(1, grid.tail + 1) / grid.tail
+
+
+def grid_times(grid: GridConfig, seconds: Array) -> Array:
+    """Seconds of every grid point `(N, L)` for durations of head and tail `(N, 2)`, a missing tail taken as zero."""
+    head, tail = seconds[:, :1], np.nan_to_num(seconds[:, 1:])
+    return np.concatenate([head * head_positions(grid), head + tail * tail_positions(grid)], axis=1)
+
+
+def encode(curves: Curves, conditions: Sequence[Condition], grid: GridConfig) -> Encoded:
+    """Put curves on the anchored grid.
+
+    Args:
+        curves: charges and discharges.
+        conditions: of the same curves; their peak deviation says whether a curve has a tail.
+        grid: the grid.
+    """
+    shape = (len(curves), len(CHANNELS), grid.length)
+    values, mask = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=bool)
+    seconds, usable = np.full((len(curves), 2), np.nan), np.zeros(len(curves), dtype=bool)
+    columns = _Columns.of(curves)
+    for i, rows in enumerate(curves.slices()):
+        placed = _place(columns.rows(loaded_part(curves, rows)), conditions[i], grid)
+        if placed is not None:
+            values[i], mask[i], seconds[i] = placed
+            usable[i] = True
+    return Encoded(values, mask, seconds, usable)
+
+
+def known_current(load: Load | None, seconds: Array, nominal_ah: float, grid: GridConfig) -> Array | None:
+    """The load current on the grid, in C `(L,)`, or None where it is not known.
+
+    Args:
+        load: its shape over the loaded part.
+        seconds: durations of head and tail, s `(2,)`: they say where on the grid the load stands.
+        nominal_ah: nominal capacity, Ah.
+        grid: the grid.
+    """
+    if load is None:
+        return None
+    times = grid_times(grid, seconds[None])[0]
+    loaded = ~resting(load) if is_pulsed(load) else slice(None)
+    current: Array = np.interp(times / times[-1], load.fraction[loaded], load.current_ampere[loaded])
+    return current / nominal_ah
+
+
+def is_pulsed(load: Load) -> bool:
+    """Whether a load swings between current and rest, as the square-wave discharges of the NASA set do."""
+    return bool(resting(load).mean() > PULSED_REST_SHARE)
+
+
+def resting(load: Load) -> NDArray[np.bool_]:
+    """Which samples of a load carry no current to speak of `(n,)`."""
+    magnitude = np.abs(load.current_ampere)
+    return np.asarray(magnitude < 0.02 * magnitude.max())
+
+
+def duty(load: Load | None) -> float | None:
+    """Share of the samples of a load that carry current."""
+    if load is None:
+        return None
+    return float((~resting(load)).mean())
+
+
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    time: Array
+    voltage: Array
+    temperature: Array
+    current: Array
+    loaded: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, curves: Curves) -> _Columns:
+        return cls(
+            time=curves.column("step_time_second"),
+            voltage=curves.column("voltage_volt"),
+            temperature=curves.column("surface_temperature_celsius"),
+            current=curves.column("current_ampere"),
+            loaded=curves.under_load,
+        )
+
+    def rows(self, part: slice | NDArray[np.bool_]) -> _Columns:
+        return _Columns(*(getattr(self, field.name)[part] for field in fields(self)))
+
+
+def _place(curve: _Columns, condition: Condition, grid: GridConfig) -> tuple[Array, NDArray[np.bool_], Array] | None:
+    """One curve's coded values, mask and durations, or None if it has no head."""
+    on = curve.rows(curve.loaded)
+    if on.time.size < 4 or condition.limits is None or not condition.nominal_capacity_ah:
+        return None
+    crossing = _crossing(on, condition) if condition.peak_deviation_volt > 0 else on.time[-1]
+    if not curve.time[0] < crossing <= on.time[-1]:
+        return None
+    tail = on.time[-1] - crossing if condition.peak_deviation_volt > 0 else np.nan
+    seconds = np.array([crossing - curve.time[0], tail])
+    times = curve.time[0] + grid_times(grid, seconds[None])[0]
+    resting = curve.rows(~curve.loaded)
+    physical = np.stack(
+        [
+            np.interp(times, on.time, on.voltage),
+            np.interp(times, resting.time, resting.voltage) if resting.time.size > 4 else np.full(times.size, np.nan),
+            np.interp(times, curve.time, curve.temperature),
+            np.interp(times, on.time, on.current),
+        ]
+    )
+    if not condition.peak_deviation_volt > 0:
+        physical[:, grid.head :] = np.nan
+    coded = code(physical, condition, grid)
+    mask = np.isfinite(coded)
+    return np.where(mask, coded, 0.0), mask, seconds
+
+
+def _crossing(on: _Columns, condition: Condition) -> float:
+    """When the voltage under load first goes beyond the limit, s; NaN if it never does or starts beyond."""
+    assert condition.limits is not None
+    beyond = _beyond(on.voltage, condition.side, condition.limits)
+    first = int(np.argmax(beyond > 0))
+    if first == 0:
+        return float("nan")
+    before, after = beyond[first - 1], beyond[first]
+    return float(on.time[first - 1] + (on.time[first] - on.time[first - 1]) * before / (before - after))
+
+
+def _beyond(voltage: Array, side: str, limits: Limits) -> Array:
+    return voltage - limits.upper if side == "high" else limits.lower - voltage
+
+
+def code(physical: Array, condition: Condition, grid: GridConfig) -> Array:
+    """Volt, degC and ampere of one curve to coded units `(C, L)`; `decode` is its inverse."""
+    limits, nominal = condition.limits, condition.nominal_capacity_ah
+    assert limits is not None
+    assert nominal is not None
+    coded = physical.copy()
+    coded[[VOLTAGE, REST]] = (physical[[VOLTAGE, REST]] - limits.lower) / (limits.upper - limits.lower)
+    if condition.peak_deviation_volt > 0:
+        tail = physical[VOLTAGE, grid.head :]
+        coded[VOLTAGE, grid.head :] = _beyond(tail, condition.side, limits) / condition.peak_deviation_volt
+    coded[CURRENT] = physical[CURRENT] / nominal
+    return coded
+
+
+def decode(coded: Array, condition: Condition, grid: GridConfig) -> Array:
+    """Coded units of one curve to volt, degC and ampere `(C, L)`."""
+    limits, nominal = condition.limits, condition.nominal_capacity_ah
+    assert limits is not None
+    assert nominal is not None
+    physical = coded.copy()
+    physical[[VOLTAGE, REST]] = limits.lower + coded[[VOLTAGE, REST]] * (limits.upper - limits.lower)
+    if condition.peak_deviation_volt > 0:
+        bound, sign = (limits.upper, 1.0) if condition.side == "high" else (limits.lower, -1.0)
+        physical[VOLTAGE, grid.head :] = bound + sign * coded[VOLTAGE, grid.head :] * condition.peak_deviation_volt
+    physical[CURRENT] = coded[CURRENT] * nominal
+    return physical
+
+
+@dataclass(frozen=True, eq=False)
+class Scaler:
+    """Point-wise standardisation, one set of numbers for charges and one for discharges; `inverse(forward(x)) == x`.
+
+    Fitted on the source domain alone. Scaling each point of the grid by its own spread keeps narrow data wide enough for
+    the noise schedule: samplers lose the spread of data whose standard deviation is far below one.
+
+    Attributes:
+        mean: `(S, C, L)` for the S step types.
+        std: `(S, C, L)`.
+        duration_mean: of the coded durations `(S, 2)`.
+        duration_std: `(S, 2)`.
+    """
+
+    mean: Array
+    std: Array
+    duration_mean: Array
+    duration_std: Array
+
+    @classmethod
+    def fit(cls, encoded: Encoded, durations: Array, step: NDArray[np.int64], grid: GridConfig) -> Scaler:
+        """Statistics of the usable curves; a point seen in fewer than eight curves gets a plain prior.
+
+        Args:
+            encoded: the source domain.
+            durations: coded durations `(N, 2)`, NaN where unknown.
+            step: index into `STEPS` of each curve `(N,)`.
+            grid: the grid.
+        """
+        parts = []
+        for index in range(len(STEPS)):
+            chosen = encoded.usable & (step == index)
+            values, mask = encoded.values[chosen].astype(np.float64), encoded.mask[chosen]
+            mean, std = _moments(values, mask, *_prior(grid))
+            two = durations[chosen]
+            parts.append(
+                (
+                    mean,
+                    np.maximum(std, FLOOR[:, None]),
+                    *_moments(np.nan_to_num(two), np.isfinite(two), *_DURATION_PRIOR),
+                )
+            )
+        mean, std, duration_mean, duration_std = (np.stack(part) for part in zip(*parts, strict=True))
+        return cls(mean, std, duration_mean, np.maximum(duration_std, 0.02))
+
+    def forward(self, values: Array, step: NDArray[np.int64]) -> Array:
+        """Coded channels to scaled ones `(N, C, L)`."""
+        return (values - self.mean[step]) / self.std[step]
+
+    def inverse(self, scaled: Array, step: NDArray[np.int64]) -> Array:
+        """Scaled channels to coded ones `(N, C, L)`."""
+        return scaled * self.std[step] + self.mean[step]
+
+    def forward_durations(self, durations: Array, step: NDArray[np.int64]) -> Array:
+        """Coded durations to scaled ones `(N, 2)`."""
+        return (durations - self.duration_mean[step]) / self.duration_std[step]
+
+    def inverse_durations(self, scaled: Array, step: NDArray[np.int64]) -> Array:
+        """Scaled durations to coded ones `(N, 2)`."""
+        return scaled * self.duration_std[step] + self.duration_mean[step]
+
+
+_DURATION_PRIOR = (np.array([0.0, 4.5]), np.array([0.5, 1.5]))
+
+
+def _prior(grid: GridConfig) -> tuple[Array, Array]:
+    """Mean and spread `(C, L)` assumed where the source domain has too little to tell: a straight tail, 25 degC, 1 C."""
+    mean = np.repeat(np.array([0.6, 0.8, 25.0, 0.0])[:, None], grid.length, axis=1)
+    std = np.repeat(np.array([0.25, 0.25, 10.0, 1.0])[:, None], grid.length, axis=1)
+    mean[VOLTAGE, grid.head :] = tail_positions(grid)
+    return mean, std
+
+
+def _moments(values: Array, mask: NDArray[np.bool_], mean: Array, std: Array) -> tuple[Array, Array]:
+    """Masked mean and standard deviation over the first axis, the given ones where too few are known."""
+    count = mask.sum(axis=0)
+    enough = count >= FEWEST_FOR_STATISTICS
+    found = (values * mask).sum(axis=0) / np.maximum(count, 1)
+    spread = np.sqrt((((values - found) ** 2) * mask).sum(axis=0) / np.maximum(count, 1))
+    return np.where(enough, found, mean), np.where(enough, spread, std)
+
+
+def code_durations(seconds: Array, conditions: Sequence[Condition]) -> Array:
+    """Durations in s `(N, 2)` to logarithms `(N, 2)`: the head against what the charge balance expects, the tail plain.
+
+    The charge balance says that a cell of state of health h at C-rate r lasts about 3600 h / r seconds.
+    """
+    return np.log(np.maximum(seconds, 1e-3)) - np.stack([expected_seconds(conditions), np.zeros(len(conditions))], axis=1)
+
+
+def decode_durations(coded: Array, conditions: Sequence[Condition]) -> Array:
+    """The inverse of `code_durations`."""
+    return np.exp(coded + np.stack([expected_seconds(conditions), np.zeros(len(conditions))], axis=1))
+
+
+def expected_seconds(conditions: Sequence[Condition]) -> Array:
+    """Logarithm of the seconds the charge balance expects `(N,)`; unknown values count as 1."""
+    rate = np.array([(c.c_rate or 1.0) * (duty(c.load) or 1.0) for c in conditions])
+    health = np.array([c.state_of_health if c.state_of_health else 1.0 for c in conditions])
+    return np.asarray(np.log(3600 * np.maximum(health, 0.02) / np.maximum(rate, 0.02)))

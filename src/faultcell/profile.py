@@ -1,0 +1,171 @@
+"""What a model has seen: faults, half-cycles, channels, ranges of severity, typical cells. It bounds what may be asked."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from faultcell.curves import KEYS, NORMAL, SEVERITY, Condition, Curves, Limits, conditions_of
+from faultcell.errors import ConditionError, OutOfRangeWarning
+from faultcell.prepare import CHANNELS, Encoded
+
+
+class Typical(BaseModel):
+    """A typical cell of the data: what a condition that does not say gets."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    nominal_capacity_ah: float
+    lower_voltage_limit_volt: float
+    upper_voltage_limit_volt: float
+    state_of_health: float
+
+
+class Profile(BaseModel):
+    """Summary of the curves a model was trained on.
+
+    Attributes:
+        faults: names of the one-hot part of the condition vector, in order.
+        channels: channels the data had, of `prepare.CHANNELS`.
+        step_types: kinds of half-cycle seen.
+        labels: curves seen of each label.
+        ranges: for each label, the smallest and largest value seen of each severity.
+        typical: a typical cell for each kind of half-cycle.
+        cells: names of the cells seen.
+        unusable: curves that could not be put on the grid.
+        data_sha256: fingerprint of each data set seen, in order of training.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    faults: tuple[str, ...]
+    channels: tuple[str, ...]
+    step_types: tuple[str, ...]
+    labels: dict[str, int]
+    ranges: dict[str, dict[str, tuple[float, float]]]
+    typical: dict[str, Typical]
+    cells: tuple[str, ...]
+    unusable: int
+    data_sha256: tuple[str, ...]
+
+    @classmethod
+    def of(cls, curves: Curves, encoded: Encoded, *, faults: Sequence[str]) -> Profile:
+        """Summarise the usable curves of a set."""
+        usable = curves.take(np.flatnonzero(encoded.usable).tolist())
+        conditions = conditions_of(usable, load=False)
+        rows = usable.halfcycles
+        seen = np.asarray(encoded.mask.any(axis=(0, 2)))
+        return cls(
+            faults=tuple(faults),
+            channels=tuple(name for name, there in zip(CHANNELS, seen, strict=True) if there),
+            step_types=tuple(sorted(rows["step_type"].unique())),
+            labels={str(label): len(part) for (label,), part in sorted(rows.group_by("label"))},
+            ranges={str(label): _ranges(part) for (label,), part in sorted(rows.group_by("label"))},
+            typical={
+                str(step): _typical(part, [c for c in conditions if c.step == step])
+                for (step,), part in sorted(rows.group_by("step_type"))
+            },
+            cells=tuple(sorted(rows["cell_id"].unique())),
+            unusable=int((~encoded.usable).sum()),
+            data_sha256=(fingerprint(curves),),
+        )
+
+    def joined(self, other: Profile) -> Profile:
+        """What a model has seen that was trained on this and then on `other`; the same set twice counts once."""
+        if set(other.data_sha256) <= set(self.data_sha256):
+            return self
+        return Profile(
+            faults=self.faults,
+            channels=tuple(name for name in CHANNELS if name in {*self.channels, *other.channels}),
+            step_types=tuple(sorted({*self.step_types, *other.step_types})),
+            labels={name: self.labels.get(name, 0) + other.labels.get(name, 0) for name in {**self.labels, **other.labels}},
+            ranges={name: _span(self.ranges.get(name), other.ranges.get(name)) for name in {**self.ranges, **other.ranges}},
+            typical={**self.typical, **other.typical},
+            cells=tuple(sorted({*self.cells, *other.cells})),
+            unusable=self.unusable + other.unusable,
+            data_sha256=self.data_sha256 + other.data_sha256,
+        )
+
+    def complete(self, conditions: Sequence[Condition]) -> list[Condition]:
+        """Fill in limits and nominal capacity where not given, and refuse what the model cannot know.
+
+        Warns:
+            OutOfRangeWarning: once for each severity asked for beyond what was seen.
+
+        Raises:
+            ConditionError: a fault or half-cycle the model has never seen.
+        """
+        for label in dict.fromkeys(condition.fault for condition in conditions):
+            self._check_label(label)
+        for step in dict.fromkeys(condition.step for condition in conditions):
+            if step not in self.step_types:
+                raise ConditionError(f"the model has never seen a {step}: it knows {', '.join(self.step_types)}")
+        self._warn(conditions)
+        return [self._filled(condition) for condition in conditions]
+
+    def _check_label(self, label: str) -> None:
+        if label not in self.labels:
+            known = ", ".join(f"{name} ({count} curves)" for name, count in self.labels.items())
+            raise ConditionError(
+                f"the model has never seen the fault '{label}': it knows {known}; fine-tune it on {label} first"
+            )
+
+    def _warn(self, conditions: Sequence[Condition]) -> None:
+        for label, ranges in self.ranges.items():
+            asked = [condition for condition in conditions if condition.fault == label != NORMAL]
+            for name, (low, high) in ranges.items():
+                values = [value for condition in asked if (value := getattr(condition, name)) is not None]
+                outside = [value for value in values if not low <= value * (1 + 1e-6) or not value * (1 - 1e-6) <= high]
+                if outside:
+                    worst = max(outside, key=lambda value: max(low - value, value - high))
+                    warnings.warn(
+                        f"{name} {worst:g} for {label} is outside what the model has seen ({low:g} to {high:g}): "
+                        f"{len(outside)} of {len(asked)} curves are extrapolations",
+                        OutOfRangeWarning,
+                        stacklevel=4,
+                    )
+
+    def _filled(self, condition: Condition) -> Condition:
+        typical = self.typical[condition.step]
+        limits = condition.limits or Limits(typical.lower_voltage_limit_volt, typical.upper_voltage_limit_volt)
+        return replace(
+            condition, limits=limits, nominal_capacity_ah=condition.nominal_capacity_ah or typical.nominal_capacity_ah
+        )
+
+
+def fingerprint(curves: Curves) -> str:
+    """SHA-256 of what a set says: keys, times, voltages and currents."""
+    digest = hashlib.sha256()
+    for part in (
+        curves.halfcycles.select(KEYS),
+        curves.timeseries.select("step_time_second", "voltage_volt", "current_ampere"),
+    ):
+        digest.update(part.hash_rows(seed=0).to_numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _ranges(rows: pl.DataFrame) -> dict[str, tuple[float, float]]:
+    return {name: (float(rows[name].min() or 0.0), float(rows[name].max() or 0.0)) for name in SEVERITY}  # type: ignore[arg-type]
+
+
+def _span(
+    one: dict[str, tuple[float, float]] | None, other: dict[str, tuple[float, float]] | None
+) -> dict[str, tuple[float, float]]:
+    """The ranges that hold both."""
+    if one is None or other is None:
+        return one or other or {}
+    return {name: (min(one[name][0], other[name][0]), max(one[name][1], other[name][1])) for name in one}
+
+
+def _typical(rows: pl.DataFrame, conditions: Sequence[Condition]) -> Typical:
+    """Medians of a kind of half-cycle; a state of health that is nowhere known counts as 1."""
+    health = [condition.state_of_health for condition in conditions if condition.state_of_health is not None]
+    plain = [name for name in Typical.model_fields if name != "state_of_health"]
+    medians = {name: float(np.nanmedian(rows[name].cast(pl.Float64).to_numpy())) for name in plain}
+    return Typical(**medians, state_of_health=float(np.median(health)) if health else 1.0)

@@ -1,0 +1,195 @@
+"""A model on disk: a folder of plain files, each with its SHA-256, written whole or not at all; and checkpoints of a run.
+
+    model.safetensors      weights (moving average) and scaler
+    config.json            configuration, profile of what the model has seen
+    scheduler_config.json  noise schedule, in the words of diffusers
+    README.md              model card
+    metrics.jsonl          one line a logged training step
+    SHA256SUMS             of all of the above
+
+No pickle anywhere: tensors are safetensors, the rest is JSON and text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, load_file, save, save_file
+from torch import Tensor
+
+from faultcell.errors import BundleError
+from faultcell.files.atomic import refuse_other, whole_folder
+from faultcell.train import State
+
+MODEL, CONFIG, SCHEDULER, CARD, METRICS, SUMS = (
+    "model.safetensors",
+    "config.json",
+    "scheduler_config.json",
+    "README.md",
+    "metrics.jsonl",
+    "SHA256SUMS",
+)
+FILES = (MODEL, CONFIG, SCHEDULER, CARD, METRICS)
+CHECKPOINT = "checkpoint"
+STATE = ("state.safetensors", "state.json")
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """What the files of a bundle hold."""
+
+    tensors: Mapping[str, Tensor]
+    config: Mapping[str, Any]
+    scheduler: Mapping[str, Any]
+    card: str
+    metrics: Sequence[Mapping[str, Any]]
+
+
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of `model.safetensors` as it is, or would be, on disk."""
+    return hashlib.sha256(save(dict(tensors))).hexdigest()
+
+
+def write_bundle(bundle: Bundle, folder: Path) -> None:
+    """Write a bundle, whole or not at all; what was in the folder before, if it was a bundle or a run, is replaced.
+
+    Raises:
+        DataError: the folder holds something else, or the disk refuses.
+    """
+    _sweep(folder)
+    with whole_folder(folder, replaces=(*FILES, SUMS, CHECKPOINT)) as draft:
+        (draft / MODEL).write_bytes(save(dict(bundle.tensors)))
+        (draft / CONFIG).write_text(_json(bundle.config))
+        (draft / SCHEDULER).write_text(_json(bundle.scheduler))
+        (draft / CARD).write_text(bundle.card)
+        (draft / METRICS).write_text("".join(json.dumps(line) + "\n" for line in bundle.metrics))
+        (draft / SUMS).write_text(_sums(draft, FILES))
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle after checking every file against SHA256SUMS.
+
+    Raises:
+        BundleError: the folder is no bundle, holds an unfinished run, or a file is missing or was changed.
+    """
+    verify(folder)
+    try:
+        tensors = load((folder / MODEL).read_bytes())
+        config, scheduler = (json.loads((folder / name).read_text()) for name in (CONFIG, SCHEDULER))
+        metrics = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
+    except (SafetensorError, ValueError) as error:
+        raise BundleError(f"{folder} cannot be read as a bundle ({error}): train it again") from error
+    return Bundle(tensors, config, scheduler, (folder / CARD).read_text(), metrics)
+
+
+def verify(folder: Path) -> None:
+    """Check every file of a bundle against SHA256SUMS; raises BundleError."""
+    if not (folder / SUMS).is_file():
+        unfinished = (folder / CHECKPOINT).is_dir()
+        hint = "it holds an unfinished run, go on with --resume" if unfinished else "a bundle is what `faultcell train` writes"
+        raise BundleError(f"{folder} is not a bundle, it has no {SUMS}: {hint}")
+    lines = [line.partition("  ") for line in (folder / SUMS).read_text(errors="replace").splitlines()]
+    listed = {name: digest for digest, _, name in lines}
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise BundleError(f"{folder / name} is missing: the bundle is incomplete, copy or train it again")
+        if _sha256(folder / name) != listed.get(name):
+            raise BundleError(
+                f"{folder / name} was changed after it was written (SHA-256 differs): copy or train the bundle again"
+            )
+
+
+def write_checkpoint(state: State, folder: Path, *, key: str, metrics: Sequence[Mapping[str, Any]]) -> None:
+    """Leave in `folder` what a stopped run needs to go on.
+
+    Args:
+        state: of the run.
+        folder: of the bundle to be.
+        key: fingerprint of configuration and data; a run goes on only under the same one.
+        metrics: logged so far.
+    """
+    moments = state.optimizer.state_dict()["state"]
+    tensors = {f"network.{name}": value for name, value in state.network.state_dict().items()}
+    tensors |= {f"ema.{name}": value for name, value in state.ema.items()}
+    tensors |= {f"optimizer.{index}.{name}": value for index, part in moments.items() for name, value in part.items()}
+    with whole_folder(folder / CHECKPOINT, replaces=(*STATE, SUMS)) as draft:
+        save_file({name: value.clone() for name, value in tensors.items()}, draft / STATE[0])
+        (draft / STATE[1]).write_text(_json({"key": key, "step": state.step, "metrics": list(metrics)}))
+        (draft / SUMS).write_text(_sums(draft, STATE))
+
+
+def read_checkpoint(state: State, folder: Path, *, key: str) -> list[dict[str, Any]]:
+    """Bring `state` to where the run in `folder` stopped; a folder without one leaves it at its start.
+
+    Returns:
+        The metrics logged so far.
+
+    Raises:
+        BundleError: the run was started with another configuration or other data, or its files were changed.
+    """
+    source = folder / CHECKPOINT
+    if not source.is_dir():
+        return []
+    whole = all((source / name).is_file() for name in (*STATE, SUMS))
+    if not whole or (source / SUMS).read_text(errors="replace") != _sums(source, STATE):
+        raise BundleError(f"{source} was changed or is incomplete: delete {folder} and start again")
+    header = json.loads((source / STATE[1]).read_text())
+    if header["key"] != key:
+        raise BundleError(
+            f"{source} is of a run with other settings or other data: delete {folder} or repeat that run's options"
+        )
+    _restore(state, load_file(source / STATE[0]))
+    state.step = header["step"]
+    return list(header["metrics"])
+
+
+def make_ready(folder: Path, *, resume: bool) -> None:
+    """Look at the folder of a bundle before the work begins, and forget what a stopped run left, unless it shall go on.
+
+    Raises:
+        DataError: the folder, or its `checkpoint`, holds something else.
+    """
+    _sweep(folder)
+    refuse_other(folder, (*FILES, SUMS, CHECKPOINT))
+    refuse_other(folder / CHECKPOINT, (*STATE, SUMS))
+    if not resume:
+        shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
+
+
+def _restore(state: State, tensors: Mapping[str, Tensor]) -> None:
+    state.network.load_state_dict(_under(tensors, "network."))
+    state.ema = _under(tensors, "ema.")
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in _under(tensors, "optimizer.").items():
+        index, part = name.split(".", 1)
+        moments.setdefault(int(index), {})[part] = value
+    state.optimizer.load_state_dict({**state.optimizer.state_dict(), "state": moments})
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a run that was killed while it wrote a checkpoint left beside it."""
+    for leftover in folder.glob(f".{CHECKPOINT}.*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _sums(folder: Path, names: Sequence[str]) -> str:
+    return "".join(f"{_sha256(folder / name)}  {name}\n" for name in names)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, sort_keys=True) + "\n"
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

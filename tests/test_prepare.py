@@ -1,0 +1,254 @@
+"""To the grid and back: what is encoded comes back within the error of the grid, and every scaling has its inverse."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from faultcell.config import GridConfig
+from faultcell.curves import Condition, Limits, Load, conditions_of, loaded_part
+from faultcell.prepare import (
+    CHANNELS,
+    CURRENT,
+    REST,
+    TEMPERATURE,
+    VOLTAGE,
+    Scaler,
+    code,
+    code_durations,
+    decode,
+    decode_durations,
+    duty,
+    encode,
+    expected_seconds,
+    grid_times,
+    head_positions,
+    is_pulsed,
+    known_current,
+    tail_positions,
+)
+from faultcell.severity import complete
+from strategies import LOWER, NOMINAL, UPPER, charge, curve_sets, curves_of, discharge
+
+pytestmark = pytest.mark.filterwarnings("error")
+GRID = GridConfig()
+
+
+def encoded(curves):
+    curves = complete(curves)
+    conditions = conditions_of(curves)
+    return curves, conditions, encode(curves, conditions, GRID)
+
+
+def pulsed(*, share=0.6, samples=400, cutoff=LOWER, label="normal"):
+    """A square-wave discharge: voltage 0.2 V higher at rest; `share` of the time under load, first and last sample too."""
+    wave = discharge(cutoff=cutoff, samples=samples)
+    phase = (np.arange(samples) % 20) / 20
+    resting = (phase >= share) & (np.arange(samples) < samples - 1)
+    wave["voltage_volt"] = wave["voltage_volt"] + 0.2 * resting
+    wave["current_ampere"] = np.where(resting, -0.002, wave["current_ampere"])  # a sensor is never at 0 A
+    return curves_of([("P", 1, "discharge", label, wave, {})]), resting
+
+
+# --- the grid
+
+
+@given(head=st.integers(8, 200), tail=st.integers(4, 60), warp=st.floats(0, 1))
+def test_the_grid_rises_from_the_start_to_the_end_with_the_crossing_at_the_end_of_the_head(head, tail, warp):
+    grid = GridConfig(head=head, tail=tail, warp=warp)
+    assert (head_positions(grid)[0], tail_positions(grid)[-1]) == (0.0, 1.0)
+    times = grid_times(grid, np.array([[1000.0, 50.0]]))[0]
+    assert times.size == grid.length
+    assert (np.diff(times) > 0).all()
+    assert times[head - 1] == pytest.approx(1000)
+    assert times[-1] == pytest.approx(1050)
+
+
+def test_a_missing_tail_takes_no_time():
+    assert (grid_times(GRID, np.array([[1000.0, np.nan]]))[0][GRID.head :] == 1000).all()
+
+
+@given(curves=curve_sets())
+@settings(max_examples=40)
+def test_a_curve_comes_back_from_the_grid(curves):
+    curves, conditions, made = encoded(curves)
+    assert made.usable.all()
+    time, volt, ampere = (curves.column(name) for name in ("step_time_second", "voltage_volt", "current_ampere"))
+    for i, rows in enumerate(curves.slices()):
+        part = loaded_part(curves, rows)
+        back = decode(np.where(made.mask[i], made.values[i], np.nan).astype(float), conditions[i], GRID)
+        kept = made.mask[i, VOLTAGE]
+        assert kept[: GRID.head].all()
+        times = grid_times(GRID, made.seconds[[i]])[0][kept]
+        seconds = time[part] - time[part][0]
+        error = np.abs(np.interp(seconds, times, back[VOLTAGE][kept]) - volt[part])
+        assert error.max() < 0.03
+        assert np.sqrt((error**2).mean()) < 0.006
+        assert np.abs(np.interp(seconds, times, back[CURRENT][kept]) - ampere[part]).max() < 0.06 * np.abs(ampere[part]).max()
+        assert times[-1] == pytest.approx(seconds[-1])
+
+
+@given(curves=curve_sets())
+@settings(max_examples=25)
+def test_the_limit_is_crossed_exactly_at_the_end_of_the_head(curves):
+    _, conditions, made = encoded(curves)
+    for i, condition in enumerate(conditions):
+        has_tail = condition.peak_deviation_volt > 0
+        assert np.isfinite(made.seconds[i, 1]) == has_tail
+        assert made.mask[i, VOLTAGE, GRID.head :].all() == has_tail
+        assert made.mask[i, :, GRID.head :].any() == has_tail
+        if has_tail:
+            at_crossing = made.values[i, VOLTAGE, GRID.head - 1]
+            assert at_crossing == pytest.approx(1.0 if condition.side == "high" else 0.0, abs=1e-6)
+            tail = made.values[i, VOLTAGE, GRID.head :]
+            assert tail.max() == pytest.approx(1, abs=0.05)
+            assert tail.min() > 0
+
+
+def test_masked_values_are_zero_and_no_rest_channel_without_rest(tiny):
+    _, _, made = encoded(tiny[1])
+    assert (made.values[~made.mask] == 0).all()
+    assert not made.mask[:, REST].any()
+    assert made.mask[:, [VOLTAGE, TEMPERATURE, CURRENT], : GRID.head].all()
+
+
+def test_curves_without_a_head_are_unusable():
+    outside = charge(cutoff=4.4)
+    outside["voltage_volt"] = outside["voltage_volt"] + 1.0
+    short = {name: values[:3] for name, values in discharge().items()}
+    idle = discharge()
+    idle["current_ampere"] = np.zeros(60)
+    rows = [
+        ("A", 1, "charge", "overcharge", outside, {}),
+        ("A", 2, "discharge", "normal", short, {}),
+        ("A", 3, "discharge", "normal", idle, {}),
+        ("A", 4, "discharge", "normal", discharge(), {}),
+    ]
+    _, _, made = encoded(curves_of(rows))
+    assert made.usable.tolist() == [False, False, False, True]
+    assert not made.mask[:3].any()
+
+
+# --- pulsed loads
+
+
+def test_pulsed_loads_are_told_apart_and_rest_voltage_is_its_own_channel():
+    curves, resting = pulsed()
+    curves, conditions, made = encoded(curves)
+    load = conditions[0].load
+    assert is_pulsed(load)
+    assert duty(load) == pytest.approx(1 - resting.mean())
+    back = decode(np.where(made.mask[0], made.values[0], np.nan).astype(float), conditions[0], GRID)
+    head = slice(0, GRID.head)
+    assert made.mask[0, REST, head].all()
+    np.testing.assert_allclose(back[REST, 8:80] - back[VOLTAGE, 8:80], 0.2, atol=0.01)
+    np.testing.assert_allclose(back[CURRENT, head], -NOMINAL, atol=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.85])
+def test_a_known_load_is_laid_on_the_grid_as_training_saw_it(share):
+    curves, _ = pulsed(share=share)
+    _, conditions, made = encoded(curves)
+    known = known_current(conditions[0].load, made.seconds[0], NOMINAL, GRID)
+    np.testing.assert_allclose(known[: GRID.head], made.values[0, CURRENT, : GRID.head], atol=1e-5)
+
+
+@given(curves=curve_sets())
+@settings(max_examples=20)
+def test_a_steady_known_load_is_laid_on_the_grid_as_training_saw_it(curves):
+    _, conditions, made = encoded(curves)
+    for i, condition in enumerate(conditions):
+        known = known_current(condition.load, made.seconds[i], NOMINAL, GRID)
+        mask = made.mask[i, CURRENT]
+        np.testing.assert_allclose(known[mask], made.values[i, CURRENT, mask], atol=1e-4)
+
+
+def test_an_unknown_load_is_no_load():
+    assert known_current(None, np.array([1000.0, 10.0]), NOMINAL, GRID) is None
+    assert duty(None) is None
+    assert not is_pulsed(Load(np.array([0.0, 1.0]), np.array([-2.0, -2.0])))
+
+
+# --- inverses
+
+finite = st.floats(-1e3, 1e3)
+conditions_st = st.builds(
+    Condition,
+    fault=st.sampled_from(["overcharge", "overdischarge"]),
+    peak_deviation_volt=st.floats(0.01, 3),
+    c_rate=st.one_of(st.none(), st.floats(0.06, 10)),
+    state_of_health=st.one_of(st.none(), st.floats(0.02, 1.2)),
+    nominal_capacity_ah=st.floats(0.1, 300),
+    limits=st.builds(Limits, st.floats(0, 3), st.floats(3.1, 5)),
+)
+
+
+@given(condition=conditions_st, seed=st.integers(0, 10_000), normal=st.booleans())
+def test_decode_is_the_inverse_of_code(condition, seed, normal):
+    if normal:
+        condition = replace(condition, fault="normal", peak_deviation_volt=0.0, step_type=condition.step)
+    physical = np.random.default_rng(seed).normal(3, 2, (len(CHANNELS), GRID.length))
+    np.testing.assert_allclose(decode(code(physical, condition, GRID), condition, GRID), physical, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(code(decode(physical, condition, GRID), condition, GRID), physical, rtol=1e-9, atol=1e-9)
+
+
+def test_codes_mean_what_they_say():
+    condition = Condition("overdischarge", peak_deviation_volt=0.4, nominal_capacity_ah=2, limits=Limits(LOWER, UPPER))
+    physical = np.zeros((len(CHANNELS), GRID.length))
+    physical[VOLTAGE, : GRID.head], physical[VOLTAGE, GRID.head :] = UPPER, LOWER - 0.2
+    physical[CURRENT], physical[TEMPERATURE] = -3.0, 31.0
+    coded = code(physical, condition, GRID)
+    np.testing.assert_allclose(coded[VOLTAGE], np.repeat([1.0, 0.5], [GRID.head, GRID.tail]))
+    np.testing.assert_allclose(coded[CURRENT], -1.5)
+    np.testing.assert_allclose(coded[TEMPERATURE], 31.0)
+
+
+@pytest.fixture(scope="module")
+def scaler(tiny):
+    _, conditions, made = encoded(tiny[0])
+    step = np.array([int(c.step == "discharge") for c in conditions])
+    return Scaler.fit(made, code_durations(made.seconds, conditions), step, GRID), made, step, conditions
+
+
+@given(seed=st.integers(0, 10_000), step=st.lists(st.integers(0, 1), min_size=1, max_size=4))
+def test_the_scaler_has_an_inverse(scaler, seed, step):
+    fitted, step = scaler[0], np.array(step)
+    rng = np.random.default_rng(seed)
+    x, two = rng.normal(0, 10, (step.size, len(CHANNELS), GRID.length)), rng.normal(0, 10, (step.size, 2))
+    np.testing.assert_allclose(fitted.inverse(fitted.forward(x, step), step), x, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(fitted.inverse_durations(fitted.forward_durations(two, step), step), two, rtol=1e-10, atol=1e-10)
+
+
+def test_scaled_source_data_has_mean_zero_and_at_most_unit_spread(scaler):
+    fitted, made, step, _ = scaler
+    scaled = fitted.forward(made.values.astype(float), step)
+    for index in (0, 1):
+        of_step = scaled[step == index][:, [VOLTAGE, TEMPERATURE, CURRENT], : GRID.head]
+        np.testing.assert_allclose(of_step.mean(axis=0), 0, atol=1e-4)
+        assert of_step.std(axis=0).max() < 1.001
+    assert np.isfinite(fitted.std).all()
+    assert (fitted.std > 0).all()
+
+
+@given(
+    conditions=st.lists(conditions_st, min_size=1, max_size=4),
+    seconds=st.lists(st.floats(0.01, 1e6), min_size=8, max_size=8),
+)
+def test_durations_have_an_inverse(conditions, seconds):
+    table = np.array(seconds).reshape(4, 2)[: len(conditions)]
+    np.testing.assert_allclose(decode_durations(code_durations(table, conditions), conditions), table, rtol=1e-9)
+
+
+def test_the_charge_balance_expects_health_over_rate_hours():
+    half = Condition(c_rate=0.5, state_of_health=0.8)
+    pulse = Load(np.linspace(0, 1, 100), np.where(np.arange(100) % 4 == 0, 0.0, -2.0))
+    expected = np.exp(expected_seconds([half, Condition(), replace(half, load=pulse)]))
+    np.testing.assert_allclose(expected, [3600 * 0.8 / 0.5, 3600, 3600 * 0.8 / 0.5 / 0.75])
+
+
+def test_no_duration_stays_unknown():
+    coded = code_durations(np.array([[100.0, np.nan]]), [Condition()])
+    assert np.isfinite(coded[0, 0])
+    assert np.isnan(coded[0, 1])
