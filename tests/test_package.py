@@ -1,0 +1,85 @@
+"""What is public is exactly what is listed, importing it costs nothing, and each dependency has one door."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import faultcell
+
+SOURCE = Path(faultcell.__file__).parent
+HEAVY = ("torch", "polars", "pybamm", "matplotlib", "diffusers", "scipy", "pyarrow", "numpy")
+DOORS = {"diffusers": {"models/diffusion.py"}, "matplotlib": {"report.py"}, "pybamm": {"simulate/engine.py"}}
+# scipy.io is read in a child process with limits of its own (files/_loadmat.py).
+PICKLES = {"pickle", "cPickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
+
+
+def modules():
+    return {str(path.relative_to(SOURCE).as_posix()): ast.parse(path.read_text()) for path in sorted(SOURCE.rglob("*.py"))}
+
+
+def imported(tree):
+    """Top-level names of all packages a module imports, at any depth, but for type checking alone."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "import_module":
+            yield from (part.value.partition(".")[0] for part in node.args if isinstance(part, ast.Constant))
+
+
+def test_what_is_listed_is_there_once_sorted_and_what_dir_shows():
+    names = faultcell.__all__
+    assert names == sorted(names, key=lambda name: (not name.isupper(), name[0].islower(), name))
+    assert len(names) == len(set(names))
+    assert set(names) == set(faultcell._HOME)
+    assert set(dir(faultcell)) == {*names, "__version__"}
+    for name in names:
+        assert getattr(faultcell, name) is getattr(sys.modules[f"faultcell.{faultcell._HOME[name]}"], name)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'faultcell' has no attribute 'Trainer'"):
+        _ = faultcell.Trainer
+
+
+@pytest.mark.parametrize("module", ["faultcell", "faultcell.cli", "faultcell.errors"])
+def test_importing_loads_nothing_heavy(module):
+    code = f"import sys, {module}; print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []
+
+
+def test_importing_writes_nothing():
+    found = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "import faultcell"], capture_output=True, text=True, check=True
+    )
+    assert (found.stdout, found.stderr) == ("", "")
+
+
+@pytest.mark.parametrize("package", DOORS)
+def test_a_dependency_has_one_door(package):
+    assert {name for name, tree in modules().items() if package in imported(tree)} == DOORS[package]
+
+
+def test_no_pickle_anywhere():
+    for name, tree in modules().items():
+        assert not PICKLES & set(imported(tree)), name
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                assert (node.value.id, node.attr) not in {("torch", "load"), ("torch", "save")}, name
+            if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+                assert isinstance(node.value, ast.Constant), name
+                assert node.value.value is False, name
+
+
+def test_networks_know_nothing_of_batteries_and_metrics_nothing_of_curves():
+    for name, tree in modules().items():
+        inside = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+        if name.startswith("models/"):
+            assert not {"faultcell.curves", "faultcell.files", "faultcell.prepare", "polars"} & inside, name
+        if name == "metrics.py":
+            assert not {module for module in inside if module.startswith("faultcell")}
