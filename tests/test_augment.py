@@ -289,12 +289,12 @@ def test_the_missing_tail_of_a_known_load_is_told_as_in_training(tuned, tiny):
 
 
 def told_and_taught(model, curves):
-    from faultcell.augment import _batch, _encoded, _steps
+    from faultcell.batches import batch_of, encoded_set, steps_of
 
-    _, conditions, encoded = _encoded(curves, CONFIG)
-    told, flags = model._known(conditions, encoded.seconds, _steps(conditions))
+    _, conditions, encoded = encoded_set(curves, CONFIG)
+    told, flags = model._known(conditions, encoded.seconds, steps_of(conditions))
     assert flags.all()
-    return told, _batch(encoded, conditions, model.scaler, model.profile).known
+    return told, batch_of(encoded, conditions, model.scaler, model.profile).known
 
 
 def test_fine_tuning_gives_a_new_model_and_leaves_its_base_as_it_is(tiny, models):
@@ -308,9 +308,11 @@ def test_fine_tuning_gives_a_new_model_and_leaves_its_base_as_it_is(tiny, models
     assert all(torch.equal(value, before[name]) for name, value in live.items())
     assert base.config.finetune is None
     assert set(base.profile.labels) == {"normal"}
-    scaler = [name for name in before if name.startswith("scaler.") or name == "network.noise_factor"]
-    assert scaler
-    assert all(torch.equal(child.tensors[name], before[name]) for name in scaler)
+    # Where the source domain has spoken, the scaler stays; where it has not, the faults may.
+    seen = before["scaler.seen"] > 0
+    assert 0 < seen.float().mean() < 1
+    for name in ("scaler.mean", "scaler.std"):
+        assert torch.equal(child.tensors[name][seen], before[name][seen])
 
 
 def test_the_profile_says_what_was_seen(tuned, tiny):

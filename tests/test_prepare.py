@@ -24,6 +24,7 @@ from faultcell.prepare import (
     encode,
     expected_seconds,
     grid_times,
+    has_tail,
     head_positions,
     is_pulsed,
     known_current,
@@ -79,8 +80,11 @@ def test_a_curve_comes_back_from_the_grid(curves):
     for i, rows in enumerate(curves.slices()):
         part = loaded_part(curves, rows)
         back = decode(np.where(made.mask[i], made.values[i], np.nan).astype(float), conditions[i], GRID)
-        kept = made.mask[i, VOLTAGE]
-        assert kept[: GRID.head].all()
+        kept = made.mask[i, CURRENT]
+        assert made.mask[i, VOLTAGE, : GRID.head].all()
+        held = kept & ~made.mask[i, VOLTAGE]
+        assert not held.any() or (conditions[i].step == "charge" and conditions[i].peak_deviation_volt == 0)
+        back[VOLTAGE][held] = conditions[i].limits.upper
         times = grid_times(GRID, made.seconds[[i]])[0][kept]
         seconds = time[part] - time[part][0]
         error = np.abs(np.interp(seconds, times, back[VOLTAGE][kept]) - volt[part])
@@ -95,11 +99,11 @@ def test_a_curve_comes_back_from_the_grid(curves):
 def test_the_limit_is_crossed_exactly_at_the_end_of_the_head(curves):
     _, conditions, made = encoded(curves)
     for i, condition in enumerate(conditions):
-        has_tail = condition.peak_deviation_volt > 0
-        assert np.isfinite(made.seconds[i, 1]) == has_tail
-        assert made.mask[i, VOLTAGE, GRID.head :].all() == has_tail
-        assert made.mask[i, :, GRID.head :].any() == has_tail
-        if has_tail:
+        beyond = condition.peak_deviation_volt > 0
+        assert np.isfinite(made.seconds[i, 1]) == made.mask[i, CURRENT, GRID.head :].all()
+        assert made.mask[i, VOLTAGE, GRID.head :].all() == made.mask[i, VOLTAGE, GRID.head :].any() == beyond
+        assert beyond <= made.mask[i, CURRENT, GRID.head :].all() <= has_tail(condition)
+        if beyond:
             at_crossing = made.values[i, VOLTAGE, GRID.head - 1]
             assert at_crossing == pytest.approx(1.0 if condition.side == "high" else 0.0, abs=1e-6)
             tail = made.values[i, VOLTAGE, GRID.head :]

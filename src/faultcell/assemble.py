@@ -12,7 +12,7 @@ import polars as pl
 from faultcell import severity
 from faultcell.config import GridConfig
 from faultcell.curves import REST_C_RATE, SEVERITY, Array, Condition, Curves, typical_current
-from faultcell.prepare import CURRENT, REST, TEMPERATURE, VOLTAGE, decode, grid_times, is_pulsed, resting
+from faultcell.prepare import CURRENT, REST, TEMPERATURE, VOLTAGE, decode, grid_times, has_tail, is_pulsed, resting
 
 REQUESTED = (
     "peak_deviation_volt",
@@ -46,10 +46,13 @@ def rebuild(coded: Array, seconds: Array, condition: Condition, grid: GridConfig
     """
     shaped = coded.astype(np.float64)
     beyond = condition.peak_deviation_volt > 0
-    end = grid.length if beyond else grid.head
-    shaped[VOLTAGE, : grid.head] = _inside(shaped[VOLTAGE, : grid.head], condition, anchored=beyond)
+    tail = has_tail(condition)
+    end = grid.length if tail else grid.head
+    shaped[VOLTAGE, : grid.head] = _inside(shaped[VOLTAGE, : grid.head], condition, anchored=tail)
     if beyond:
         shaped[VOLTAGE, grid.head :] = _peak_at_one(shaped[VOLTAGE, grid.head :])
+    elif tail:
+        shaped[VOLTAGE, grid.head :] = 1.0  # a charge held at its upper limit
     times = grid_times(grid, seconds[None])[0][:end]
     physical = decode(shaped, condition, grid)[:, :end]
     if condition.load is not None and is_pulsed(condition.load):

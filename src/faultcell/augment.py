@@ -13,30 +13,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from faultcell import card, severity, store
+from faultcell import card, store
 from faultcell.assemble import assemble, rebuild
+from faultcell.batches import KNOWN, batch_of, encoded_set, steps_of
 from faultcell.conditioning import Vocabulary
 from faultcell.config import Config, FinetuneConfig, TrainConfig
-from faultcell.curves import FAULTS, NORMAL, REST_C_RATE, Array, Condition, Curves, Load, conditions_of
-from faultcell.errors import BundleError, ConditionError, TrainingError
+from faultcell.curves import FAULTS, NORMAL, REST_C_RATE, Array, Condition, Curves, Load
+from faultcell.errors import BundleError, ConditionError
 from faultcell.models.diffusion import Denoise, Diffusion, guided
 from faultcell.models.network import DURATIONS, Network, Told
 from faultcell.models.noise import noise_factor
 from faultcell.prepare import (
     CHANNELS,
     CURRENT,
-    STEPS,
-    Encoded,
     Scaler,
     code_durations,
     decode_durations,
-    encode,
+    has_tail,
     known_current,
 )
 from faultcell.profile import Profile, fingerprint
 from faultcell.train import Batch, State, Step, train
 
-KNOWN = 1  # the load current; a reference curve of the same cell would be the next
 CHUNK = 64  # curves drawn at once; always padded to this, so that a curve's bits do not depend on its neighbours
 FORMAT = 1
 LOG_EVERY = 25
@@ -79,15 +77,15 @@ class Augmenter:
             TrainingError: no curve can be used, or training diverged.
         """
         config = config or Config()
-        normal, conditions, encoded = _encoded(normal, config)
-        step = _steps(conditions)
+        normal, conditions, encoded = encoded_set(normal, config)
+        step = steps_of(conditions)
         scaler = Scaler.fit(encoded, code_durations(encoded.seconds, conditions), step, config.grid)
         profile = Profile.of(normal, encoded, faults=tuple(FAULTS))
         torch.manual_seed(config.train.seed)
         network = _network(config, profile)
-        data = [_batch(encoded, conditions, scaler, profile)]
-        sections = (config.grid.head, config.grid.tail)
-        network.noise_factor.copy_(noise_factor(data[0].curve, data[0].mask, sections, config.diffusion))
+        network.silence(torch.arange(len(profile.faults)))
+        data = [batch_of(encoded, conditions, scaler, profile)]
+        _set_noise(network, data[0], config)
         state = State.start(network, config.train)
         metrics = _run(state, data, config, config.train, _Keep(folder, _key(config, profile), on_step))
         return cls(config, _averaged(state, config, profile), scaler, profile, tuple(metrics))
@@ -116,26 +114,26 @@ class Augmenter:
         """
         config = config or FinetuneConfig()
         whole = self.config.model_copy(update={"finetune": config})
-        few, conditions, encoded = _encoded(few, whole)
+        few, conditions, encoded = encoded_set(few, whole)
         for name in set(few.labels) - {NORMAL, *self.profile.faults}:
             raise ConditionError(f"the model has no place for the fault '{name}': it has {', '.join(self.profile.faults)}")
-        data = [_batch(encoded, conditions, self.scaler, self.profile)]
+        lengths = code_durations(encoded.seconds, conditions)
+        scaler = self.scaler.completed(Scaler.fit(encoded, lengths, steps_of(conditions), whole.grid))
+        data = [batch_of(encoded, conditions, scaler, self.profile)]
         profile = self.profile.joined(Profile.of(few, encoded, faults=self.profile.faults))
         if normal is not None and config.lambda_source > 0:
-            normal, source, placed = _encoded(normal, whole)
-            data.append(_batch(placed, source, self.scaler, self.profile, weight=config.lambda_source))
+            normal, source, placed = encoded_set(normal, whole)
+            data.append(batch_of(placed, source, scaler, self.profile, weight=config.lambda_source))
             profile = profile.joined(Profile.of(normal, placed, faults=self.profile.faults))
         network = _network(whole, profile)
         network.load_state_dict(self.network.state_dict())
+        unseen = torch.from_numpy(self.scaler.seen.max(axis=0) == 0)
+        _set_noise(network, data[0], whole, where=unseen[:, :, None] & unseen[:, None, :])
         state = State.start(network, config)
-        metrics = _run(
-            state,
-            data,
-            whole,
-            config,
-            _Keep(folder, _key(whole, profile, f"{self.sha256} {normal and fingerprint(normal)}"), on_step),
-        )
-        return Augmenter(whole, _averaged(state, whole, profile), self.scaler, profile, (*self.metrics, *metrics), self.sha256)
+        source_sha256 = fingerprint(normal) if normal is not None else ""
+        keep = _Keep(folder, _key(whole, profile, self.sha256 + source_sha256), on_step)
+        metrics = _run(state, data, whole, config, keep)
+        return Augmenter(whole, _averaged(state, whole, profile), scaler, profile, (*self.metrics, *metrics), self.sha256)
 
     def draw(
         self,
@@ -187,11 +185,11 @@ class Augmenter:
         noise = torch.stack(
             [_noise(seed, DURATIONS + len(CHANNELS) * grid.length) for seed in [*seeds, *[0] * (CHUNK - count)]]
         )
-        step, diffusion = _steps(padded), Diffusion(self.config.diffusion)
+        step, diffusion = steps_of(padded), Diffusion(self.config.diffusion)
         told = self._condition(padded)
         drawn = diffusion.sample(self._durations(told, diffusion, scale), noise[:, :DURATIONS], steps=steps).clamp(-5, 5)
         lengths = self.scaler.inverse_durations(drawn.double().numpy(), step)
-        lengths[[condition.peak_deviation_volt == 0 for condition in padded], 1] = np.nan
+        lengths[[not has_tail(condition) for condition in padded], 1] = np.nan
         seconds = decode_durations(lengths, padded)
         mask = torch.tensor(np.isfinite(lengths))
         told = self.network.tell(told, torch.where(mask, drawn, 0.0), mask)
@@ -326,51 +324,16 @@ def _run(state: State, data: Sequence[Batch], config: Config, knobs: TrainConfig
     return metrics
 
 
-def _encoded(curves: Curves, config: Config) -> tuple[Curves, list[Condition], Encoded]:
-    """Curves with their severity, their conditions, and the curves on the grid."""
-    curves = severity.complete(curves)
-    curves = curves.select(step_type=[name for name in STEPS if name in set(curves.halfcycles["step_type"])] or None)
-    conditions = conditions_of(curves)
-    encoded = encode(curves, conditions, config.grid)
-    if not encoded.usable.any():
-        raise TrainingError(
-            "none of the curves can be used: each needs at least four samples under load that begin inside the limits"
-        )
-    return curves, conditions, encoded
-
-
-def _steps(conditions: Sequence[Condition]) -> Any:
-    return np.array([STEPS.index(condition.step) for condition in conditions])
-
-
-def _batch(
-    encoded: Encoded, conditions: Sequence[Condition], scaler: Scaler, profile: Profile, *, weight: float = 1.0
-) -> Batch:
-    """The usable curves of a set as scaled tensors."""
-    rows = np.flatnonzero(encoded.usable)
-    kept = [conditions[row] for row in rows.tolist()]
-    step, mask = _steps(kept), encoded.mask[rows]
-    curve = np.where(mask, scaler.forward(encoded.values[rows].astype(np.float64), step), 0.0)
-    durations = scaler.forward_durations(code_durations(encoded.seconds[rows], kept), step)
-    values, flags = Vocabulary(profile.faults).encode(kept)
-    tensor = torch.from_numpy
-    return Batch(
-        curve=tensor(curve).float(),
-        mask=tensor(mask),
-        durations=tensor(np.nan_to_num(durations)).float(),
-        durations_mask=tensor(np.isfinite(durations)),
-        values=tensor(values),
-        flags=tensor(flags),
-        known=tensor(curve[:, [CURRENT]]).float(),
-        is_known=torch.ones(len(rows), KNOWN),
-        weight=torch.full((len(rows),), weight),
-    )
-
-
 def _network(config: Config, profile: Profile) -> Network:
     vocabulary = Vocabulary(profile.faults)
     hidden = torch.from_numpy(np.tile(vocabulary.history, 2)) & (not config.net.history_in_curve)
     return Network(len(CHANNELS), known=KNOWN, features=2 * len(vocabulary), config=config.net, grid=config.grid, hidden=hidden)
+
+
+def _set_noise(network: Network, batch: Batch, config: Config, *, where: Tensor | None = None) -> None:
+    """Make the noise on curves as smooth as a set of them; only at places `(C, L, L)`, where given."""
+    factor = noise_factor(batch.curve, batch.mask, (config.grid.head, config.grid.tail), config.diffusion)
+    network.noise_factor.copy_(factor if where is None else torch.where(where, factor, network.noise_factor))
 
 
 def _averaged(state: State, config: Config, profile: Profile) -> Network:

@@ -52,9 +52,11 @@ class DiffusionConfig(_Frozen):
     beta_start: float = 1e-4
     beta_end: float = 0.02
     prediction_type: Prediction = "v_prediction"
-    noise_smooth: float = Field(0.02, ge=0, le=1, description="share of the noise that owes nothing to the data's correlations")
+    noise_smooth: float = Field(
+        0.005, ge=0, le=1, description="share of the noise that owes nothing to the data's correlations"
+    )
     noise_scales: tuple[float, ...] = Field(
-        (32.0, 10.0, 3.0), description="length scales of that share, in points of the grid; empty: white noise, the paper's"
+        (32.0, 12.0), description="length scales of that share, in points of the grid; empty: white noise, the paper's"
     )
     noise_white: float = Field(1e-4, gt=0, le=1, description="variance of the white noise added to it")
     timestep_power: float = Field(

@@ -1,9 +1,10 @@
 """From curves to arrays and back: load mask, anchored grid, reversible scaling. Pure functions of arrays.
 
 A curve is put on a grid that is *anchored* where the voltage under load crosses the rated limit: `head` points up to the
-crossing, `tail` points beyond it. In the head the voltage is a fraction of the rated window; in the tail it is a fraction
-of the peak deviation, so that scaling the tail by the requested deviation meets the request exactly. A curve that stays
-inside the limits has a head only. Two durations (head, tail) give the curve back its seconds.
+crossing, `tail` points beyond it. In the head the voltage is a fraction of the rated window; in the tail it is a fraction of
+the peak deviation, so that scaling the tail by the requested deviation meets the request exactly. The tail of a charge that
+stays inside is its hold at the limit; a discharge that stays inside has a head only. Two durations (head, tail) give the
+curve back its seconds.
 
 Channels `(C, L)`: voltage under load, voltage at rest (pulsed loads only), surface temperature, load current. Where a
 channel has no value it is masked, never filled with a number that a network could learn.
@@ -26,6 +27,8 @@ STEPS = ("charge", "discharge")
 # In coded units: 0.5 % of the rated window, the same of it at rest, 0.3 degC, 0.02 C. Spreads below are noise.
 FLOOR = np.array([0.005, 0.005, 0.3, 0.02])
 FEWEST_FOR_STATISTICS = 8
+# A charge that stays inside has come to its limit once it is this close: a hold is not exactly at it, V.
+HOLD_VOLT = 0.01
 # A load that rests for more than this share of its time is pulsed: voltage under load and at rest are told apart.
 PULSED_REST_SHARE = 0.1
 
@@ -146,11 +149,13 @@ def _place(curve: _Columns, condition: Condition, grid: GridConfig) -> tuple[Arr
     on = curve.rows(curve.loaded)
     if on.time.size < 4 or condition.limits is None or not condition.nominal_capacity_ah:
         return None
-    crossing = _crossing(on, condition) if condition.peak_deviation_volt > 0 else on.time[-1]
+    beyond = condition.peak_deviation_volt > 0
+    crossing = _crossing(on, condition, margin=0.0 if beyond else HOLD_VOLT) if has_tail(condition) else np.nan
+    anchored = beyond or crossing < on.time[-1]
+    crossing = crossing if anchored else on.time[-1]
     if not curve.time[0] < crossing <= on.time[-1]:
         return None
-    tail = on.time[-1] - crossing if condition.peak_deviation_volt > 0 else np.nan
-    seconds = np.array([crossing - curve.time[0], tail])
+    seconds = np.array([crossing - curve.time[0], on.time[-1] - crossing if anchored else np.nan])
     times = curve.time[0] + grid_times(grid, seconds[None])[0]
     resting = curve.rows(~curve.loaded)
     physical = np.stack(
@@ -161,17 +166,24 @@ def _place(curve: _Columns, condition: Condition, grid: GridConfig) -> tuple[Arr
             np.interp(times, on.time, on.current),
         ]
     )
-    if not condition.peak_deviation_volt > 0:
+    if not anchored:
         physical[:, grid.head :] = np.nan
+    elif not beyond:
+        physical[VOLTAGE, grid.head :] = np.nan  # held at the limit: the fraction of a deviation that is zero says nothing
     coded = code(physical, condition, grid)
     mask = np.isfinite(coded)
     return np.where(mask, coded, 0.0), mask, seconds
 
 
-def _crossing(on: _Columns, condition: Condition) -> float:
-    """When the voltage under load first goes beyond the limit, s; NaN if it never does or starts beyond."""
+def has_tail(condition: Condition) -> bool:
+    """Whether a curve goes on after it has come to its limit: beyond it, or, on a charge, held at it."""
+    return condition.peak_deviation_volt > 0 or condition.step == "charge"
+
+
+def _crossing(on: _Columns, condition: Condition, *, margin: float) -> float:
+    """When the voltage under load first goes beyond the limit less a margin, s; NaN if it never does or starts beyond."""
     assert condition.limits is not None
-    beyond = _beyond(on.voltage, condition.side, condition.limits)
+    beyond = _beyond(on.voltage, condition.side, condition.limits) + margin
     first = int(np.argmax(beyond > 0))
     if first == 0:
         return float("nan")
@@ -223,12 +235,16 @@ class Scaler:
         std: `(S, C, L)`.
         duration_mean: of the coded durations `(S, 2)`.
         duration_std: `(S, 2)`.
+        seen: one where a point's numbers come from data, zero where they are a plain prior `(S, C, L)`.
+        duration_seen: the same of the durations `(S, 2)`.
     """
 
     mean: Array
     std: Array
     duration_mean: Array
     duration_std: Array
+    seen: Array
+    duration_seen: Array
 
     @classmethod
     def fit(cls, encoded: Encoded, durations: Array, step: NDArray[np.int64], grid: GridConfig) -> Scaler:
@@ -244,17 +260,20 @@ class Scaler:
         for index in range(len(STEPS)):
             chosen = encoded.usable & (step == index)
             values, mask = encoded.values[chosen].astype(np.float64), encoded.mask[chosen]
-            mean, std = _moments(values, mask, *_prior(grid))
+            mean, std, seen = _moments(values, mask, *_prior(grid))
             two = durations[chosen]
-            parts.append(
-                (
-                    mean,
-                    np.maximum(std, FLOOR[:, None]),
-                    *_moments(np.nan_to_num(two), np.isfinite(two), *_DURATION_PRIOR),
-                )
-            )
-        mean, std, duration_mean, duration_std = (np.stack(part) for part in zip(*parts, strict=True))
-        return cls(mean, std, duration_mean, np.maximum(duration_std, 0.02))
+            lengths = _moments(np.nan_to_num(two), np.isfinite(two), *_DURATION_PRIOR)
+            parts.append((mean, np.maximum(std, FLOOR[:, None]), lengths[0], np.maximum(lengths[1], 0.02), seen, lengths[2]))
+        return cls(*(np.stack(part) for part in zip(*parts, strict=True)))
+
+    def completed(self, other: Scaler) -> Scaler:
+        """The same scaler, with the numbers of `other` where this one has seen nothing: the tails of faults, mostly."""
+        pairs = {"mean": "seen", "std": "seen", "duration_mean": "duration_seen", "duration_std": "duration_seen"}
+        merged = {
+            name: np.where(getattr(self, seen) > 0, getattr(self, name), getattr(other, name)) for name, seen in pairs.items()
+        }
+        seen = {name: np.maximum(getattr(self, name), getattr(other, name)) for name in ("seen", "duration_seen")}
+        return Scaler(**merged, **seen)
 
     def forward(self, values: Array, step: NDArray[np.int64]) -> Array:
         """Coded channels to scaled ones `(N, C, L)`."""
@@ -284,13 +303,13 @@ def _prior(grid: GridConfig) -> tuple[Array, Array]:
     return mean, std
 
 
-def _moments(values: Array, mask: NDArray[np.bool_], mean: Array, std: Array) -> tuple[Array, Array]:
-    """Masked mean and standard deviation over the first axis, the given ones where too few are known."""
+def _moments(values: Array, mask: NDArray[np.bool_], mean: Array, std: Array) -> tuple[Array, Array, Array]:
+    """Masked mean and standard deviation over the first axis, the given ones where too few are known, and which are not."""
     count = mask.sum(axis=0)
     enough = count >= FEWEST_FOR_STATISTICS
     found = (values * mask).sum(axis=0) / np.maximum(count, 1)
     spread = np.sqrt((((values - found) ** 2) * mask).sum(axis=0) / np.maximum(count, 1))
-    return np.where(enough, found, mean), np.where(enough, spread, std)
+    return np.where(enough, found, mean), np.where(enough, spread, std), enough.astype(np.float64)
 
 
 def code_durations(seconds: Array, conditions: Sequence[Condition]) -> Array:

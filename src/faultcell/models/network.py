@@ -169,6 +169,17 @@ class Network(nn.Module):
             patch=config.patch,
         )
 
+    def silence(self, columns: Tensor) -> None:
+        """Give conditions that pre-training never sets, by their places `(n,)`, no say to begin with; in place.
+
+        Their weights would stay as random as they began, and would shift every curve on the day they are first set.
+        """
+        embeddings = (self.curve.embed.condition, self.durations.embed.condition)
+        for first in (*embeddings, self.expectation.first, self.expected_durations.first):
+            layer = first[0]
+            assert isinstance(layer, nn.Linear)
+            layer.weight.data[:, columns] = 0
+
     def tell(self, condition: Tensor, durations: Tensor, mask: Tensor) -> Tensor:
         """What the curve network is told: its part of the conditions, and the durations.
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from faultcell.config import DiffusionConfig
 
-FEWEST_FOR_CORRELATION = 16
+FEWEST_FOR_CORRELATION = 8
 
 
 def noise_factor(curves: Tensor, mask: Tensor, sections: Sequence[int], config: DiffusionConfig) -> Tensor:
