@@ -10,7 +10,8 @@ from polars.testing import assert_frame_equal
 
 from faultcell.assemble import rebuild
 from faultcell.augment import CHUNK, Augmenter
-from faultcell.curves import FAULTS, KEYS, SEVERITY, Condition, Curves, Limits, conditions_of, grid
+from faultcell.conditions import conditions_of
+from faultcell.curves import FAULTS, KEYS, SEVERITY, Condition, Curves, Limits, grid
 from faultcell.errors import ConditionError, OutOfRangeWarning, TrainingError
 from faultcell.prepare import CURRENT, encode
 from faultcell.profile import Profile

@@ -224,12 +224,12 @@ def test_evaluating_a_part_pairs_that_part_by_key(chain, data, run, tmp_path):
     assert scores["sources"]["synthetic"]["all"]["curves"] == 3
 
 
-def test_a_stopped_training_is_gone_on_with(data, chain, run, tmp_path, monkeypatch):
-    whole = chain.root / "base" / "model.safetensors"
-    config = json.loads((chain.root / "base" / "config.json").read_text())["config"]
-    assert config["train"]["steps"] == 3
-    assert run("train", chain.root / "normal", "--out", tmp_path / "base", "--steps", 3, "--resume").code == 0
-    assert (tmp_path / "base" / "model.safetensors").read_bytes() == whole.read_bytes()
+def test_resuming_what_was_never_begun_is_a_start(chain, run, tmp_path):
+    words = ("train", chain.root / "normal", "--steps", 3)
+    assert run(*words, "--out", tmp_path / "one").code == 0
+    assert run(*words, "--out", tmp_path / "other", "--resume").code == 0
+    one, other = (tmp_path / name / "model.safetensors" for name in ("one", "other"))
+    assert one.read_bytes() == other.read_bytes()
 
 
 # --- what goes wrong

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from faultcell.conditions import conditions_of
 from faultcell.config import GridConfig
-from faultcell.curves import Condition, Limits, Load, conditions_of, loaded_part
+from faultcell.curves import Condition, Limits, Load, loaded_part
 from faultcell.prepare import (
     CHANNELS,
     CURRENT,

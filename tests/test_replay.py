@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from faultcell.curves import Condition, conditions_of, grid
+from faultcell.conditions import conditions_of
+from faultcell.curves import Condition, grid
 from faultcell.errors import ConditionError
 from faultcell.replay import MEAN_POINTS, MeanCurve, Replay
 from faultcell.severity import complete

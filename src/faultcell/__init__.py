@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from faultcell.augment import Augmenter
+    from faultcell.conditions import conditions_of
     from faultcell.config import Config, FinetuneConfig
-    from faultcell.curves import FAULTS, Condition, Curves, Fault, Limits, Load, Source, conditions_of, grid
+    from faultcell.curves import FAULTS, Condition, Curves, Fault, Limits, Load, Source, grid
     from faultcell.files import ingest, read, write
     from faultcell.replay import MeanCurve, Replay
     from faultcell.scoring import Scores, evaluate
@@ -34,7 +35,7 @@ _HOME = {
     "Replay": "replay",
     "Scores": "scoring",
     "Source": "curves",
-    "conditions_of": "curves",
+    "conditions_of": "conditions",
     "evaluate": "scoring",
     "grid": "curves",
     "ingest": "files",

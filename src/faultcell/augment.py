@@ -26,6 +26,7 @@ from faultcell.models.noise import noise_factor
 from faultcell.prepare import (
     CHANNELS,
     CURRENT,
+    VOLTAGE,
     Scaler,
     code_durations,
     decode_durations,
@@ -36,6 +37,7 @@ from faultcell.profile import Profile, fingerprint
 from faultcell.train import Batch, State, Step, train
 
 CHUNK = 64  # curves drawn at once; always padded to this, so that a curve's bits do not depend on its neighbours
+CALIBRATION = 128  # curves looked at to set the temperature
 FORMAT = 1
 LOG_EVERY = 25
 OnStep = Callable[[Step], None]
@@ -52,6 +54,8 @@ class Augmenter:
         profile: what it has seen.
         metrics: logged steps.
         base: SHA-256 of the model it was adapted from.
+        temperature: what the drawn rest beyond the expectation is multiplied by, so that it is as wide as that of the
+            source curves.
     """
 
     config: Config
@@ -60,6 +64,7 @@ class Augmenter:
     profile: Profile
     metrics: tuple[dict[str, Any], ...] = ()
     base: str | None = None
+    temperature: float = 1.0
 
     @classmethod
     def pretrain(
@@ -88,7 +93,9 @@ class Augmenter:
         _set_noise(network, data[0], config)
         state = State.start(network, config.train)
         metrics = _run(state, data, config, config.train, _Keep(folder, _key(config, profile), on_step))
-        return cls(config, _averaged(state, config, profile), scaler, profile, tuple(metrics))
+        averaged = _averaged(state, config, profile)
+        temperature = _temperature(averaged, data[0], Diffusion(config.diffusion))
+        return cls(config, averaged, scaler, profile, tuple(metrics), temperature=temperature)
 
     def finetune(
         self,
@@ -133,7 +140,10 @@ class Augmenter:
         source_sha256 = fingerprint(normal) if normal is not None else ""
         keep = _Keep(folder, _key(whole, profile, self.sha256 + source_sha256), on_step)
         metrics = _run(state, data, whole, config, keep)
-        return Augmenter(whole, _averaged(state, whole, profile), scaler, profile, (*self.metrics, *metrics), self.sha256)
+        averaged = _averaged(state, whole, profile)
+        # A handful is no measure of width: only the source curves can tell.
+        temperature = _temperature(averaged, data[1], Diffusion(whole.diffusion)) if len(data) > 1 else self.temperature
+        return Augmenter(whole, averaged, scaler, profile, (*self.metrics, *metrics), self.sha256, temperature)
 
     def draw(
         self,
@@ -194,9 +204,9 @@ class Augmenter:
         mask = torch.tensor(np.isfinite(lengths))
         told = self.network.tell(told, torch.where(mask, drawn, 0.0), mask)
         curve = self._curve(told, self._known(padded, seconds, step), diffusion, scale)
-        sampled = diffusion.sample(
-            curve, self.network.smooth(noise[:, DURATIONS:].reshape(CHUNK, len(CHANNELS), -1)), steps=steps
-        )
+        white = noise[:, DURATIONS:].reshape(CHUNK, len(CHANNELS), -1)
+        sampled = diffusion.sample(curve, self.network.smooth(white), steps=steps)
+        sampled = torch.lerp(self.network.expect(told), sampled, self.temperature)
         coded = self._blanked(self.scaler.inverse(sampled.double().numpy(), step)[:count], conditions, seconds[:count])
         return coded, decode_durations(lengths[:count], [self._balanced(c, coded[i]) for i, c in enumerate(conditions)])
 
@@ -271,6 +281,7 @@ class Augmenter:
             "format": FORMAT,
             "kind": "diffusion",
             "base_sha256": self.base,
+            "temperature": self.temperature,
             "config": self.config.model_dump(mode="json"),
             "profile": self.profile.model_dump(mode="json"),
         }
@@ -285,19 +296,23 @@ class Augmenter:
         bundle = store.read_bundle(Path(folder))
         if (bundle.config.get("kind"), bundle.config.get("format")) != ("diffusion", FORMAT):
             raise BundleError(f"{folder} is no diffusion bundle of format {FORMAT}: train it with this version of FaultCell")
+        try:
+            return cls._restored(bundle)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise BundleError(
+                f"{folder} does not fit this version of FaultCell ({str(error)[:120]}): train it again"
+            ) from error
+
+    @classmethod
+    def _restored(cls, bundle: store.Bundle) -> Augmenter:
         config, profile = Config(**bundle.config["config"]), Profile(**bundle.config["profile"])
         parts = {name.removeprefix("scaler."): t.numpy() for name, t in bundle.tensors.items() if name.startswith("scaler.")}
         network = _network(config, profile)
         network.load_state_dict({k.removeprefix("network."): v for k, v in bundle.tensors.items() if k.startswith("network.")})
         network.eval().requires_grad_(False)
-        return cls(
-            config,
-            network,
-            Scaler(**parts),
-            profile,
-            tuple(dict(m) for m in bundle.metrics),
-            bundle.config["base_sha256"],
-        )
+        metrics = tuple(dict(line) for line in bundle.metrics)
+        base, temperature = bundle.config["base_sha256"], bundle.config["temperature"]
+        return cls(config, network, Scaler(**parts), profile, metrics, base, temperature)
 
 
 @dataclass(frozen=True)
@@ -334,6 +349,22 @@ def _set_noise(network: Network, batch: Batch, config: Config, *, where: Tensor 
     """Make the noise on curves as smooth as a set of them; only at places `(C, L, L)`, where given."""
     factor = noise_factor(batch.curve, batch.mask, (config.grid.head, config.grid.tail), config.diffusion)
     network.noise_factor.copy_(factor if where is None else torch.where(where, factor, network.noise_factor))
+
+
+@torch.no_grad()
+def _temperature(network: Network, batch: Batch, diffusion: Diffusion) -> float:
+    """How wide the rest of real voltages beyond their expectation is, as a share of the width of the rest drawn for them.
+
+    A network that has not fully learnt its conditions draws too wide: curves it was trained on show by how much.
+    """
+    some = batch.take(torch.linspace(0, len(batch) - 1, min(len(batch), CALIBRATION)).long())
+    condition = torch.cat([some.values, some.flags], dim=1)
+    condition = network.tell(condition, some.durations, some.durations_mask)
+    told = Told(condition, network.expect(condition), some.known, some.is_known)
+    noise = network.smooth(torch.randn(some.curve.shape, generator=torch.Generator().manual_seed(0)))
+    drawn = diffusion.sample(lambda x, t: network.denoise(x, t, told, diffusion), noise)
+    real, made = (((curve - told.expected) * some.mask)[:, VOLTAGE].square().sum() for curve in (some.curve, drawn))
+    return float((real / made.clamp(min=1e-12)).sqrt().clamp(0.1, 1.0))
 
 
 def _averaged(state: State, config: Config, profile: Profile) -> Network:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from faultcell import severity
 from faultcell.conditioning import Vocabulary
+from faultcell.conditions import conditions_of
 from faultcell.config import Config
-from faultcell.curves import Condition, Curves, conditions_of
+from faultcell.curves import Condition, Curves
 from faultcell.errors import TrainingError
 from faultcell.prepare import CURRENT, STEPS, Encoded, Scaler, code_durations, encode
 from faultcell.profile import Profile

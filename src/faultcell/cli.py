@@ -228,7 +228,8 @@ def sample(
     """Draw curves: by condition (--fault ...), or one for each curve of a set (--like)."""
     from faultcell import files
     from faultcell.augment import Augmenter
-    from faultcell.curves import conditions_of, grid
+    from faultcell.conditions import conditions_of
+    from faultcell.curves import grid
 
     asked: list[Condition]
     if (like is None) == (fault is None):

@@ -89,8 +89,8 @@ class TrainConfig(_Frozen):
 class FinetuneConfig(TrainConfig):
     """Adapting to the faults: loss `L_T + lambda_source * L_S`, thawing from the output side inwards."""
 
-    steps: int = Field(400, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
+    steps: int = Field(800, ge=1)
+    learning_rate: float = Field(2e-3, gt=0)
     unfreeze: Unfreeze = "progressive"
     lambda_source: float = Field(1.0, ge=0)
 

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import polars as pl
@@ -351,50 +351,6 @@ class Source(Protocol):
         ...
 
 
-def conditions_of(curves: Curves, *, load: bool = True) -> list[Condition]:
-    """The condition of each curve, as its tables tell it: `sample --like` and training both read it here.
-
-    Args:
-        curves: with the severity columns filled in (see `severity.complete`).
-        load: also take the load current of each curve as known.
-
-    Raises:
-        DataError: a curve's label and its severity or half-cycle contradict each other.
-    """
-    loads = list(_loads(curves)) if load else [None] * len(curves)
-    table = curves.halfcycles.select(*KEYS, "label").to_dicts()
-    numbers = {name: curves.known(name) for name in (*SEVERITY, *_CONTEXT)}
-    numbers["state_of_health"] = _first_known(
-        numbers["state_of_health"], curves.known("capacity_ah") / numbers["nominal_capacity_ah"]
-    )
-    numbers["c_rate"] = _first_known(numbers["c_rate"], typical_current(curves) / numbers["nominal_capacity_ah"])
-    lower, upper = curves.known("lower_voltage_limit_volt"), curves.known("upper_voltage_limit_volt")
-    return [
-        _condition(
-            row,
-            limits=Limits(float(lower[i]), float(upper[i])) if np.isfinite([lower[i], upper[i]]).all() else None,
-            load=loads[i],
-            **{name: _or_none(values[i]) for name, values in numbers.items()},
-        )
-        for i, row in enumerate(table)
-    ]
-
-
-def _condition(row: dict[str, Any], **known: Any) -> Condition:
-    """The condition of one curve; what contradicts itself is said of the curve it is found in."""
-    keys = {name: row[name] for name in KEYS}
-    try:
-        return Condition(
-            fault=row["label"] or NORMAL, **keys, **{**known, "peak_deviation_volt": known["peak_deviation_volt"] or 0.0}
-        )
-    except ConditionError as error:
-        place = f"cell {row['cell_id']}, cycle {row['cycle_count']}, {row['step_type']}, labelled {row['label']}"
-        raise DataError(f"{place}: {error}; mend its row in halfcycles.parquet or leave it out") from error
-
-
-_CONTEXT = ("c_rate", "ambient_temperature_celsius", "state_of_health", "nominal_capacity_ah")
-
-
 def typical_current(curves: Curves) -> Array:
     """Median of |current| under load of each curve, A `(N,)`; NaN where no sample is under load."""
     current, loaded = np.abs(curves.column("current_ampere")), curves.under_load
@@ -410,23 +366,6 @@ def loaded_part(curves: Curves, rows: slice) -> slice:
     if not loaded.size:
         return slice(rows.start, rows.start)
     return slice(rows.start + int(loaded[0]), rows.start + int(loaded[-1]) + 1)
-
-
-def _loads(curves: Curves) -> Iterator[Load | None]:
-    time, current = curves.column("step_time_second"), curves.column("current_ampere")
-    for rows in curves.slices():
-        part = loaded_part(curves, rows)
-        seconds = time[part] - time[part][:1]
-        known = seconds.size > 1 and seconds[-1] > 0
-        yield Load(seconds / seconds[-1], current[part]) if known else None
-
-
-def _first_known(first: Array, second: Array) -> Array:
-    return np.where(np.isfinite(first), first, second)
-
-
-def _or_none(value: float) -> Any:
-    return float(value) if np.isfinite(value) else None
 
 
 def _spell(wanted: dict[str, Sequence[str] | None]) -> str:

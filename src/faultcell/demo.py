@@ -7,14 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import as_file, files
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
 
 from faultcell import report
 from faultcell.augment import Augmenter
+from faultcell.conditions import conditions_of
 from faultcell.config import Config, FinetuneConfig, TrainConfig
-from faultcell.curves import FAULTS, NORMAL, Condition, Curves, conditions_of, grid
+from faultcell.curves import FAULTS, NORMAL, Condition, Curves, grid
 from faultcell.files import read, write
 from faultcell.files.atomic import refuse_other, whole_folder
 from faultcell.scoring import Scores, evaluate
@@ -24,7 +26,7 @@ FEW = 24
 TEST_SHARE = 0.3
 GRID_POINTS = 5
 REPEAT = 8
-STEPS = (1500, 500)
+STEPS = (1500, 600)
 PAGE = "report.html"
 NOTE = (
     "The data are simulated, and the damage the faults do follows a declared law: these numbers show that the method works, "
@@ -139,6 +141,18 @@ def _pictures(story: Story) -> dict[str, tuple[str, bytes]]:
     return made
 
 
+def _adherence_fact(story: Story) -> str:
+    """How far the peak deviations measured back are from those asked for, and whether they rise with them."""
+    errors, rising = [], True
+    for asked, got in story.asked.values():
+        errors += [abs(one - other) for one, other in zip(asked, got, strict=True)]
+        means = [sum(got[i : i + REPEAT]) / REPEAT for i in range(0, len(got), REPEAT)]
+        rising &= all(one < other for one, other in pairwise(means))
+    mean = 1000 * sum(errors) / len(errors)
+    trend = "rising" if rising else "NOT rising"
+    return f"peak deviation {mean:.2f} mV apart on average, {trend} over {GRID_POINTS} values a fault"
+
+
 def _page(story: Story, figures: list[tuple[str, bytes]]) -> str:
     profile = story.model.profile
     facts = [
@@ -148,6 +162,7 @@ def _page(story: Story, figures: list[tuple[str, bytes]]) -> str:
             "scored on",
             f"{len(story.test)} fault curves of {len(story.test.cells)} cells in neither: {', '.join(story.test.cells)}",
         ),
+        ("asked against got", _adherence_fact(story)),
         ("model", story.model.sha256[:16]),
     ]
     return report.page(title="FaultCell demo", scores=story.scores, facts=facts, figures=figures, note=NOTE)

@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from faultcell.curves import KEYS, NORMAL, SEVERITY, Condition, Curves, Limits, conditions_of
+from faultcell.conditions import conditions_of
+from faultcell.curves import KEYS, NORMAL, SEVERITY, Condition, Curves, Limits
 from faultcell.errors import ConditionError, OutOfRangeWarning
 from faultcell.prepare import CHANNELS, Encoded
 

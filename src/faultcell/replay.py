@@ -11,7 +11,8 @@ import numpy as np
 from faultcell import severity
 from faultcell.assemble import Samples, assemble
 from faultcell.conditioning import Vocabulary
-from faultcell.curves import FAULTS, Array, Condition, Curves, conditions_of, loaded_part
+from faultcell.conditions import conditions_of
+from faultcell.curves import FAULTS, Array, Condition, Curves, loaded_part
 from faultcell.errors import ConditionError
 
 # Each value of a condition counts by its distance over this floor or its spread among the known curves, if that is larger.

@@ -50,14 +50,10 @@ def overlay(real: Curves, synthetic: Curves, *, label: str, most: int = 6) -> by
                 _line(axes, synthetic, row, color=DRAWN, style="--")
         _finish(whole, real, label, f"{label}: {len(chosen)} unseen curves and what was drawn for their conditions")
         _finish(close, real, label, "the end, where the fault is", aligned=True)
-        _zoom(close, real, chosen)
+        _close_up(close)
         whole.plot([], [], color=REAL, label="real")
         whole.plot([], [], color=DRAWN, ls="--", label="drawn")
         whole.legend(loc="best")
-        for line in close.lines:
-            line.set_xdata(
-                np.asarray(line.get_xdata()) - line.get_xdata()[-1] if len(line.get_xdata()) > 2 else line.get_xdata()
-            )
         return _png(figure)
 
 
@@ -125,10 +121,17 @@ def _finish(axes: Axes, real: Curves, label: str, title: str, *, aligned: bool =
     axes.set(xlabel="time before the end / min" if aligned else "time / min", ylabel="voltage / V", title=title)
 
 
-def _zoom(axes: Axes, real: Curves, rows: Sequence[int]) -> None:
-    time = real.column("step_time_second")
-    longest = max(time[int(real.offsets[row + 1]) - 1] for row in rows) / 60
-    axes.set_xlim(-CLOSE_UP * longest, 0.01 * longest)
+def _close_up(axes: Axes) -> None:
+    """Put the ends of all curves at zero and show the last part of the longest."""
+    curves = [line for line in axes.lines if np.size(line.get_xdata()) > 2]
+    longest = max(float(np.max(line.get_xdata())) for line in curves)
+    for line in curves:
+        line.set_xdata(np.asarray(line.get_xdata()) - np.max(line.get_xdata()))
+    volts = np.concatenate(
+        [np.asarray(line.get_ydata())[np.asarray(line.get_xdata()) > -CLOSE_UP * longest] for line in curves]
+    )
+    room = 0.05 * np.ptp(volts)
+    axes.set(xlim=(-CLOSE_UP * longest, 0.01 * longest), ylim=(volts.min() - room, volts.max() + room))
 
 
 def _png(figure: Figure) -> bytes:

@@ -11,7 +11,8 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from faultcell import metrics, severity
-from faultcell.curves import KEYS, SEVERITY, Array, Curves, conditions_of, loaded_part
+from faultcell.conditions import conditions_of
+from faultcell.curves import KEYS, SEVERITY, Array, Curves, loaded_part
 from faultcell.errors import DataError
 from faultcell.replay import MeanCurve, Replay
 

@@ -132,10 +132,11 @@ def thaw(groups: list[list[nn.Module]], *, unfreeze: Unfreeze, done: float) -> i
 
     Args:
         groups: layers from the output inwards.
-        unfreeze: `last` and `last3` groups, `all`, or `progressive`: one more group at a time, evenly over the run.
+        unfreeze: `last` and `last3` groups, `all`, or `progressive`: one more group at a time, evenly over the first half of
+            the run; the second half is for the whole network.
         done: share of the run that is done, 0 to 1.
     """
-    counts = {"last": 1, "last3": 3, "all": len(groups), "progressive": 1 + int(done * len(groups))}
+    counts = {"last": 1, "last3": 3, "all": len(groups), "progressive": 1 + int(2 * done * len(groups))}
     for i, group in enumerate(groups):
         for module in group:
             module.requires_grad_(i < counts[unfreeze])
