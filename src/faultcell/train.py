@@ -78,7 +78,9 @@ class State:
     @classmethod
     def start(cls, network: Network, config: TrainConfig) -> State:
         """The state before the first step."""
-        optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
         return cls(network, {name: value.detach().clone() for name, value in network.state_dict().items()}, optimizer)
 
 
