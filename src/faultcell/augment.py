@@ -92,7 +92,7 @@ class Augmenter:
         data = [batch_of(encoded, conditions, scaler, profile)]
         _set_noise(network, data[0], config)
         state = State.start(network, config.train)
-        metrics = _run(state, data, config, config.train, _Keep(folder, _key(config, profile), on_step))
+        metrics = _run(state, data, config, config.train, _Keep(folder, _key(config, profile), profile.faults, on_step))
         averaged = _averaged(state, config, profile)
         temperature = _temperature(averaged, data[0], Diffusion(config.diffusion))
         return cls(config, averaged, scaler, profile, tuple(metrics), temperature=temperature)
@@ -138,7 +138,7 @@ class Augmenter:
         _set_noise(network, data[0], whole, where=unseen[:, :, None] & unseen[:, None, :])
         state = State.start(network, config)
         source_sha256 = fingerprint(normal) if normal is not None else ""
-        keep = _Keep(folder, _key(whole, profile, self.sha256 + source_sha256), on_step)
+        keep = _Keep(folder, _key(whole, profile, self.sha256 + source_sha256), profile.faults, on_step)
         metrics = _run(state, data, whole, config, keep)
         averaged = _averaged(state, whole, profile)
         # A handful is no measure of width: only the source curves can tell.
@@ -317,17 +317,18 @@ class Augmenter:
 
 @dataclass(frozen=True)
 class _Keep:
-    """Where a run leaves its checkpoints, under which key, and whom it tells."""
+    """Where a run leaves its checkpoints, under which key, which faults its conditions have a place for, whom it tells."""
 
     folder: Path | None
     key: str
+    faults: tuple[str, ...]
     on_step: OnStep | None
 
 
 def _run(state: State, data: Sequence[Batch], config: Config, knobs: TrainConfig, keep: _Keep) -> list[dict[str, Any]]:
     metrics = store.read_checkpoint(state, keep.folder, key=keep.key) if keep.folder else []
     unfreeze = knobs.unfreeze if isinstance(knobs, FinetuneConfig) else "all"
-    droppable = torch.from_numpy(Vocabulary(tuple(FAULTS)).droppable)
+    droppable = torch.from_numpy(Vocabulary(keep.faults).droppable)
     for step in train(state, data, diffusion=Diffusion(config.diffusion), config=knobs, unfreeze=unfreeze, droppable=droppable):
         if step.step % LOG_EVERY == 0 or step.step == step.steps:
             phase = "finetune" if isinstance(knobs, FinetuneConfig) else "pretrain"

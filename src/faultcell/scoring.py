@@ -14,6 +14,8 @@ from faultcell import metrics, severity
 from faultcell.conditions import conditions_of
 from faultcell.curves import KEYS, SEVERITY, Array, Curves, loaded_part
 from faultcell.errors import DataError
+from faultcell.files.samples import name_curve
+from faultcell.profile import fingerprint
 from faultcell.replay import MeanCurve, Replay
 
 POINTS = 128
@@ -78,8 +80,6 @@ def evaluate(*, real: Curves, synthetic: Curves, train: Curves | None = None) ->
     Raises:
         DataError: nothing can be paired.
     """
-    from faultcell.profile import fingerprint
-
     real, synthetic = severity.complete(real), severity.complete(synthetic)
     by_key = _by_key(real, synthetic)
     pairs = by_key if by_key is not None else _by_condition(real, synthetic)
@@ -133,12 +133,6 @@ def same_part(synthetic: Curves, *, of: Curves, selected: Curves) -> Curves:
     )
 
 
-def name_of(curves: Curves, row: int) -> str:
-    """A curve in words."""
-    cell, cycle, step = curves.halfcycles.select(KEYS).row(row)
-    return f"cell {cell}, cycle {cycle}, {step}"
-
-
 @dataclass(frozen=True, eq=False)
 class _Measured:
     """Curves as the protocol compares them: volts on a common grid `(N, L)`, and durations in s `(N,)`."""
@@ -152,7 +146,7 @@ class _Measured:
         parts = [loaded_part(curves, rows) for rows in curves.slices()]
         for row, part in enumerate(parts):
             if part.stop - part.start < 2:
-                raise DataError(f"{name_of(curves, row)} has no load to be scored: leave it out")
+                raise DataError(f"{name_curve(curves.halfcycles, row)} has no load to be scored: leave it out")
         volts = [np.interp(np.linspace(time[p][0], time[p][-1], POINTS), time[p], volt[p]) for p in parts]
         return cls(np.stack(volts), np.array([time[p][-1] - time[p][0] for p in parts]))
 
