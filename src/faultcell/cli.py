@@ -36,6 +36,8 @@ Cells = Annotated[
 ]
 StepTypes = Annotated[list[str] | None, typer.Option("--step-type", help="Only charge or discharge curves.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all that is random.")]
+TrainSteps = Annotated[int | None, typer.Option("--steps", min=1, help="Training steps.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from what a stopped run left in --out, or start.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Tick = Callable[[str, int, int], None]
 
@@ -138,9 +140,9 @@ def show(path: Path, as_json: Json = False) -> None:
 def train(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Curve set of the source domain.")],
     out: Out,
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
+    steps: TrainSteps = None,
     seed: Seed = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from what a stopped run left in --out, or start.")] = False,
+    resume: Resume = False,
     label: Labels = None,
     cells: Cells = None,
     step_type: StepTypes = None,
@@ -168,9 +170,9 @@ def finetune(
     out: Out,
     normal: Annotated[Path | None, typer.Option(metavar="DIR", help="Normal curves for L_T + lambda L_S.")] = None,
     unfreeze: Annotated[str, typer.Option(help="progressive, last, last3 or all.")] = "progressive",
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
+    steps: TrainSteps = None,
     seed: Seed = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from what a stopped run left in --out, or start.")] = False,
+    resume: Resume = False,
     label: Labels = None,
     cells: Cells = None,
     step_type: StepTypes = None,
