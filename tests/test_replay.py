@@ -49,6 +49,26 @@ def test_everything_both_know_counts_and_what_one_does_not_know_does_not(known):
     assert Replay(known).nearest([near, replace(near, ambient_temperature_celsius=40.0)]) == [1, 2]
 
 
+def test_each_value_counts_by_its_spread_among_the_known():
+    """6 degC are much where the known ones are 6 degC apart: there a curve at 25 degC is near, though its depth is not."""
+    rows = [
+        ("A", i, "discharge", "overdischarge", discharge(cutoff=LOWER - depth), {"ambient_temperature_celsius": celsius})
+        for i, (depth, celsius) in enumerate([(0.2, 25.0), (0.8, 31.0)], 1)
+    ]
+    asked = Condition("overdischarge", peak_deviation_volt=0.55, ambient_temperature_celsius=25.0)
+    assert Replay(curves_of(rows)).nearest([asked, replace(asked, ambient_temperature_celsius=None)]) == [0, 1]
+
+
+def test_the_time_of_a_drawn_curve_begins_with_its_load():
+    curve = discharge(cutoff=LOWER - 0.3)
+    late = {**curve, "step_time_second": curve["step_time_second"] + 100.0}
+    late["current_ampere"] = np.where(np.arange(60) < 5, 0.0, late["current_ampere"])
+    drawn = Replay(curves_of([("A", 1, "discharge", "overdischarge", late, {})])).draw(
+        grid("overdischarge", peak_deviation_volt=0.3), [1]
+    )
+    np.testing.assert_allclose(drawn.column("step_time_second"), curve["step_time_second"][5:] - curve["step_time_second"][5])
+
+
 def test_each_known_curve_is_its_own_nearest(known):
     assert Replay(known).nearest(conditions_of(known)) == [0, 1, 2, 3]
 
