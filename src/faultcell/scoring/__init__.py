@@ -1,0 +1,22 @@
+"""Scores of a generated set against real curves of the same conditions, beside the cheap sources it must beat."""
+
+from __future__ import annotations
+
+from faultcell.scoring.measured import POINTS
+from faultcell.scoring.pairs import same_part
+from faultcell.scoring.rows import BESIDE, evaluate
+from faultcell.scoring.scores import COLUMNS, PROTOCOL, SET_COLUMNS, Score, Scores, SetScore, SourceScores
+
+__all__ = [
+    "BESIDE",
+    "COLUMNS",
+    "POINTS",
+    "PROTOCOL",
+    "SET_COLUMNS",
+    "Score",
+    "Scores",
+    "SetScore",
+    "SourceScores",
+    "evaluate",
+    "same_part",
+]

@@ -1,0 +1,97 @@
+"""The sources that are scored, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from faultcell import severity
+from faultcell.conditions import conditions_of
+from faultcell.controls import Jitter, Noise
+from faultcell.curves import Array, Curves, Source
+from faultcell.errors import ConditionError
+from faultcell.profile import fingerprint
+from faultcell.replay import MeanCurve, Replay
+from faultcell.scoring.measured import Match
+from faultcell.scoring.paired import Edges, pair_scores, tertiles, worst
+from faultcell.scoring.pairs import by_condition, by_key, refuse, successive
+from faultcell.scoring.scores import PROTOCOL, Scores, SourceScores
+from faultcell.scoring.sets import Known, set_scores
+
+Make = Callable[[Curves], Source]
+CHEAP: dict[str, Make] = {"replay": Replay, "jitter": Jitter, "mean_curve": MeanCurve}
+BESIDE = ("floor", *CHEAP, "noise")
+
+
+def evaluate(
+    *,
+    real: Curves,
+    synthetic: Curves,
+    train: Curves | None = None,
+    thorough: bool = True,
+    beside: Collection[str] = BESIDE,
+) -> Scores:
+    """Score generated curves.
+
+    Args:
+        real: curves that neither training nor fine-tuning has seen.
+        synthetic: generated for their conditions. Curves with the keys of real ones are paired by key; others with the real
+            curve of the same label whose condition is nearest.
+        train: the faults that the model was adapted to; with them, nearest replay, its jittered copy and the mean curve are
+            scored too, and how much is copied from them.
+        thorough: whether to score the curves as sets too, which takes most of the time.
+        beside: which of `floor`, `replay`, `jitter`, `mean_curve` and `noise` to score beside the generated set, as far as
+            they can be made: the floor needs two curves of a kind of one cell, the three in the middle need `train`.
+
+    Raises:
+        ConditionError: another name in `beside`.
+        DataError: nothing can be paired; generated curves are given as real ones; a cell is both in `real` and in `train`.
+    """
+    unknown = sorted(set(beside) - set(BESIDE))
+    if unknown:
+        raise ConditionError(f"unknown source '{unknown[0]}' in beside: known are {', '.join(BESIDE)}")
+    refuse(real, train)
+    real, synthetic = severity.complete(real), severity.complete(synthetic)
+    keyed = by_key(real, synthetic)
+    found = keyed if keyed is not None else by_condition(real, synthetic)
+    match = Match.of(real, synthetic, found=found)
+    rows, edges = _rows(match, train, beside=beside), tertiles(match.real)
+    known = Known.of(train) if thorough and train is not None else None
+    return Scores(
+        protocol=PROTOCOL,
+        pairing="by key" if keyed is not None else "nearest condition",
+        real_sha256=fingerprint(real),
+        sources={name: _scored(row, edges, known=known, thorough=thorough) for name, row in rows.items()},
+    )
+
+
+def _rows(match: Match, train: Curves | None, *, beside: Collection[str]) -> dict[str, Match]:
+    """The generated set and all it is held against."""
+    possible: dict[str, Make] = {**(CHEAP if train is not None else {}), "noise": Noise}
+    known = train if train is not None else match.real
+    wanted = {name: make for name, make in possible.items() if name in beside}
+    asked = match.partners(conditions_of(match.real)) if wanted else []
+    drawn = {name: make(known).draw(asked, range(len(asked))) for name, make in wanted.items()}
+    return {
+        "synthetic": match,
+        **(_floor(match.real, match.reference) if "floor" in beside else {}),
+        **{name: Match(match.real, curves, match.partner, match.reference) for name, curves in drawn.items()},
+    }
+
+
+def _floor(real: Curves, reference: Array) -> dict[str, Match]:
+    """Real curves against the next ones of the same cells; nothing where no cell has two of a kind."""
+    earlier, later = successive(real)
+    pairs = range(len(earlier))
+    return {"floor": Match.of(real.take(earlier), real.take(later), found=pairs, reference=reference)} if earlier else {}
+
+
+def _scored(match: Match, edges: Edges, *, known: Known | None, thorough: bool) -> SourceScores:
+    scores = pair_scores(match, edges)
+    return SourceScores(
+        all=scores["all"]["all"],
+        by_label=scores["label"],
+        by_cell=scores["cell_id"],
+        by_severity=scores["severity"],
+        worst=worst(scores["severity"]),
+        sets=set_scores(match, known) if thorough else {},
+    )

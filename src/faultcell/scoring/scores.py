@@ -1,0 +1,110 @@
+"""What a scores file holds."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from faultcell.metrics import BINS
+from faultcell.scoring.measured import POINTS
+
+LEAST_STRATUM = 5
+PROTOCOL = (
+    "Each generated curve is paired with the real one whose condition it was given; the loaded part of both is resampled to "
+    f"{POINTS} points over its own duration; voltages are scaled to [0, 1] by the range of the real set; KL(real || generated) "
+    f"and Jensen-Shannon over {BINS} bins of that range with add-one counts, Wasserstein-1 of the scaled values. dpcc is the "
+    "correlation of first differences. Voltage errors are absolute, in V under load; the duration error is relative. "
+    "Pairs reward averaging: a mean curve may have a better dpcc than the next real curve of the same cell. "
+    "Strata: each fault in three equal parts by the peak deviation of the real curves; the worst is the one of at least "
+    f"{LEAST_STRATUM} curves with the largest mae. "
+    "Sets: each real curve counts once. Frechet distance, MMD, density, coverage, authenticity and closest record are taken "
+    "between fixed features of the scaled curves. A discriminative score is |balanced accuracy - 0.5| of a judge asked about "
+    "cells it has not seen. predictive is the error on real curves of a forecast learnt on generated ones, predictive_real of "
+    "one learnt on real curves of other cells. authenticity_real is what held-out real curves reach. The spread ratio compares "
+    "curves with the nearest condition of another cell, generated over real. A violation lies outside the central 99 % of the "
+    "real curves of the same label. "
+    "Sources: floor pairs successive real curves of one cell, the earlier as real, the later as generated; it shows what can "
+    "be reached at best, over half as many curves. replay repeats the nearest known curve, jitter adds noise to it, mean_curve "
+    "repeats the mean of the known curves; noise is white and shows the worst. Compare a number with these, not with zero."
+)
+COLUMNS = ("mae", "mse", "pcc", "dpcc", "lowest_voltage_error_volt", "highest_voltage_error_volt", "duration_error")
+
+
+class Score(BaseModel):
+    """Means over a group of pairs; see `PROTOCOL`. What cannot be computed is None."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    curves: int
+    kl: float
+    js: float
+    wasserstein: float
+    mae: float
+    mse: float
+    pcc: float | None
+    dpcc: float | None
+    lowest_voltage_error_volt: float
+    highest_voltage_error_volt: float
+    duration_error: float
+    peak_deviation_error_volt: float | None
+    repetition_error: float | None
+    cumulative_duration_error_second: float | None
+
+
+class SetScore(BaseModel):
+    """What a group of generated curves is like as a set; see `PROTOCOL`. What cannot be computed is None."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    curves: int
+    frechet: float | None = None
+    mmd: float | None = None
+    mmd_p: float | None = None
+    discriminative_gru: float | None = None
+    discriminative_linear: float | None = None
+    predictive: float | None = None
+    predictive_real: float | None = None
+    density: float | None = None
+    coverage: float | None = None
+    authenticity: float | None = None
+    authenticity_real: float | None = None
+    closest_record: float | None = None
+    spread_ratio: float | None = None
+    limit_violations: float | None = None
+    monotone_violations: float | None = None
+    charge_violations: float | None = None
+
+
+SET_COLUMNS = tuple(name for name in SetScore.model_fields if name != "curves")
+
+
+class SourceScores(BaseModel):
+    """Scores of one source.
+
+    Attributes:
+        all: over all pairs.
+        by_label: by fault.
+        by_cell: by cell of the real curve.
+        by_severity: by fault and peak deviation of the real curve.
+        worst: name of the severity stratum of at least 5 curves with the largest `mae`.
+        sets: of the curves as sets, `all` and by fault; empty where they were not asked for.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    all: Score
+    by_label: dict[str, Score]
+    by_cell: dict[str, Score]
+    by_severity: dict[str, Score] = Field(default_factory=dict)
+    worst: str | None = None
+    sets: dict[str, SetScore] = Field(default_factory=dict)
+
+
+class Scores(BaseModel):
+    """Scores of a generated set and of the cheap sources beside it, by name of the source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    protocol: str
+    pairing: str
+    real_sha256: str
+    sources: dict[str, SourceScores]
