@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,8 @@ import polars as pl
 from faultcell.errors import ConditionError
 from faultcell.simulate import engine
 from faultcell.simulate.life import Failure, Life, live
-from faultcell.simulate.population import Plan, plan
+from faultcell.simulate.population import plan
+from faultcell.workers import spread
 
 #: Columns and types of the two tables: machine names, units and sign of the Battery Data Format.
 TIMESERIES = {
@@ -91,7 +90,7 @@ def simulate(
     plans = [plan(index, seed=seed, cycles=cycles, faults=faults) for index in range(cells)]
     engine.require()
     lives = []
-    for life in _lives(plans, workers=min(workers, cells)):
+    for life in spread(live, plans, workers=min(workers, cells)):
         lives.append(life)
         if progress is not None:
             progress(len(lives), cells)
@@ -116,15 +115,6 @@ def _check(*, seed: int, **counts: int) -> None:
             raise ConditionError(f"{name} must be at least 1, found {value}")
     if seed < 0:
         raise ConditionError(f"seed must be at least 0, found {seed}")
-
-
-def _lives(plans: Sequence[Plan], *, workers: int) -> Iterator[Life]:
-    if workers == 1:
-        yield from map(live, plans)
-        return
-    # Not fork: PyBaMM and polars both hold threads.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(live, plans)
 
 
 def _timeseries(rows: Sequence[dict[str, Any]], waves: Sequence[engine.Wave]) -> pl.DataFrame:

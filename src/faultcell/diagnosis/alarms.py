@@ -1,0 +1,43 @@
+"""How good the alarms of a classifier are: pure functions of arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import metrics
+
+FALSE_ALARMS = 0.01
+
+
+def measure(truth: NDArray[np.int64], *, score: NDArray[np.float64], alarm: NDArray[np.int64]) -> dict[str, float]:
+    """The measures of one classifier; ratios without a denominator are zero.
+
+    Args:
+        truth: one for a fault `(N,)`, of both classes.
+        score: higher for a fault `(N,)`.
+        alarm: one where the classifier says fault `(N,)`.
+    """
+    values = {
+        "accuracy": metrics.accuracy_score(truth, alarm),
+        "balanced_accuracy": metrics.balanced_accuracy_score(truth, alarm),
+        "precision": metrics.precision_score(truth, alarm, zero_division=0),
+        "recall": metrics.recall_score(truth, alarm),
+        "f1": metrics.f1_score(truth, alarm, zero_division=0),
+        "roc_auc": metrics.roc_auc_score(truth, score),
+        "pr_auc": metrics.average_precision_score(truth, score),
+        "recall_at_1_percent": recall_at(truth, score),
+        "false_alarm_rate": np.mean(alarm[truth == 0]),
+    }
+    return {name: float(value) for name, value in values.items()}
+
+
+def recall_at(truth: NDArray[np.int64], score: NDArray[np.float64], *, false_alarms: float = FALSE_ALARMS) -> float:
+    """The largest recall of any threshold on `score` `(N,)` that raises an alarm on at most this share of normal curves.
+
+    Args:
+        truth: one for a fault `(N,)`.
+        score: higher for a fault `(N,)`.
+        false_alarms: share of the normal curves.
+    """
+    false, found, _ = metrics.roc_curve(truth, score, drop_intermediate=False)
+    return float(found[false <= false_alarms].max())

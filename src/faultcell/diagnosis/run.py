@@ -1,0 +1,256 @@
+"""What is augmentation worth? Fault classifiers, fitted with and without added curves, on cells that none has seen.
+
+Every arm, generated or cheap, adds as many curves, for the same conditions, and gets as many optimiser steps, so that
+nothing but the origin of the added curves differs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from faultcell import severity
+from faultcell.controls import CHEAP
+from faultcell.curves import FAULTS, Array, Curves
+from faultcell.diagnosis.alarms import measure
+from faultcell.diagnosis.gain import BEFORE, THRESHOLD, WEIGHTED, Fit, Gain, Table, verdicts
+from faultcell.diagnosis.tasks import Task, remarks, tasks_of
+from faultcell.diagnosis.views import LENGTH, MARGIN, VIEWS, see
+from faultcell.errors import DataError, MissingExtraError
+from faultcell.models.classifiers import NETS, PATCH, STEPS, Threshold, has_rocket, net, rocket
+from faultcell.workers import spread
+
+ROCKET = "minirocket"
+CLASSIFIERS = (*NETS, ROCKET, THRESHOLD)
+PROTOCOL = (
+    "A task is one fault against normal curves of the same half-cycle; no test cell is in training, nor behind a generated "
+    "curve. The view `whole` is the loaded part, `in_limits` what of it lies before the voltage under load first comes within "
+    f"{1000 * MARGIN:g} mV of the limit that the half-cycle can break, cut alike for normal and fault curves. Channels, at "
+    f"{LENGTH} equal steps of the part's own duration: voltage over the rated window, |current| and charge so far over nominal "
+    "capacity, scaled by mean and spread of the real training curves. Arms: `before` is real curves only, `class_weights` the "
+    "same with both classes weighted alike; each further arm adds the same number of fault curves, as many as make both "
+    "classes equal, or as many as the smallest generated set has. Cheap controls know the real training faults and draw for "
+    "what the taken curves of the first generated set were asked for (without one, for conditions of known faults). Each fit "
+    f"of a net takes {{steps}} optimiser steps on batches drawn with replacement; recurrent nets take {PATCH} points together. "
+    "A seed sets initial weights, batches and which generated curves are taken. An alarm is a score above even odds; recall at "
+    "1 % false alarms is that of the best threshold on the test curves. Intervals are 95 % t-intervals over {seeds} seeds; "
+    "tests are paired t-tests over seeds of the mean of the nets, not corrected for their number. Both speak of these test "
+    "cells and say nothing of other ones."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One arm of a task, with one seed."""
+
+    task: Task
+    arm: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is fitted on every arm."""
+
+    classifiers: tuple[str, ...]
+    steps: int
+
+
+def classify(
+    *,
+    train: Curves,
+    test: Curves,
+    synthetic: Curves | Mapping[str, Curves] | None = None,
+    seeds: int = 5,
+    classifiers: Sequence[str] | None = None,
+    views: Sequence[str] = tuple(VIEWS),
+    controls: Sequence[str] | None = None,
+    steps: int = STEPS,
+    workers: int = 1,
+    on_fit: Callable[[int, int], None] | None = None,
+) -> Gain:
+    """Measure what curves added to the training set are worth to fault classifiers.
+
+    Args:
+        train: real curves, normal ones and faults; what a generator was adapted to, and what cheap controls draw from.
+        test: real curves of other cells.
+        synthetic: generated sets by name, drawn without any test cell; a set alone is named `synthetic`.
+        seeds: repetitions.
+        classifiers: names of `CLASSIFIERS`; all that are installed where not given.
+        views: names of `views.VIEWS`.
+        controls: names of `controls.CHEAP`; all of them where not given.
+        steps: optimiser steps of a net.
+        workers: processes; the result is the same for any number of them.
+        on_fit: called with the number of fits that are done, and of all.
+
+    Raises:
+        DataError: an unknown or doubled name, a test cell in training or behind a generated curve, generated curves among
+            the real ones, nothing to tell apart, or a single fault to learn from.
+    """
+    if seeds < 1 or steps < 1:
+        raise DataError(f"seeds and steps must be at least 1, found {seeds} and {steps}")
+    generated = {"synthetic": synthetic} if isinstance(synthetic, Curves) else dict(synthetic or {})
+    cheap = tuple(CHEAP) if controls is None else tuple(controls)
+    asked = tuple(classifiers or (name for name in CLASSIFIERS if name != ROCKET or has_rocket()))
+    _refuse_names(classifiers=asked, views=views, controls=cheap, generated=tuple(generated))
+    _refuse_leaks(train=train, test=test, generated=generated)
+    train = severity.complete(train)
+    found = [task for view in views for task in tasks_of(train=train, test=test, generated=generated, view=view)]
+    tasks, notes = [task for task in found if isinstance(task, Task)], [note for note in found if isinstance(note, str)]
+    if not tasks:
+        raise DataError(_nothing(notes))
+    plan = _Plan(asked, steps)
+    jobs = [
+        _Job(task, arm, seed)
+        for task in tasks
+        for seed in range(seeds)
+        for arm in (BEFORE, WEIGHTED, *((*cheap, *task.generated) if task.added else ()))
+    ]
+    rows = _run(jobs, plan, workers=workers, on_fit=on_fit)
+    notes += [note for task in tasks for note in remarks(task, names=tuple(generated))]
+    if classifiers is None and not has_rocket():
+        notes.append('minirocket is left out: aeon is not installed (`pip install "faultcell[rocket]"`)')
+    table = Table(rows)
+    tests = list(table.tests(tuple(generated)))
+    return Gain(
+        protocol=PROTOCOL.format(steps=steps, seeds=seeds),
+        tasks=[task.sizes for task in tasks],
+        rows=rows,
+        summary=list(table.summary()),
+        tests=tests,
+        notes=[*notes, *verdicts(table, tests, generated=tuple(generated))],
+    )
+
+
+def _run(jobs: Sequence[_Job], plan: _Plan, *, workers: int, on_fit: Callable[[int, int], None] | None) -> list[Fit]:
+    """All fits in the order of the jobs."""
+    total = sum(len(_fitted(job, plan)) for job in jobs)
+    rows: list[Fit] = []
+    for found in spread(partial(_arm, plan), jobs, workers=workers):
+        rows += found
+        if on_fit is not None:
+            on_fit(len(rows), total)
+    return rows
+
+
+def _fitted(job: _Job, plan: _Plan) -> tuple[str, ...]:
+    """The classifiers fitted on an arm: the threshold has nothing to learn and is looked at once."""
+    once = job.arm == BEFORE and job.seed == 0
+    return tuple(name for name in plan.classifiers if once or name != THRESHOLD)
+
+
+def _arm(plan: _Plan, job: _Job) -> list[Fit]:
+    """Every classifier on one arm."""
+    task, rows = job.task, []
+    data = _Data.of(task, task.addition(job.arm, seed=job.seed))
+    place = {"task": task.label, "view": task.view, "arm": job.arm, "seed": job.seed, "added": data.added}
+    for name in _fitted(job, plan):
+        score, alarm = _alarms(name, data, job=job, steps=plan.steps)
+        rows.append(Fit(classifier=name, **place, **measure(task.test.truth, score=score, alarm=alarm)))
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class _Data:
+    """One arm.
+
+    Attributes:
+        train: scaled channels `(N, C, L)`, those the arm adds last.
+        truth: one for a fault `(N,)`.
+        added: curves the arm adds.
+        test: scaled channels `(M, C, L)`.
+        beyond: how far test curves go beyond their limit, V `(M, 1)`.
+    """
+
+    train: NDArray[np.float32]
+    truth: NDArray[np.int64]
+    added: int
+    test: NDArray[np.float32]
+    beyond: Array
+
+    @classmethod
+    def of(cls, task: Task, extra: Curves | None) -> _Data:
+        real, test = task.train.seen.values, task.test.seen
+        seen = None if extra is None else see(extra, task.view)
+        more = real[:0] if seen is None else seen.values[seen.usable]
+        truth = np.concatenate([task.train.truth, np.ones(len(more), dtype=np.int64)])
+        train = task.scaled(np.concatenate([real, more]))
+        return cls(train, truth, len(more), task.scaled(test.values), test.beyond[:, None])
+
+
+def _alarms(name: str, data: _Data, *, job: _Job, steps: int) -> tuple[Array, NDArray[np.int64]]:
+    """Scores and alarms of one classifier on the test curves `(M,)`."""
+    weighted = job.arm == WEIGHTED
+    if name == THRESHOLD:
+        detector = Threshold(severity.NOISE_VOLT)
+        return detector.decision_function(data.beyond), detector.predict(data.beyond)
+    if name == ROCKET:
+        ridge = rocket(seed=job.seed, class_weight="balanced" if weighted else None).fit(data.train, data.truth)
+        return ridge.decision_function(data.test), ridge.predict(data.test)
+    weights = len(data.truth) / (2 * np.bincount(data.truth, minlength=2)) if weighted else None
+    shape = (data.train.shape[1], data.train.shape[2])
+    with _one_thread():
+        fitted = net(name, shape=shape, seed=job.seed, steps=steps, class_weights=weights).fit(data.train, data.truth)
+        score = fitted.predict_proba(data.test)[:, 1].astype(np.float64)
+    return score, (score > 0.5).astype(np.int64)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums are added up in the same order whatever the machine, and processes do not fight for its cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _refuse_names(
+    *, classifiers: Sequence[str], views: Sequence[str], controls: Sequence[str], generated: Sequence[str]
+) -> None:
+    known = {"classifier": CLASSIFIERS, "view": tuple(VIEWS), "control": tuple(CHEAP)}
+    for what, names in (("classifier", classifiers), ("view", views), ("control", controls)):
+        for name in names:
+            if name not in known[what]:
+                raise DataError(f"unknown {what} '{name}': choose from {', '.join(known[what])}")
+    for name in generated:
+        if name in (BEFORE, WEIGHTED, *CHEAP):
+            raise DataError(f"a generated set is named '{name}', which is the name of another arm: rename it")
+    if not classifiers or not views:
+        raise DataError("there is nothing to fit: name at least one classifier and one view")
+    if ROCKET in classifiers and not has_rocket():
+        raise MissingExtraError("aeon", "rocket")
+
+
+def _refuse_leaks(*, train: Curves, test: Curves, generated: Mapping[str, Curves]) -> None:
+    """No test cell may have been seen, nor asked for, and real sets hold real curves."""
+    for name, curves in (("training", train), ("test", test)):
+        if "synthetic" in curves.halfcycles.columns and curves.halfcycles["synthetic"].fill_null(False).any():
+            raise DataError(
+                f"the {name} set has generated curves (column `synthetic`): give real ones, and generated as synthetic"
+            )
+    seen = sorted(set(train.cells) & set(test.cells))
+    if seen:
+        raise DataError(f"cell {seen[0]} is in the training and in the test set: split by cell")
+    for name, curves in generated.items():
+        # A second curve for the same condition is named after its cell with a number behind.
+        origins = {cell: re.sub(r"-\d+$", "", cell) for cell in curves.cells if cell not in train.cells}
+        leaked = sorted((set(origins) | set(origins.values())) & set(test.cells))
+        if leaked:
+            raise DataError(
+                f"set '{name}' was drawn for conditions of the test cell {leaked[0]}: draw for conditions of training cells, "
+                "or for ranges of severity"
+            )
+
+
+def _nothing(reasons: Sequence[str]) -> str:
+    found = "; ".join(reasons) or f"neither set has curves labelled {', '.join(FAULTS)}"
+    return f"there is nothing to classify ({found}): give both sets faults of one kind and normal curves of its half-cycle"

@@ -1,0 +1,197 @@
+"""The tasks of fault classifiers: one fault against normal curves of the same half-cycle, and what an arm adds to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from faultcell import severity
+from faultcell.assemble import REQUESTED
+from faultcell.conditions import conditions_of
+from faultcell.controls import CHEAP
+from faultcell.curves import FAULTS, NORMAL, SEVERITY, Condition, Curves
+from faultcell.diagnosis.gain import BEFORE, WEIGHTED, Sizes, percent
+from faultcell.diagnosis.views import MARGIN, Seen, see
+
+FEWEST_FAULTS = 2
+NO_SPREAD = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Real:
+    """Real curves of a task, normal ones first.
+
+    Attributes:
+        truth: one for a fault `(N,)`.
+        seen: the same curves in the view.
+        faults: the faults among them.
+        unusable: curves left out, since the view shows nothing of them.
+    """
+
+    truth: NDArray[np.int64]
+    seen: Seen
+    faults: Curves
+    unusable: int
+
+    def count(self, fault: int) -> int:
+        """Faults (1) or normal curves (0)."""
+        return int((self.truth == fault).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One fault against normal curves of the same half-cycle, in one view.
+
+    Attributes:
+        label: the fault.
+        view: a name of `views.VIEWS`.
+        train: what classifiers learn from.
+        test: of other cells.
+        generated: curves of that fault by name of their set, in order.
+        added: curves that an arm adds.
+    """
+
+    label: str
+    view: str
+    train: Real
+    test: Real
+    generated: dict[str, Curves]
+    added: int
+
+    @property
+    def sizes(self) -> Sizes:
+        """Its numbers of curves."""
+        return Sizes(
+            task=self.label,
+            view=self.view,
+            train_normal=self.train.count(0),
+            train_fault=self.train.count(1),
+            test_normal=self.test.count(0),
+            test_fault=self.test.count(1),
+            added=self.added,
+        )
+
+    def scaled(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Channels `(N, C, L)` by mean and spread of the real training curves, whatever an arm adds to them."""
+        real = self.train.seen.values
+        mean, spread = real.mean(axis=(0, 2), keepdims=True), real.std(axis=(0, 2), keepdims=True)
+        return np.asarray((values - mean) / np.maximum(spread, NO_SPREAD), dtype=np.float32)
+
+    def addition(self, arm: str, *, seed: int) -> Curves | None:
+        """The curves that an arm adds, None if it adds none.
+
+        Args:
+            arm: `before`, `class_weights`, a generated set of this task, or a cheap control.
+            seed: which of the generated curves are taken, or with which seeds a control draws.
+        """
+        if arm in (BEFORE, WEIGHTED) or not self.added:
+            return None
+        if arm in self.generated:
+            return _some(self.generated[arm], self.added, seed=seed)
+        return CHEAP[arm](self.train.faults).draw(self._asked(seed), range(seed * self.added, (seed + 1) * self.added))
+
+    def _asked(self, seed: int) -> list[Condition]:
+        """What the curves taken of the first generated set were asked for; without one, conditions of known faults."""
+        for curves in self.generated.values():
+            return requested(_some(curves, self.added, seed=seed))
+        known = conditions_of(self.train.faults)
+        return [known[i] for i in np.random.default_rng(seed).integers(len(known), size=self.added)]
+
+
+def _some(curves: Curves, count: int, *, seed: int) -> Curves:
+    return curves.take(np.random.default_rng(seed).permutation(len(curves))[:count].tolist())
+
+
+def requested(curves: Curves) -> list[Condition]:
+    """The conditions that faults were drawn for; as measured, where their tables do not tell.
+
+    A curve that came out inside its limits, and of which nothing is told, counts as beyond them by the noise of a reading.
+    """
+    known = [name for name in REQUESTED if f"requested_{name}" in curves.halfcycles.columns]
+    told = curves.halfcycles.select(pl.col(f"requested_{name}").fill_nan(None).alias(name) for name in known)
+    deep, whole = SEVERITY[0], severity.complete(curves)
+    peaks = [pl.Series(told[deep])] if deep in known else []
+    peak = pl.max_horizontal(pl.coalesce(*peaks, deep), pl.lit(severity.NOISE_VOLT)).alias(deep)
+    conditions = conditions_of(Curves(whole.timeseries, whole.halfcycles.with_columns(peak)))
+    others = told.drop(deep, strict=False).with_columns(pl.col("^cycle_count$").cast(pl.Int64)).to_dicts()
+    return [replace(c, **row) for c, row in zip(conditions, others, strict=True)] if others else conditions
+
+
+def tasks_of(*, train: Curves, test: Curves, generated: Mapping[str, Curves], view: str) -> Iterator[Task | str]:
+    """A task for each fault of which the view shows enough in both sets; of a fault for which there is none, why.
+
+    Args:
+        train: real curves, their severities filled in.
+        test: real curves of other cells.
+        generated: sets of generated curves by name.
+        view: a name of `views.VIEWS`.
+    """
+    for label in FAULTS:
+        if label not in {*train.labels, *test.labels}:
+            continue
+        learnt, unseen = _real(train, label, view=view), _real(test, label, view=view)
+        lacking = _lacking(label, train=learnt, test=unseen)
+        if lacking:
+            yield f"{view} view: {label} is left out, since {lacking}"
+            continue
+        sets = {name: _faults(curves, label, view=view) for name, curves in generated.items()}
+        sets = {name: curves for name, curves in sets.items() if len(curves)}
+        missing = max(learnt.count(0) - learnt.count(1), 0)
+        yield Task(label, view, learnt, unseen, sets, added=min([missing, *map(len, sets.values())]))
+
+
+def _real(curves: Curves, label: str, *, view: str) -> Real:
+    """Usable curves of a task."""
+    step = pl.col("step_type") == FAULTS[label].step_type
+    both = Curves.concat([curves.where(pl.col("label") == name, step) for name in (NORMAL, label)])
+    seen = see(both, view)
+    rows = np.flatnonzero(seen.usable)
+    kept = both.take(rows.tolist())
+    truth = (kept.halfcycles["label"] == label).to_numpy().astype(np.int64)
+    return Real(truth, seen.take(rows), kept.where(pl.col("label") == label), int((~seen.usable).sum()))
+
+
+def _faults(curves: Curves, label: str, *, view: str) -> Curves:
+    """Usable generated curves of a fault."""
+    faults = curves.where(pl.col("label") == label, pl.col("step_type") == FAULTS[label].step_type)
+    return faults.take(np.flatnonzero(see(faults, view).usable).tolist())
+
+
+def _lacking(label: str, *, train: Real, test: Real) -> str:
+    """What a set lacks, empty if nothing."""
+    for place, real in (("training", train), ("test", test)):
+        for fault, what in ((1, label), (0, f"normal {FAULTS[label].step_type}")):
+            if not real.count(fault):
+                return f"the {place} set has no usable {what} curve"
+    if train.count(1) < FEWEST_FAULTS:
+        return f"the training set has {train.count(1)} usable {label} curve and at least {FEWEST_FAULTS} are needed"
+    return ""
+
+
+def remarks(task: Task, *, names: Sequence[str]) -> Iterator[str]:
+    """What has to be known of a task to read its numbers.
+
+    Args:
+        task: the task.
+        names: of all generated sets.
+    """
+    place = f"{task.view} view, {task.label}"
+    if task.train.unusable + task.test.unusable:
+        left_out = f"{task.train.unusable} training and {task.test.unusable} test curves"
+        yield f"{place}: {left_out} show too little and are left out"
+    for name in names:
+        if name not in task.generated:
+            yield f"{place}: {name} has no usable curve of that label and is left out"
+    if not task.added:
+        yield f"{place}: there are as many faults as normal curves, so that nothing is added"
+    short = ~task.test.seen.at_limit & (task.test.truth == 0)
+    if task.view == "in_limits" and short.any():
+        share = percent(short.sum() / task.test.count(0))
+        yield (
+            f"{place}: {share} of the normal test curves end more than {1000 * MARGIN:g} mV inside their limit, which tells "
+            "them apart"
+        )

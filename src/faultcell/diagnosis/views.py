@@ -1,0 +1,153 @@
+"""What a fault classifier gets to see of a curve: all of it, or only the part inside the rated limits.
+
+Whole faults are told apart by their voltage alone: every battery management system has that threshold. The part inside the
+limits, cut by one rule for normal and fault curves, asks for more: does the shape before the limit tell what comes?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faultcell.curves import Array, Curves, loaded_part
+
+LENGTH = 64
+CHANNELS = ("voltage", "current", "charge")
+# The in-limits part ends this far before the limit, V: holds and cut-offs are not exactly at it.
+MARGIN = 0.01
+FEWEST = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Curves as a classifier sees them.
+
+    Attributes:
+        values: voltage as a fraction of the rated window, |current| in C and charge moved so far over nominal capacity, at
+            equal steps over the part's own duration `(N, C, L)`; zero where not usable.
+        beyond: how far the part goes beyond the limit it can break, under load, V; zero where it does not `(N,)`.
+        at_limit: whether the curve comes within `MARGIN` of that limit `(N,)`.
+        usable: curves with a part to speak of `(N,)`.
+    """
+
+    values: NDArray[np.float32]
+    beyond: Array
+    at_limit: NDArray[np.bool_]
+    usable: NDArray[np.bool_]
+
+    def take(self, rows: NDArray[np.int64]) -> Seen:
+        """The curves at these positions, in this order."""
+        return Seen(self.values[rows], self.beyond[rows], self.at_limit[rows], self.usable[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """The loaded part of a charge or a discharge.
+
+    Attributes:
+        second: s `(n,)`.
+        inside: how far the voltage is inside the limit the half-cycle can break, V `(n,)`.
+        rate: |current| over nominal capacity, 1/h `(n,)`.
+        loaded: samples that carry a load current `(n,)`; pulsed loads rest in between.
+        window: from the lower to the upper limit, V.
+        rising: whether it is a charge.
+    """
+
+    second: Array
+    inside: Array
+    rate: Array
+    loaded: NDArray[np.bool_]
+    window: float
+    rising: bool
+
+
+def whole(trace: Trace) -> Trace:
+    """All of the loaded part."""
+    return trace
+
+
+def in_limits(trace: Trace) -> Trace:
+    """The part up to the first time that the voltage under load comes within `MARGIN` of the limit; empty if it begins there.
+
+    The time is that of the line between two samples, so a curve that goes on and one that was cut at its limit give the same.
+    A curve that never comes so close is kept to its end.
+    """
+    end = crossing(trace)
+    if end is None:
+        return trace
+    kept = trace.second < end
+    under_load = (np.interp(end, trace.second[trace.loaded], y[trace.loaded]) for y in (trace.inside, trace.rate))
+    inside, rate = (np.append(y[kept], last) for y, last in zip((trace.inside, trace.rate), under_load, strict=True))
+    return Trace(
+        np.append(trace.second[kept], end), inside, rate, np.append(trace.loaded[kept], True), trace.window, trace.rising
+    )
+
+
+VIEWS: dict[str, Callable[[Trace], Trace]] = {"whole": whole, "in_limits": in_limits}
+
+
+def crossing(trace: Trace) -> float | None:
+    """When the line through the voltage under load first comes within `MARGIN` of the limit, s; None if it never does."""
+    second, left = trace.second[trace.loaded], trace.inside[trace.loaded] - MARGIN
+    near = np.flatnonzero(left <= 0)
+    if not near.size:
+        return None
+    last = int(near[0])
+    first = max(last - 1, 0)
+    share = left[first] / (left[first] - left[last]) if last else 0.0
+    return float(second[first] + (second[last] - second[first]) * share)
+
+
+def see(curves: Curves, view: str, *, length: int = LENGTH) -> Seen:
+    """Curves in one of the views; only the voltage and the current under load count, as in `prepare`.
+
+    Args:
+        curves: charges and discharges.
+        view: a name of `VIEWS`.
+        length: L.
+    """
+    shape = (len(curves), len(CHANNELS), length)
+    values, beyond = np.zeros(shape, dtype=np.float32), np.zeros(len(curves))
+    at_limit, usable = np.zeros(len(curves), dtype=bool), np.zeros(len(curves), dtype=bool)
+    for i, trace in enumerate(_traces(curves)):
+        part = None if trace is None else VIEWS[view](trace)
+        if trace is None or part is None or part.loaded.sum() < FEWEST or part.second[-1] <= part.second[0]:
+            continue
+        values[i], usable[i] = _resampled(part, length), True
+        beyond[i] = max(0.0, -float(part.inside[part.loaded].min()))
+        at_limit[i] = crossing(trace) is not None
+    return Seen(values, beyond, at_limit, usable)
+
+
+def _traces(curves: Curves) -> Iterator[Trace | None]:
+    """The trace of each curve, None where limits, capacity or samples are missing."""
+    second, volt, ampere = (curves.column(name) for name in ("step_time_second", "voltage_volt", "current_ampere"))
+    limits = curves.known("lower_voltage_limit_volt"), curves.known("upper_voltage_limit_volt")
+    nominal, steps, loaded = curves.known("nominal_capacity_ah"), curves.halfcycles["step_type"].to_list(), curves.under_load
+    for i, rows in enumerate(curves.slices()):
+        lower, upper, part = float(limits[0][i]), float(limits[1][i]), loaded_part(curves, rows)
+        if steps[i] not in ("charge", "discharge") or not np.isfinite([lower, upper, nominal[i]]).all():
+            yield None
+            continue
+        rising = steps[i] == "charge"
+        inside = upper - volt[part] if rising else volt[part] - lower
+        yield Trace(second[part], inside, np.abs(ampere[part]) / nominal[i], loaded[part], upper - lower, rising)
+
+
+def _resampled(part: Trace, length: int) -> Array:
+    """The channels of one part `(C, L)`."""
+    at = np.linspace(part.second[0], part.second[-1], length)
+    moved = np.concatenate([[0.0], np.cumsum(np.diff(part.second) * (part.rate[1:] + part.rate[:-1]) / 2)]) / 3600
+    share = part.inside / part.window
+    voltage = 1 - share if part.rising else share
+    on = part.loaded
+    return np.stack(
+        [
+            np.interp(at, part.second[on], voltage[on]),
+            np.interp(at, part.second[on], part.rate[on]),
+            np.interp(at, part.second, moved),
+        ]
+    )
