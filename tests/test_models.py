@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from faultcell.augment import _network
 from faultcell.config import Config
-from faultcell.models.network import DurationNet
+from faultcell.models.durations import DurationNet
+from faultcell.models.generative import fold, unfold
 from faultcell.models.unet import ConditionedAttention, UNet
 from strategies import NET
 
@@ -158,14 +159,11 @@ def test_known_channels_count_only_where_known():
 
 @given(patch=st.sampled_from([1, 2, 4, 8]), channels=st.integers(1, 5), patches=st.integers(1, 6))
 def test_unfold_is_the_inverse_of_fold(patch, channels, patches):
-    network = UNet.__new__(UNet)
-    torch.nn.Module.__init__(network)
-    network.patch = patch
     x = torch.arange(2.0 * channels * patches * patch).reshape(2, channels, patches * patch)
-    folded = network._fold(x)
+    folded = fold(x, patch)
     assert folded.shape == (2, channels * patch, patches)
     assert torch.equal(folded[0, :patch, 0], x[0, 0, :patch])  # neighbouring points become channels
-    assert torch.equal(network._unfold(folded), x)
+    assert torch.equal(unfold(folded, patch), x)
 
 
 def test_a_length_that_does_not_fit_is_refused():

@@ -137,7 +137,7 @@ def test_a_bundle_of_another_kind_is_refused(bundle, key, value):
     (bundle / "config.json").write_text(json.dumps({**config, key: value}))
     sums = [f"{hashlib.sha256((bundle / name).read_bytes()).hexdigest()}  {name}\n" for name in store.FILES]
     (bundle / store.SUMS).write_text("".join(sums))
-    with pytest.raises(BundleError, match="no diffusion bundle of format 1"):
+    with pytest.raises(BundleError, match="no bundle of format 2 of a kind among diffusion"):
         Augmenter.load(bundle)
 
 

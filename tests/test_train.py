@@ -12,8 +12,8 @@ from faultcell.conditioning import Vocabulary
 from faultcell.config import FinetuneConfig, GridConfig, TrainConfig
 from faultcell.curves import FAULTS
 from faultcell.errors import BundleError, TrainingError
-from faultcell.models.diffusion import Diffusion
-from faultcell.train import Batch, State, average, forget, mixed, thaw, train
+from faultcell.models.generative import Batch
+from faultcell.train import State, average, forget, mixed, thaw, train
 from strategies import CONFIG, FINETUNE
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore:__array__ implementation:DeprecationWarning")
@@ -47,7 +47,7 @@ def state(config, seed=0):
 
 def run(begun, data, config, **kwargs):
     kwargs.setdefault("droppable", DROPPABLE)
-    return train(begun, data, diffusion=Diffusion(CONFIG.diffusion), config=config, **kwargs)
+    return train(begun, data, config=config, **kwargs)
 
 
 def copied(tensors):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,13 +20,12 @@ from faultcell.conditioning import Vocabulary
 from faultcell.config import Config, FinetuneConfig, TrainConfig
 from faultcell.curves import FAULTS, NORMAL, REST_C_RATE, Array, Condition, Curves, Load
 from faultcell.errors import BundleError, ConditionError
-from faultcell.models.diffusion import Denoise, Diffusion, guided
-from faultcell.models.network import DURATIONS, Network, Told
-from faultcell.models.noise import noise_factor
+from faultcell.models.diffusion import Diffusion
+from faultcell.models.generative import Batch, Generative, Sampling, Shape
+from faultcell.models.kinds import KINDS, make
 from faultcell.prepare import (
     CHANNELS,
     CURRENT,
-    VOLTAGE,
     Scaler,
     code_durations,
     decode_durations,
@@ -34,18 +33,20 @@ from faultcell.prepare import (
     known_current,
 )
 from faultcell.profile import Profile, fingerprint
-from faultcell.train import Batch, State, Step, train
+from faultcell.train import State, Step, train
 
 CHUNK = 64  # curves drawn at once; always padded to this, so that a curve's bits do not depend on its neighbours
-CALIBRATION = 128  # curves looked at to set the temperature
-FORMAT = 1
+FORMAT = 2
 LOG_EVERY = 25
 OnStep = Callable[[Step], None]
+OnSnapshot = Callable[[int, "Augmenter"], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Augmenter:
-    """A trained model. Make one with `pretrain`, adapt it with `finetune`, which leaves it as it is.
+    """A trained model: the diffusion, or a baseline (`Config.model`).
+
+    Make one with `pretrain`, adapt it with `finetune`, which leaves it as it is.
 
     Attributes:
         config: all it was made with.
@@ -54,21 +55,23 @@ class Augmenter:
         profile: what it has seen.
         metrics: logged steps.
         base: SHA-256 of the model it was adapted from.
-        temperature: what the drawn rest beyond the expectation is multiplied by, so that it is as wide as that of the
-            source curves.
     """
 
     config: Config
-    network: Network
+    network: Generative
     scaler: Scaler
     profile: Profile
     metrics: tuple[dict[str, Any], ...] = ()
     base: str | None = None
-    temperature: float = 1.0
 
     @classmethod
     def pretrain(
-        cls, normal: Curves, *, config: Config | None = None, folder: Path | None = None, on_step: OnStep | None = None
+        cls,
+        normal: Curves,
+        *,
+        config: Config | None = None,
+        folder: Path | None = None,
+        on_step: OnStep | None = None,
     ) -> Augmenter:
         """Learn the shapes of normal curves.
 
@@ -90,12 +93,9 @@ class Augmenter:
         network = _network(config, profile)
         network.silence(torch.arange(len(profile.faults)))
         data = [batch_of(encoded, conditions, scaler, profile)]
-        _set_noise(network, data[0], config)
-        state = State.start(network, config.train)
-        metrics = _run(state, data, config, config.train, _Keep(folder, _key(config, profile), profile.faults, on_step))
-        averaged = _averaged(state, config, profile)
-        temperature = _temperature(averaged, data[0], Diffusion(config.diffusion))
-        return cls(config, averaged, scaler, profile, tuple(metrics), temperature=temperature)
+        network.look_at(data[0])
+        run = _Run(config, scaler, profile, folder=folder, on_step=on_step)
+        return run.of(network, data, calibrate_on=data[0])
 
     def finetune(
         self,
@@ -105,6 +105,7 @@ class Augmenter:
         config: FinetuneConfig | None = None,
         folder: Path | None = None,
         on_step: OnStep | None = None,
+        on_snapshot: tuple[Sequence[int], OnSnapshot] | None = None,
     ) -> Augmenter:
         """Adapt to a handful of faults; gives a new model and leaves this one untouched.
 
@@ -114,6 +115,7 @@ class Augmenter:
             config: every knob; the defaults where not given.
             folder: where checkpoints go; a run that left one there goes on from it.
             on_step: called after each step.
+            on_snapshot: after these steps, call this with the step and the model as it then is.
 
         Raises:
             ConditionError: a fault that the model has no place for.
@@ -134,16 +136,19 @@ class Augmenter:
             profile = profile.joined(Profile.of(normal, placed, faults=self.profile.faults))
         network = _network(whole, profile)
         network.load_state_dict(self.network.state_dict())
-        unseen = torch.from_numpy(self.scaler.seen.max(axis=0) == 0)
-        _set_noise(network, data[0], whole, where=unseen[:, :, None] & unseen[:, None, :])
-        state = State.start(network, config)
-        source_sha256 = fingerprint(normal) if normal is not None else ""
-        keep = _Keep(folder, _key(whole, profile, self.sha256 + source_sha256), profile.faults, on_step)
-        metrics = _run(state, data, whole, config, keep)
-        averaged = _averaged(state, whole, profile)
+        network.look_at(data[0], unseen=torch.from_numpy(self.scaler.seen.max(axis=0) == 0))
+        run = _Run(
+            whole,
+            scaler,
+            profile,
+            folder=folder,
+            on_step=on_step,
+            on_snapshot=on_snapshot,
+            before=self,
+            key=self.sha256 + (fingerprint(normal) if normal is not None else ""),
+        )
         # A handful is no measure of width: only the source curves can tell.
-        temperature = _temperature(averaged, data[1], Diffusion(whole.diffusion)) if len(data) > 1 else self.temperature
-        return Augmenter(whole, averaged, scaler, profile, (*self.metrics, *metrics), self.sha256, temperature)
+        return run.of(network, data, calibrate_on=data[1] if len(data) > 1 else None)
 
     def draw(
         self,
@@ -175,38 +180,29 @@ class Augmenter:
                 f"draw needs a seed for each condition: found {len(seeds)} seeds for {len(conditions)} conditions"
             )
         complete = [_with_load(condition) for condition in self.profile.complete(conditions)]
-        scale = self.config.diffusion.guidance_scale if guidance is None else guidance
-        drawn = []
+        how, drawn = Sampling(steps, guidance), []
         for start in range(0, len(seeds), CHUNK):
             asked = complete[start : start + CHUNK]
-            coded, seconds = self._draw_chunk(asked, seeds[start : start + CHUNK], steps, scale)
+            coded, seconds = self._draw_chunk(asked, seeds[start : start + CHUNK], how)
             drawn += [rebuild(coded[i], seconds[i], condition, self.config.grid) for i, condition in enumerate(asked)]
             if on_chunk is not None:
                 on_chunk(len(drawn), len(seeds))
         return assemble(drawn, complete, seeds, origin=self.sha256)
 
     @torch.no_grad()
-    def _draw_chunk(
-        self, conditions: Sequence[Condition], seeds: Sequence[int], steps: int | None, scale: float
-    ) -> tuple[Array, Array]:
+    def _draw_chunk(self, conditions: Sequence[Condition], seeds: Sequence[int], how: Sampling) -> tuple[Array, Array]:
         """Coded channels `(B, C, L)` and seconds of head and tail `(B, 2)` for at most `CHUNK` conditions."""
-        count, grid = len(conditions), self.config.grid
+        count = len(conditions)
         padded = [*conditions, *[conditions[-1]] * (CHUNK - count)]
-        noise = torch.stack(
-            [_noise(seed, DURATIONS + len(CHANNELS) * grid.length) for seed in [*seeds, *[0] * (CHUNK - count)]]
-        )
-        step, diffusion = steps_of(padded), Diffusion(self.config.diffusion)
-        told = self._condition(padded)
-        drawn = diffusion.sample(self._durations(told, diffusion, scale), noise[:, :DURATIONS], steps=steps).clamp(-5, 5)
+        noise = torch.stack([_noise(seed, self.network.noise_size) for seed in [*seeds, *[0] * (CHUNK - count)]])
+        step, condition = steps_of(padded), self._condition(padded)
+        drawn = self.network.draw_durations(condition, noise, how).clamp(-5, 5)
         lengths = self.scaler.inverse_durations(drawn.double().numpy(), step)
         lengths[[not has_tail(condition) for condition in padded], 1] = np.nan
         seconds = decode_durations(lengths, padded)
         mask = torch.tensor(np.isfinite(lengths))
-        told = self.network.tell(told, torch.where(mask, drawn, 0.0), mask)
-        curve = self._curve(told, self._known(padded, seconds, step), diffusion, scale)
-        white = noise[:, DURATIONS:].reshape(CHUNK, len(CHANNELS), -1)
-        sampled = diffusion.sample(curve, self.network.smooth(white), steps=steps)
-        sampled = torch.lerp(self.network.expect(told), sampled, self.temperature)
+        told = self.network.tell(condition, torch.where(mask, drawn, 0.0), mask)
+        sampled = self.network.draw_curve(told, self._known(padded, seconds, step), noise, how)
         coded = self._blanked(self.scaler.inverse(sampled.double().numpy(), step)[:count], conditions, seconds[:count])
         return coded, decode_durations(lengths[:count], [self._balanced(c, coded[i]) for i, c in enumerate(conditions)])
 
@@ -219,26 +215,6 @@ class Augmenter:
 
     def _condition(self, conditions: Sequence[Condition]) -> Tensor:
         return torch.cat([torch.from_numpy(part) for part in Vocabulary(self.profile.faults).encode(conditions)], dim=1)
-
-    def _durations(self, condition: Tensor, diffusion: Diffusion, scale: float) -> Denoise:
-        """The denoiser of durations for conditions `(B, F)`."""
-        denoise, nothing = self.network.denoise_durations, torch.zeros_like(condition)
-        return guided(lambda x, t: denoise(x, t, condition, diffusion), lambda x, t: denoise(x, t, nothing, diffusion), scale)
-
-    def _curve(self, condition: Tensor, load: tuple[Tensor, Tensor], diffusion: Diffusion, scale: float) -> Denoise:
-        """The denoiser of curves for conditions with durations `(B, F)` and known loads."""
-        known, is_known = load
-        # The durations stay: without conditions, too, the network has always been told them.
-        nothing = torch.cat([torch.zeros_like(condition[:, : -2 * DURATIONS]), condition[:, -2 * DURATIONS :]], dim=1)
-        told, free = (
-            Told(told, self.network.expect(told), known, flags)
-            for told, flags in ((condition, is_known), (nothing, torch.zeros_like(is_known)))
-        )
-        return guided(
-            lambda x, t: self.network.denoise(x, t, told, diffusion),
-            lambda x, t: self.network.denoise(x, t, free, diffusion),
-            scale,
-        )
 
     def _known(self, conditions: Sequence[Condition], seconds: Array, step: Any) -> tuple[Tensor, Tensor]:
         """Scaled load currents `(B, 1, L)` and which are known `(B, 1)`."""
@@ -279,13 +255,12 @@ class Augmenter:
         """Write the bundle, whole or not at all."""
         config = {
             "format": FORMAT,
-            "kind": "diffusion",
+            "kind": self.config.model,
             "base_sha256": self.base,
-            "temperature": self.temperature,
             "config": self.config.model_dump(mode="json"),
             "profile": self.profile.model_dump(mode="json"),
         }
-        scheduler = Diffusion(self.config.diffusion).scheduler_config()
+        scheduler = Diffusion(self.config.diffusion).scheduler_config() if self.config.model == "diffusion" else {}
         text = card.bundle_card(self.config, self.profile, sha256=self.sha256, base=self.base, metrics=self.metrics)
         store.write_bundle(store.Bundle(self.tensors, config, scheduler, text, self.metrics), Path(folder))
         return Path(folder)
@@ -294,8 +269,11 @@ class Augmenter:
     def load(cls, folder: str | Path) -> Augmenter:
         """Read a bundle; raises BundleError if it is incomplete, was changed or is of another kind."""
         bundle = store.read_bundle(Path(folder))
-        if (bundle.config.get("kind"), bundle.config.get("format")) != ("diffusion", FORMAT):
-            raise BundleError(f"{folder} is no diffusion bundle of format {FORMAT}: train it with this version of FaultCell")
+        if bundle.config.get("format") != FORMAT or bundle.config.get("kind") not in KINDS:
+            raise BundleError(
+                f"{folder} is no bundle of format {FORMAT} of a kind among {', '.join(KINDS)}: train it with this version of "
+                "FaultCell"
+            )
         try:
             return cls._restored(bundle)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -311,67 +289,72 @@ class Augmenter:
         network.load_state_dict({k.removeprefix("network."): v for k, v in bundle.tensors.items() if k.startswith("network.")})
         network.eval().requires_grad_(False)
         metrics = tuple(dict(line) for line in bundle.metrics)
-        base, temperature = bundle.config["base_sha256"], bundle.config["temperature"]
-        return cls(config, network, Scaler(**parts), profile, metrics, base, temperature)
+        return cls(config, network, Scaler(**parts), profile, metrics, bundle.config["base_sha256"])
 
 
-@dataclass(frozen=True)
-class _Keep:
-    """Where a run leaves its checkpoints, under which key, which faults its conditions have a place for, whom it tells."""
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """One training run: what it makes, where it leaves its checkpoints, whom it tells.
 
-    folder: Path | None
-    key: str
-    faults: tuple[str, ...]
-    on_step: OnStep | None
+    Attributes:
+        before: the model that is adapted.
+        key: what else must be equal, beside configuration and profile, for a run to go on from a checkpoint.
+    """
+
+    config: Config
+    scaler: Scaler
+    profile: Profile
+    folder: Path | None = None
+    on_step: OnStep | None = None
+    on_snapshot: tuple[Sequence[int], OnSnapshot] | None = None
+    before: Augmenter | None = None
+    key: str = ""
+
+    @property
+    def knobs(self) -> TrainConfig:
+        return self.config.finetune or self.config.train
+
+    def of(self, network: Generative, data: Sequence[Batch], *, calibrate_on: Batch | None) -> Augmenter:
+        """Train a network, from its checkpoint if it left one, and give what has become of it."""
+        state = State.start(network, self.knobs)
+        key = _key(self.config, self.profile, self.key)
+        metrics = store.read_checkpoint(state, self.folder, key=key) if self.folder else []
+        at, tell = self.on_snapshot or ((), None)
+        for step in self._steps(state, data):
+            if step.step % LOG_EVERY == 0 or step.step == step.steps:
+                phase = "pretrain" if self.before is None else "finetune"
+                each = step.losses if len(step.losses) > 1 else {}
+                metrics.append(
+                    {"phase": phase, "step": step.step, "loss": step.loss, "gradient_norm": step.gradient_norm, **each}
+                )
+            if self.folder and step.step % self.knobs.checkpoint_every == 0 and step.step < step.steps:
+                store.write_checkpoint(state, self.folder, key=key, metrics=metrics)
+            if self.on_step is not None:
+                self.on_step(step)
+            if tell is not None and step.step in at:
+                tell(step.step, self._made(state, metrics, calibrate_on))
+        return self._made(state, metrics, calibrate_on)
+
+    def _steps(self, state: State, data: Sequence[Batch]) -> Iterator[Step]:
+        unfreeze = self.config.finetune.unfreeze if self.config.finetune else "all"
+        droppable = torch.from_numpy(Vocabulary(self.profile.faults).droppable)
+        return train(state, data, config=self.knobs, unfreeze=unfreeze, droppable=droppable)
+
+    def _made(self, state: State, metrics: Sequence[dict[str, Any]], calibrate_on: Batch | None) -> Augmenter:
+        """The model of the averaged weights."""
+        network = _network(self.config, self.profile)
+        network.load_state_dict(state.ema)
+        network.eval().requires_grad_(False)
+        if calibrate_on is not None:
+            network.calibrate(calibrate_on)
+        earlier, base = (self.before.metrics, self.before.sha256) if self.before else ((), None)
+        return Augmenter(self.config, network, self.scaler, self.profile, (*earlier, *metrics), base)
 
 
-def _run(state: State, data: Sequence[Batch], config: Config, knobs: TrainConfig, keep: _Keep) -> list[dict[str, Any]]:
-    metrics = store.read_checkpoint(state, keep.folder, key=keep.key) if keep.folder else []
-    unfreeze = knobs.unfreeze if isinstance(knobs, FinetuneConfig) else "all"
-    droppable = torch.from_numpy(Vocabulary(keep.faults).droppable)
-    for step in train(state, data, diffusion=Diffusion(config.diffusion), config=knobs, unfreeze=unfreeze, droppable=droppable):
-        if step.step % LOG_EVERY == 0 or step.step == step.steps:
-            phase = "finetune" if isinstance(knobs, FinetuneConfig) else "pretrain"
-            metrics.append({"phase": phase, "step": step.step, "loss": step.loss, "gradient_norm": step.gradient_norm})
-        if keep.folder and step.step % knobs.checkpoint_every == 0 and step.step < step.steps:
-            store.write_checkpoint(state, keep.folder, key=keep.key, metrics=metrics)
-        if keep.on_step is not None:
-            keep.on_step(step)
-    return metrics
-
-
-def _network(config: Config, profile: Profile) -> Network:
+def _network(config: Config, profile: Profile) -> Generative:
     vocabulary = Vocabulary(profile.faults)
     hidden = torch.from_numpy(np.tile(vocabulary.history, 2)) & (not config.net.history_in_curve)
-    return Network(len(CHANNELS), known=KNOWN, features=2 * len(vocabulary), config=config.net, grid=config.grid, hidden=hidden)
-
-
-def _set_noise(network: Network, batch: Batch, config: Config, *, where: Tensor | None = None) -> None:
-    """Make the noise on curves as smooth as a set of them; only at places `(C, L, L)`, where given."""
-    factor = noise_factor(batch.curve, batch.mask, (config.grid.head, config.grid.tail), config.diffusion)
-    network.noise_factor.copy_(factor if where is None else torch.where(where, factor, network.noise_factor))
-
-
-@torch.no_grad()
-def _temperature(network: Network, batch: Batch, diffusion: Diffusion) -> float:
-    """How wide the rest of real voltages beyond their expectation is, as a share of the width of the rest drawn for them.
-
-    A network that has not fully learnt its conditions draws too wide: curves it was trained on show by how much.
-    """
-    some = batch.take(torch.linspace(0, len(batch) - 1, min(len(batch), CALIBRATION)).long())
-    condition = torch.cat([some.values, some.flags], dim=1)
-    condition = network.tell(condition, some.durations, some.durations_mask)
-    told = Told(condition, network.expect(condition), some.known, some.is_known)
-    noise = network.smooth(torch.randn(some.curve.shape, generator=torch.Generator().manual_seed(0)))
-    drawn = diffusion.sample(lambda x, t: network.denoise(x, t, told, diffusion), noise)
-    real, made = (((curve - told.expected) * some.mask)[:, VOLTAGE].square().sum() for curve in (some.curve, drawn))
-    return float((real / made.clamp(min=1e-12)).sqrt().clamp(0.1, 1.0))
-
-
-def _averaged(state: State, config: Config, profile: Profile) -> Network:
-    network = _network(config, profile)
-    network.load_state_dict(state.ema)
-    return network.eval().requires_grad_(False)
+    return make(Shape(len(CHANNELS), sections=(config.grid.head, config.grid.tail), known=KNOWN, hidden=hidden), config)
 
 
 def _key(config: Config, profile: Profile, base: str = "") -> str:

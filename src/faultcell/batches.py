@@ -14,9 +14,9 @@ from faultcell.conditions import conditions_of
 from faultcell.config import Config
 from faultcell.curves import Condition, Curves
 from faultcell.errors import TrainingError
+from faultcell.models.generative import Batch
 from faultcell.prepare import CURRENT, STEPS, Encoded, Scaler, code_durations, encode
 from faultcell.profile import Profile
-from faultcell.train import Batch
 
 KNOWN = 1  # the load current; a reference curve of the same cell would be the next
 

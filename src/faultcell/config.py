@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Unfreeze = Literal["progressive", "last", "last3", "all"]
 Prediction = Literal["epsilon", "v_prediction"]
+Kind = Literal["diffusion", "wgan_gp", "timevae", "timegan"]
 
 
 class _Frozen(BaseModel):
@@ -35,7 +36,7 @@ class NetConfig(_Frozen):
     attention: tuple[bool, ...] = (True, True, True)
     bottleneck_attention: bool = True
     heads: int = Field(4, ge=1)
-    bias_rank: int = Field(4, ge=1, description="rank of the condition bias B_c")
+    bias_rank: int = Field(4, ge=0, description="rank of the condition bias B_c; 0 for none")
     embedding: int = Field(128, ge=8)
     duration_hidden: int = Field(128, ge=8)
     history_in_curve: bool = Field(
@@ -64,6 +65,43 @@ class DiffusionConfig(_Frozen):
     )
     num_inference_steps: int = Field(16, ge=2)
     guidance_scale: float = Field(1.0, ge=0)
+
+
+class GanConfig(_Frozen):
+    """The conditional Wasserstein GAN with gradient penalty, residual blocks on both sides."""
+
+    latent: int = Field(32, ge=1)
+    widths: tuple[int, ...] = Field((96, 64, 48), description="channels from the coarsest level to the finest")
+    patch: int = Field(4, ge=1)
+    hidden: int = Field(128, ge=8)
+    critic_updates: int = Field(3, ge=1, description="of the critic for each of the generator")
+    gradient_penalty: float = Field(10.0, ge=0)
+    pace: float = Field(0.25, gt=0, description="learning rates over that of the run")
+
+
+class VaeConfig(_Frozen):
+    """TimeVAE: a convolutional encoder, and a decoder that adds a trend and a residual."""
+
+    latent: int = Field(12, ge=1)
+    widths: tuple[int, ...] = Field((64, 96, 128), description="channels from the finest level to the coarsest")
+    patch: int = Field(4, ge=1)
+    hidden: int = Field(128, ge=8)
+    trend_degree: int = Field(3, ge=0, description="of the polynomial")
+    beta: float = Field(1e-3, ge=0, description="weight of the divergence from the prior")
+    pace: float = Field(0.5, gt=0, description="learning rate over that of the run")
+
+
+class TimeGanConfig(_Frozen):
+    """TimeGAN: a GAN in the latent space of a recurrent autoencoder, with a supervisor of its dynamics."""
+
+    latent: int = Field(16, ge=1)
+    hidden: int = Field(64, ge=4)
+    patch: int = Field(4, ge=1)
+    embed_until: float = Field(0.4, gt=0, lt=1, description="share of the run for the autoencoder alone")
+    supervise_until: float = Field(0.55, gt=0, lt=1, description="share of the run until which there is no adversary")
+    supervision: float = Field(10.0, ge=0, description="weight of the supervised loss for the generator")
+    moments: float = Field(10.0, ge=0, description="weight of the loss in mean and spread for the generator")
+    pace: float = Field(0.5, gt=0, description="learning rates over that of the run")
 
 
 class TrainConfig(_Frozen):
@@ -98,8 +136,12 @@ class FinetuneConfig(TrainConfig):
 class Config(_Frozen):
     """All that a model was made with."""
 
+    model: Kind = "diffusion"
     grid: GridConfig = GridConfig()
     net: NetConfig = NetConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
+    gan: GanConfig = GanConfig()
+    vae: VaeConfig = VaeConfig()
+    timegan: TimeGanConfig = TimeGanConfig()
     train: TrainConfig = TrainConfig()
     finetune: FinetuneConfig | None = None

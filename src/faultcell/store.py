@@ -115,10 +115,11 @@ def write_checkpoint(state: State, folder: Path, *, key: str, metrics: Sequence[
         key: fingerprint of configuration and data; a run goes on only under the same one.
         metrics: logged so far.
     """
-    moments = state.optimizer.state_dict()["state"]
     tensors = {f"network.{name}": value for name, value in state.network.state_dict().items()}
     tensors |= {f"ema.{name}": value for name, value in state.ema.items()}
-    tensors |= {f"optimizer.{index}.{name}": value for index, part in moments.items() for name, value in part.items()}
+    for phase, optimizer in state.optimizers.items():
+        moments = optimizer.state_dict()["state"]
+        tensors |= {f"optimizer.{phase}.{i}.{name}": value for i, part in moments.items() for name, value in part.items()}
     with whole_folder(folder / CHECKPOINT, replaces=(*STATE, SUMS)) as draft:
         save_file({name: value.clone() for name, value in tensors.items()}, draft / STATE[0])
         (draft / STATE[1]).write_text(_json({"key": key, "step": state.step, "metrics": list(metrics)}))
@@ -166,11 +167,12 @@ def make_ready(folder: Path, *, resume: bool) -> None:
 def _restore(state: State, tensors: Mapping[str, Tensor]) -> None:
     state.network.load_state_dict(_under(tensors, "network."))
     state.ema = _under(tensors, "ema.")
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, value in _under(tensors, "optimizer.").items():
-        index, part = name.split(".", 1)
-        moments.setdefault(int(index), {})[part] = value
-    state.optimizer.load_state_dict({**state.optimizer.state_dict(), "state": moments})
+    for phase, optimizer in state.optimizers.items():
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under(tensors, f"optimizer.{phase}.").items():
+            index, part = name.split(".", 1)
+            moments.setdefault(int(index), {})[part] = value
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

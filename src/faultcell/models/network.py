@@ -1,66 +1,27 @@
-"""The generative network: how long a curve lasts, then how it runs.
+"""The conditional diffusion model.
 
-Durations are drawn first, by a small network of their own, because a known load can only be laid on the anchored grid once
-head and tail have a length. The curve is then drawn given its durations.
-
-The curve network denoises what a curve has beyond the curve its conditions let expect. That expectation is learnt by plain
-regression, which needs far fewer steps than to learn it through noise; the diffusion keeps to what conditions do not tell.
-
-References:
-    Han et al., CARD: Classification and Regression Diffusion Models, 2022, https://arxiv.org/abs/2206.07275.
+Durations are drawn by a small network of their own; the curve is then drawn given its durations. The curve network denoises
+what a curve has beyond the curve its conditions let expect. That expectation is learnt by plain regression, which needs far
+fewer steps than to learn it through noise; the diffusion keeps to what conditions do not tell.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from faultcell.config import GridConfig, NetConfig
-from faultcell.models.diffusion import Diffusion
-from faultcell.models.unet import Embedding, UNet
+from faultcell.config import DiffusionConfig, NetConfig
+from faultcell.models.diffusion import Diffusion, guided
+from faultcell.models.durations import DurationNet, joined
+from faultcell.models.expectation import Expectation, around
+from faultcell.models.generative import DURATIONS, Batch, Generative, Phase, Sampling, Shape, masked_error, weighted
+from faultcell.models.noise import noise_factor
+from faultcell.models.unet import UNet
 
-DURATIONS = 2
-
-
-class DurationNet(nn.Module):
-    """A conditional denoiser of the two durations.
-
-    Args:
-        features: size of the condition vector.
-        hidden: width.
-        embedding: size of the embeddings.
-    """
-
-    def __init__(self, features: int, *, hidden: int, embedding: int) -> None:
-        super().__init__()
-        self.embed = Embedding(features, embedding)
-        self.first = nn.Linear(DURATIONS + embedding, hidden)
-        self.second = nn.Linear(hidden + embedding, hidden)
-        self.out = nn.Linear(hidden, DURATIONS)
-
-    def forward(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
-        """Predict the noise (or velocity) in the durations.
-
-        Args:
-            x: noisy durations `(B, 2)`.
-            t: time steps `(B,)`.
-            condition: `(B, F)`.
-        """
-        embedded, _ = self.embed(t, condition)
-        embedded = nn.functional.silu(embedded)
-        hidden = nn.functional.silu(self.first(torch.cat([x, embedded], dim=1)))
-        hidden = hidden + nn.functional.silu(self.second(torch.cat([hidden, embedded], dim=1)))
-        predicted: Tensor = self.out(hidden)
-        return predicted
-
-    def groups(self) -> list[list[nn.Module]]:
-        """The layers from the output inwards."""
-        return [[self.out], [self.second], [self.first], [self.embed]]
+VOLTAGE = 0  # the channel whose width sets the temperature
+CALIBRATION = 128  # curves looked at for that
 
 
 @dataclass(frozen=True)
@@ -80,86 +41,39 @@ class Told:
     is_known: Tensor
 
 
-class Expectation(nn.Module):
-    """What conditions let expect.
+class Network(Generative):
+    """The networks of durations, expectations and curves.
 
     Args:
-        features: size of the condition vector.
-        shape: of what is expected, `(C, L)` or `(2,)`.
-        hidden: width.
-    """
-
-    def __init__(self, features: int, *, shape: tuple[int, ...], hidden: int) -> None:
-        super().__init__()
-        self.shape = shape
-        self.first = nn.Sequential(nn.Linear(features, hidden), nn.SiLU())
-        self.second = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU())
-        self.out = nn.Linear(hidden, math.prod(shape))
-        nn.init.zeros_(self.out.weight)
-
-    def forward(self, condition: Tensor) -> Tensor:
-        """`condition` `(B, F)` to `(B, *shape)`."""
-        hidden = self.first(condition)
-        expected: Tensor = self.out(hidden + self.second(hidden))
-        return expected.reshape(-1, *self.shape)
-
-    def groups(self) -> list[list[nn.Module]]:
-        """The layers from the output inwards."""
-        return [[self.out], [self.second], [self.first]]
-
-
-def around(expected: Tensor, rest: Callable[[Tensor], Tensor], x: Tensor, *, diffusion: Diffusion, t: Tensor) -> Tensor:
-    """A prediction for `x` from one for what `x` has beyond its expectation.
-
-    Of a noisy `a x + s n` the network sees `a (x - m) + s n`, where `m` is the expectation; the velocity `a n - s x` is that
-    of the rest, less `s m`; the noise is the same.
-
-    Args:
-        expected: `m` `(B, ...)`.
-        rest: predicts noise or velocity in the rest.
-        x: noisy samples `(B, ...)`.
-        diffusion: the forward process, for `a`, `s` and what is predicted.
-        t: time steps `(B,)`.
-    """
-    signal, noise = (factor.reshape(-1, *[1] * (x.ndim - 1)) for factor in diffusion.signal_and_noise(t))
-    predicted = rest(x - signal * expected)
-    return predicted - noise * expected if diffusion.predicts_velocity else predicted
-
-
-class Network(nn.Module):
-    """The networks of durations, expectations and curves, made from one configuration.
-
-    Args:
-        channels: channels of a curve.
-        known: channels that may be known beforehand.
-        features: size of the condition vector, without the durations.
-        config: sizes.
-        grid: the grid, for its length.
-        hidden: conditions that only the durations are told `(features,)`, true where hidden.
+        shape: sizes that the data set.
+        config: sizes of the networks.
+        diffusion: noise schedule, target and sampler.
+        blur: std of the noise on the durations that the curve is told in training.
 
     Attributes:
         noise_factor: what makes noise on curves as smooth as they are `(C, L, L)`; see `models.noise`.
+        temperature: what the drawn rest beyond the expectation is multiplied by, so that it is as wide as that of the
+            source curves; a scalar.
     """
 
     noise_factor: Tensor
-    shown: Tensor
+    temperature: Tensor
 
-    def __init__(
-        self, channels: int, *, known: int, features: int, config: NetConfig, grid: GridConfig, hidden: Tensor | None = None
-    ) -> None:
-        super().__init__()
-        shown = torch.ones(features) if hidden is None else (~hidden).float()
-        self.register_buffer("shown", shown, persistent=False)
-        self.register_buffer("noise_factor", torch.eye(grid.length).repeat(channels, 1, 1))
+    def __init__(self, shape: Shape, *, config: NetConfig, diffusion: DiffusionConfig, blur: float) -> None:
+        super().__init__(shape, blur=blur)
+        self.diffusion = Diffusion(diffusion)
+        self.noise_size = DURATIONS + shape.channels * shape.length
+        self.register_buffer("noise_factor", torch.eye(shape.length).repeat(shape.channels, 1, 1))
+        self.register_buffer("temperature", torch.ones(()))
+        features, told = shape.features, shape.features + 2 * DURATIONS
         self.durations = DurationNet(features, hidden=config.duration_hidden, embedding=config.embedding)
-        told = features + 2 * DURATIONS
-        self.expectation = Expectation(told, shape=(channels, grid.length), hidden=config.expectation_hidden)
+        self.expectation = Expectation(told, shape=(shape.channels, shape.length), hidden=config.expectation_hidden)
         self.expected_durations = Expectation(features, shape=(DURATIONS,), hidden=config.duration_hidden)
         self.curve = UNet(
-            channels,
-            known=known,
+            shape.channels,
+            known=shape.known,
             features=told,
-            length=grid.length,
+            length=shape.length,
             widths=config.widths,
             attention=config.attention,
             bottleneck_attention=config.bottleneck_attention,
@@ -169,63 +83,113 @@ class Network(nn.Module):
             patch=config.patch,
         )
 
-    def silence(self, columns: Tensor) -> None:
-        """Give conditions that pre-training never sets, by their places `(n,)`, no say to begin with; in place.
+    def phases(self) -> list[Phase]:
+        """One: everything learns at once."""
+        return [Phase("denoise", [self], lambda batch, generator, _: self.loss(batch, generator))]
 
-        Their weights would stay as random as they began, and would shift every curve on the day they are first set.
+    def groups(self) -> list[list[nn.Module]]:
+        """The layers of all networks, from the output inwards."""
+        networks = (self.curve, self.durations, self.expectation, self.expected_durations)
+        return joined(*(network.groups() for network in networks))
+
+    def entrances(self) -> list[nn.Linear]:
+        """The first layers of the embeddings and expectations."""
+        first = (self.curve.embed.condition, self.durations.embed.condition)
+        layers = [part[0] for part in (*first, self.expectation.first, self.expected_durations.first)]
+        return [layer for layer in layers if isinstance(layer, nn.Linear)]
+
+    def look_at(self, batch: Batch, *, unseen: Tensor | None = None) -> None:
+        """Make the noise on curves as smooth as they are."""
+        factor = noise_factor(batch.curve, batch.mask, self.shape.sections, self.diffusion.config)
+        where = None if unseen is None else unseen[:, :, None] & unseen[:, None, :]
+        self.noise_factor.copy_(factor if where is None else torch.where(where, factor, self.noise_factor))
+
+    @torch.no_grad()
+    def calibrate(self, batch: Batch) -> None:
+        """Set the temperature: how wide the rest of real voltages beyond their expectation is, over the one drawn for them.
+
+        A network that has not fully learnt its conditions draws too wide: curves it was trained on show by how much.
         """
-        embeddings = (self.curve.embed.condition, self.durations.embed.condition)
-        for first in (*embeddings, self.expectation.first, self.expected_durations.first):
-            layer = first[0]
-            assert isinstance(layer, nn.Linear)
-            layer.weight.data[:, columns] = 0
+        some = batch.take(torch.linspace(0, len(batch) - 1, min(len(batch), CALIBRATION)).long())
+        condition = self.tell(some.condition, some.durations, some.durations_mask)
+        told = Told(condition, self.expect(condition), some.known, some.is_known)
+        noise = self.smooth(torch.randn(some.curve.shape, generator=torch.Generator().manual_seed(0)))
+        drawn = self.diffusion.sample(lambda x, t: self.denoise(x, t, told), noise)
+        real, made = (((curve - told.expected) * some.mask)[:, VOLTAGE].square().sum() for curve in (some.curve, drawn))
+        self.temperature.copy_((real / made.clamp(min=1e-12)).sqrt().clamp(0.1, 1.0))
 
-    def tell(self, condition: Tensor, durations: Tensor, mask: Tensor) -> Tensor:
-        """What the curve network is told: its part of the conditions, and the durations.
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Weighted mean squared error over what is known of curves and durations and of their expectations; a scalar."""
+        condition = batch.condition
+        durations, curve = batch.durations * batch.durations_mask, batch.curve * batch.mask
+        noisy, t, target = self._noised(durations, torch.randn(batch.durations.shape, generator=generator), generator)
+        lengths = masked_error(self.denoise_durations(noisy, t, condition), target, batch.durations_mask)
+        lengths = lengths + masked_error(self.expected_durations(condition), batch.durations, batch.durations_mask)
+        condition = self.tell_blurred(batch, generator)
+        expected = self.expect(condition)
+        expectations = masked_error(expected, batch.curve, batch.mask)
+        noise = self.smooth(torch.randn(batch.curve.shape, generator=generator))
+        noisy, t, target = self._noised(curve, noise, generator)
+        # The expectation learns by regression alone: the noise of the other loss would only disturb it.
+        told = Told(condition, expected.detach(), batch.known, batch.is_known)
+        shapes = masked_error(self.denoise(noisy, t, told), target, batch.mask)
+        return weighted(batch, shapes + expectations + lengths)
 
-        Counts and cumulated times of a handful of faults name the cell they come from rather than what it went through; a
-        curve network that sees them recalls that cell. They reach the curve through the durations.
+    def draw_durations(self, condition: Tensor, noise: Tensor, how: Sampling) -> Tensor:
+        """Scaled durations `(B, 2)` for conditions `(B, F)`."""
+        nothing = torch.zeros_like(condition)
+        denoise = guided(
+            lambda x, t: self.denoise_durations(x, t, condition),
+            lambda x, t: self.denoise_durations(x, t, nothing),
+            self._scale(how),
+        )
+        return self.diffusion.sample(denoise, noise[:, :DURATIONS], steps=how.steps)
 
-        Args:
-            condition: `(B, F)`.
-            durations: scaled `(B, 2)`.
-            mask: which are known `(B, 2)`.
+    def draw_curve(self, told: Tensor, load: tuple[Tensor, Tensor], noise: Tensor, how: Sampling) -> Tensor:
+        """Scaled curves `(B, C, L)`; see `Generative.draw_curve`."""
+        known, is_known = load
+        # The durations stay: without conditions, too, the network has always been told them.
+        nothing = torch.cat([torch.zeros_like(told[:, : -2 * DURATIONS]), told[:, -2 * DURATIONS :]], dim=1)
+        all_told, free = (
+            Told(condition, self.expect(condition), known, flags)
+            for condition, flags in ((told, is_known), (nothing, torch.zeros_like(is_known)))
+        )
+        denoise = guided(lambda x, t: self.denoise(x, t, all_told), lambda x, t: self.denoise(x, t, free), self._scale(how))
+        white = noise[:, DURATIONS:].reshape(len(noise), self.shape.channels, -1)
+        sampled = self.diffusion.sample(denoise, self.smooth(white), steps=how.steps)
+        return torch.lerp(all_told.expected, sampled, self.temperature)
 
-        Returns:
-            `(B, F + 4)`.
-        """
-        return torch.cat([condition * self.shown, durations * mask, mask.to(durations.dtype)], dim=1)
+    def _scale(self, how: Sampling) -> float:
+        return self.diffusion.config.guidance_scale if how.guidance is None else how.guidance
 
     def expect(self, condition: Tensor) -> Tensor:
         """The curve that conditions and durations `(B, F)` let expect `(B, C, L)`."""
         return self.smooth(self.expectation(condition))
 
-    def denoise(self, x: Tensor, t: Tensor, told: Told, diffusion: Diffusion) -> Tensor:
+    def denoise(self, x: Tensor, t: Tensor, told: Told) -> Tensor:
         """Predict the noise or velocity in curves, as smooth as they are.
 
         Args:
             x: noisy curves `(B, C, L)`.
             t: time steps `(B,)`.
             told: what is known of the curves.
-            diffusion: the forward process.
         """
 
         def rest(x: Tensor) -> Tensor:
             return self.smooth(self.curve(x, t, told.condition, told.known, told.is_known))
 
-        return around(told.expected, rest, x, diffusion=diffusion, t=t)
+        return around(told.expected, rest, x, diffusion=self.diffusion, t=t)
 
-    def denoise_durations(self, x: Tensor, t: Tensor, condition: Tensor, diffusion: Diffusion) -> Tensor:
+    def denoise_durations(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
         """Predict the noise or velocity in durations `(B, 2)`, given conditions `(B, F)`."""
         expected = self.expected_durations(condition).detach()
-        return around(expected, lambda x: self.durations(x, t, condition), x, diffusion=diffusion, t=t)
+        return around(expected, lambda x: self.durations(x, t, condition), x, diffusion=self.diffusion, t=t)
 
     def smooth(self, noise: Tensor) -> Tensor:
         """White noise `(B, C, L)` to noise as smooth as curves are."""
         return torch.einsum("bcl,cml->bcm", noise, self.noise_factor)
 
-    def groups(self) -> list[list[nn.Module]]:
-        """The layers of all networks, from the output inwards; the shorter ones are thawed whole when they run out."""
-        networks = (self.curve, self.durations, self.expectation, self.expected_durations)
-        parts = [network.groups() for network in networks]
-        return [list(itertools.chain(*group)) for group in itertools.zip_longest(*parts, fillvalue=())]
+    def _noised(self, x: Tensor, noise: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        t = self.diffusion.timesteps(len(x), generator)
+        noisy, target = self.diffusion.noised(x, noise, t)
+        return noisy, t, target

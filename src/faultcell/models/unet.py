@@ -20,9 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from faultcell.models.generative import fold, unfold
+
 
 def norm(channels: int) -> nn.GroupNorm:
-    """Group normalisation with groups of at least four channels."""
+    """Group normalisation, eight groups where the channels allow it."""
     return nn.GroupNorm(math.gcd(8, channels), channels)
 
 
@@ -86,7 +88,7 @@ class ConditionedAttention(nn.Module):
         length: `L`, the length of the sequence at this level.
         heads: number of heads.
         embedding: size of the embedded condition.
-        rank: number of position patterns per head that make up `B_c`.
+        rank: number of position patterns per head that make up `B_c`; 0 for attention without a bias.
     """
 
     def __init__(self, channels: int, *, length: int, heads: int, embedding: int, rank: int) -> None:
@@ -95,11 +97,13 @@ class ConditionedAttention(nn.Module):
         self.normalise = norm(channels)
         self.qkv = nn.Conv1d(channels, 3 * channels, 1)
         self.out = nn.Conv1d(channels, channels, 1)
-        self.rows = nn.Parameter(torch.randn(heads, rank, length) / math.sqrt(rank))
-        self.columns = nn.Parameter(torch.randn(heads, rank, length) / math.sqrt(rank))
-        self.weights = nn.Linear(embedding, heads * rank)
         nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.weights.weight)
+        self.rank = rank
+        if rank:
+            self.rows = nn.Parameter(torch.randn(heads, rank, length) / math.sqrt(rank))
+            self.columns = nn.Parameter(torch.randn(heads, rank, length) / math.sqrt(rank))
+            self.weights = nn.Linear(embedding, heads * rank)
+            nn.init.zeros_(self.weights.weight)
 
     def bias(self, condition: Tensor) -> Tensor:
         """`B_c` `(B, heads, L, L)` for the embedded condition `(B, E)`."""
@@ -109,7 +113,7 @@ class ConditionedAttention(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """`x` `(B, C, L)`, embedded `condition` `(B, E)` to `(B, C, L)`."""
         q, k, v = self.qkv(self.normalise(x)).unflatten(1, (3, self.heads, -1)).transpose(-1, -2).unbind(1)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias(condition))
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias(condition) if self.rank else None)
         out: Tensor = x + self.out(attended.transpose(-1, -2).flatten(1, 2))
         return out
 
@@ -204,7 +208,7 @@ class UNet(nn.Module):
             `(B, C, L)`.
         """
         embedded, alone = self.embed(t, condition)
-        patches = self._fold(torch.cat([x, known * is_known[..., None]], dim=1))
+        patches = fold(torch.cat([x, known * is_known[..., None]], dim=1), self.patch)
         x = self.stem(torch.cat([patches, is_known[..., None].expand(-1, -1, patches.shape[-1])], dim=1))
         skips = []
         for level, part in enumerate(self.encoder):
@@ -217,17 +221,7 @@ class UNet(nn.Module):
             if level < len(self.up):
                 x = self.up[level](F.interpolate(x, scale_factor=2.0))
             x = self.decoder[level](torch.cat([x, skips[level]], dim=1), embedded, alone)
-        return self._unfold(self.out(x))
-
-    def _fold(self, x: Tensor) -> Tensor:
-        """`(B, C, L)` to `(B, C P, L / P)`: neighbouring points become channels."""
-        count, channels, length = x.shape
-        return x.reshape(count, channels, length // self.patch, self.patch).transpose(2, 3).flatten(1, 2)
-
-    def _unfold(self, x: Tensor) -> Tensor:
-        """The inverse of `_fold`."""
-        count, channels, length = x.shape
-        return x.reshape(count, channels // self.patch, self.patch, length).transpose(2, 3).flatten(2, 3)
+        return unfold(self.out(x), self.patch)
 
     def groups(self) -> list[list[nn.Module]]:
         """The layers from the output inwards: the order in which fine-tuning thaws them. Together they are the network."""

@@ -1,0 +1,90 @@
+"""The paper's GAN baseline: a conditional Wasserstein GAN with gradient penalty, residual blocks on both sides.
+
+Durations come from a conditional Gaussian learnt beside it, as for every baseline.
+
+References:
+    Gulrajani et al., Improved Training of Wasserstein GANs, 2017, https://arxiv.org/abs/1704.00028.
+    Zheng et al., Conditional Wasserstein generative adversarial network-gradient penalty-based approach to alleviating
+    imbalanced data classification, Information Sciences 512, 2020.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from faultcell.config import GanConfig
+from faultcell.models.decoder import Decoder, Encoder
+from faultcell.models.durations import GaussianDurations, joined
+from faultcell.models.generative import DURATIONS, Batch, Generative, Phase, Sampling, Shape, weighted
+
+
+class WassersteinGan(Generative):
+    """Generator and critic of curves, and the durations.
+
+    Args:
+        shape: sizes that the data set.
+        config: sizes and weights.
+        blur: std of the noise on the durations that the curve is told in training.
+    """
+
+    def __init__(self, shape: Shape, *, config: GanConfig, blur: float) -> None:
+        super().__init__(shape, blur=blur)
+        self.config = config
+        self.noise_size = DURATIONS + config.latent
+        told = shape.features + 2 * DURATIONS
+        sizes = {"told": told, "patch": config.patch, "hidden": config.hidden}
+        self.durations = GaussianDurations(shape.features, hidden=config.hidden)
+        self.generator = Decoder(shape, latent=config.latent, widths=config.widths, **sizes)
+        self.critic = Encoder(shape, widths=config.widths[::-1], out=1, **sizes)
+
+    def phases(self) -> list[Phase]:
+        """The critic several times, then the generator."""
+        betas = (0.5, 0.9)
+        pace, repeat = self.config.pace, self.config.critic_updates
+        return [
+            Phase("critic", [self.critic], self._critic_loss, repeat=repeat, pace=pace, betas=betas),
+            Phase("generator", [self.generator], self._generator_loss, pace=pace, betas=betas),
+            Phase("durations", [self.durations], lambda b, *_: weighted(b, self.durations.loss(b))),
+        ]
+
+    def groups(self) -> list[list[nn.Module]]:
+        """The layers from the output inwards; the critic, which is no part of what draws, always learns."""
+        first, *others = joined(self.generator.groups(), self.durations.groups())
+        return [[*first, self.critic], *others]
+
+    def entrances(self) -> list[nn.Linear]:
+        """The first layers of the embeddings."""
+        layers = (self.generator.embed[0], self.critic.embed[0], self.durations.first[0])
+        return [layer for layer in layers if isinstance(layer, nn.Linear)]
+
+    def draw_durations(self, condition: Tensor, noise: Tensor, how: Sampling) -> Tensor:
+        """Scaled durations `(B, 2)` for conditions `(B, F)`."""
+        return self.durations.draw(condition, noise[:, :DURATIONS])
+
+    def draw_curve(self, told: Tensor, load: tuple[Tensor, Tensor], noise: Tensor, how: Sampling) -> Tensor:
+        """Scaled curves `(B, C, L)`; see `Generative.draw_curve`."""
+        drawn: Tensor = self.generator(noise[:, DURATIONS:], told, load)
+        return drawn
+
+    def _fake(self, batch: Batch, told: Tensor, generator: torch.Generator) -> Tensor:
+        code = torch.randn(len(batch), self.config.latent, generator=generator)
+        fake: Tensor = self.generator(code, told, (batch.known, batch.is_known))
+        return fake * batch.mask
+
+    def _critic_loss(self, batch: Batch, generator: torch.Generator, done: float) -> Tensor:
+        """What the critic gives generated curves less what it gives real ones, and the penalty on its slope."""
+        told, load = self.tell_blurred(batch, generator), (batch.known, batch.is_known)
+        fake, real = self._fake(batch, told, generator).detach(), batch.curve * batch.mask
+        gap = self.critic(fake, batch.mask, told, load) - self.critic(real, batch.mask, told, load)
+        share = torch.rand(len(batch), 1, 1, generator=generator)
+        between = torch.lerp(real, fake, share).requires_grad_(True)
+        value = self.critic(between, batch.mask, told, load).sum()
+        (slope,) = torch.autograd.grad(value, between, create_graph=True)
+        penalty = (slope.flatten(1).norm(dim=1) - 1).square()
+        return weighted(batch, gap[:, 0] + self.config.gradient_penalty * penalty)
+
+    def _generator_loss(self, batch: Batch, generator: torch.Generator, done: float) -> Tensor:
+        told = self.tell_blurred(batch, generator)
+        value = self.critic(self._fake(batch, told, generator), batch.mask, told, (batch.known, batch.is_known))
+        return -weighted(batch, value[:, 0])
