@@ -1,14 +1,16 @@
-"""The condition of each curve, as the tables of its set tell it: `sample --like` and training both read it here."""
+"""The condition of each curve, as the tables of its set tell it, and new ones between those of known curves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from faultcell.curves import KEYS, NORMAL, SEVERITY, Array, Condition, Curves, Limits, Load, loaded_part, typical_current
 from faultcell.errors import ConditionError, DataError
+from faultcell.prepare import is_pulsed
 
 _CONTEXT = ("c_rate", "ambient_temperature_celsius", "state_of_health", "nominal_capacity_ah")
 
@@ -40,6 +42,39 @@ def conditions_of(curves: Curves, *, load: bool = True) -> list[Condition]:
         )
         for i, row in enumerate(table)
     ]
+
+
+def between(known: Sequence[Condition], count: int, *, seed: int) -> list[Condition]:
+    """Conditions to ask for when a few faults are to become many: each between those of two known curves of one label.
+
+    Every number both know is mixed with one random weight; limits, nominal capacity and the shape of a pulsed load are the
+    first one's. Condition *i* depends on `known`, `seed` and *i* alone.
+
+    Args:
+        known: conditions of the known curves.
+        count: how many to make.
+        seed: of the choice.
+
+    Raises:
+        ConditionError: nothing is known.
+    """
+    if not known:
+        raise ConditionError("there is no known condition to go between: give at least one fault curve")
+    return [_between(known, np.random.default_rng([seed, i])) for i in range(count)]
+
+
+def _between(known: Sequence[Condition], rng: np.random.Generator) -> Condition:
+    first = known[int(rng.integers(len(known)))]
+    alike = [c for c in known if (c.fault, c.step) == (first.fault, first.step)]
+    second, weight = alike[int(rng.integers(len(alike)))], float(rng.uniform())
+    mixed: dict[str, Any] = {}
+    for name in (*SEVERITY, "c_rate", "ambient_temperature_celsius", "state_of_health", "cycle_count"):
+        one, other = getattr(first, name), getattr(second, name)
+        mixed[name] = one if one is None or other is None else one + weight * (other - one)
+    for name in ("cycle_count", "repetition_count"):
+        mixed[name] = None if mixed[name] is None else round(mixed[name])
+    pulsed = first.load is not None and is_pulsed(first.load)
+    return replace(first, **mixed, load=first.load if pulsed else None, cell_id=None)
 
 
 def _condition(row: dict[str, Any], **known: Any) -> Condition:

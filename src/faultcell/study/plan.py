@@ -1,0 +1,153 @@
+"""What a study consists of: its budgets, and the variants of the model that its ablations compare."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from faultcell.config import Config, FinetuneConfig, Kind
+from faultcell.controls import CHEAP
+
+GENERATORS: tuple[Kind, ...] = ("diffusion", "wgan_gp", "timevae", "timegan")
+DIFFUSION: Kind = "diffusion"
+
+
+class StudyConfig(BaseModel):
+    """Every knob of a study. `StudyConfig.quick()` is the one that takes minutes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: Config = Field(Config(), description="what every model of the study starts from")
+    generators: tuple[Kind, ...] = Field(GENERATORS, description="to compare; the diffusion model is always the first")
+    controls: tuple[str, ...] = Field(tuple(CHEAP), description="cheap sources to compare with")
+    pretrain_steps: int = Field(1000, ge=1, description="optimiser steps, the same for every generator")
+    finetune_steps: int = Field(350, ge=1)
+    few: int = Field(25, ge=2, description="fault curves of each kind to adapt to")
+    counts: tuple[int, ...] = Field((5, 10, 50), description="other numbers of fault curves to adapt to")
+    lambdas: tuple[float, ...] = Field((0.0, 0.3, 3.0), description="other weights of the source loss")
+    guidances: tuple[float, ...] = (1.5, 2.0, 3.0)
+    sampling_steps: tuple[int, ...] = (2, 4, 8, 32, 50)
+    repeats: int = Field(3, ge=1, description="models that differ in their seed alone: what chance does")
+    snapshots: tuple[float, ...] = Field((0.02, 0.1, 0.25, 0.5, 1.0), description="shares of fine-tuning to look at")
+    test_share: float = Field(0.3, gt=0, lt=1, description="of the cells with each fault, and of the cells without any")
+    chosen_on: tuple[str, ...] = Field((), description="cells on which settings were chosen: never held out")
+    classifier_seeds: int = Field(5, ge=2)
+    classifier_steps: int = Field(200, ge=1)
+    seed: int = 0
+
+    @field_validator("generators")
+    @classmethod
+    def _diffusion_first(cls, names: tuple[Kind, ...]) -> tuple[Kind, ...]:
+        return (DIFFUSION, *(name for name in names if name != DIFFUSION))
+
+    @classmethod
+    def quick(cls, **changes: Any) -> StudyConfig:
+        """Every table and figure of the paper, at budgets that fit into minutes."""
+        small = {
+            "pretrain_steps": 120,
+            "finetune_steps": 60,
+            "counts": (5,),
+            "lambdas": (0.0,),
+            "guidances": (2.0,),
+            "sampling_steps": (4, 50),
+            "controls": ("replay", "jitter", "time_warp", "smote", "mean_curve"),
+            "classifier_steps": 50,
+        }
+        return cls(**{**small, **changes})
+
+
+class Variant(BaseModel):
+    """One row of the ablations: what differs from the study's own diffusion model.
+
+    Attributes:
+        name: of the row.
+        group: the question it belongs to.
+        base: which pre-trained model it starts from; None for none.
+        finetune: of the fine-tuning's knobs.
+        seed: of the fine-tuning and of the draw, where not the study's own.
+        few: fault curves of each kind, where not the study's own number.
+        draw: keyword arguments of `Augmenter.draw`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    group: str
+    base: str | None = DIFFUSION
+    finetune: dict[str, Any] = {}
+    seed: int | None = None
+    few: int | None = None
+    draw: dict[str, Any] = {}
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is a model of its own, not just another way to draw from the study's."""
+        return not self.draw
+
+
+def bases(config: StudyConfig) -> dict[str, dict[str, dict[str, Any]]]:
+    """Pre-trained models beside the study's own: name -> what differs in the configuration, section by section."""
+    nowhere = (False,) * len(config.model.net.attention)
+    return {
+        "no attention": {"net": {"attention": nowhere, "bottleneck_attention": False}},
+        "no condition bias": {"net": {"bias_rank": 0}},
+        "epsilon": {"diffusion": {"prediction_type": "epsilon"}},
+        **{f"seed {seed}": {"train": {"seed": seed}} for seed in _other_seeds(config)},
+    }
+
+
+def _other_seeds(config: StudyConfig) -> range:
+    return range(config.seed + 1, config.seed + config.repeats)
+
+
+def variants(config: StudyConfig) -> list[Variant]:
+    """The ablations, question by question; the study's own model answers each of them with its default."""
+    made = [
+        Variant(name=f"seed {seed}", group="chance", base=f"seed {seed}", seed=seed, finetune={"seed": seed})
+        for seed in _other_seeds(config)
+    ]
+    made += [Variant(name="no attention", group="attention", base="no attention")]
+    made += [Variant(name="no condition bias", group="condition bias", base="no condition bias")]
+    made += [Variant(name="epsilon", group="prediction", base="epsilon")]
+    made += [Variant(name="from scratch", group="transfer", base=None)]
+    made += [Variant(name=way, group="unfreezing", finetune={"unfreeze": way}) for way in ("last", "last3", "all")]
+    made += [Variant(name=f"lambda {x:g}", group="lambda", finetune={"lambda_source": x}) for x in config.lambdas]
+    made += [Variant(name=f"{n} curves", group="fault curves", few=n) for n in config.counts if n != config.few]
+    made += [Variant(name=f"{n} steps", group="sampling steps", draw={"steps": n}) for n in config.sampling_steps]
+    made += [Variant(name=f"guidance {x:g}", group="guidance", draw={"guidance": x}) for x in config.guidances]
+    return made
+
+
+def defaults(config: StudyConfig) -> dict[str, str]:
+    """What the study's own model is called in each of the questions."""
+    knobs, diffusion = finetuning(config), config.model.diffusion
+    return {
+        "chance": f"seed {config.seed}",
+        "attention": "attention",
+        "condition bias": "condition bias",
+        "prediction": diffusion.prediction_type.removesuffix("_prediction"),
+        "transfer": "transfer",
+        "unfreezing": knobs.unfreeze,
+        "lambda": f"lambda {knobs.lambda_source:g}",
+        "fault curves": f"{config.few} curves",
+        "sampling steps": f"{diffusion.num_inference_steps} steps",
+        "guidance": f"guidance {diffusion.guidance_scale:g}",
+    }
+
+
+def pretraining(config: StudyConfig, base: str) -> Config:
+    """The configuration of a pre-trained model of the study, by name."""
+    kind = next((name for name in GENERATORS if name == base), DIFFUSION)
+    train = config.model.train.model_copy(update={"steps": config.pretrain_steps, "seed": config.seed})
+    made = config.model.model_copy(update={"model": kind, "train": train})
+    sections = {
+        section: getattr(made, section).model_copy(update=changes) for section, changes in bases(config).get(base, {}).items()
+    }
+    return made.model_copy(update=sections)
+
+
+def finetuning(config: StudyConfig, **changes: Any) -> FinetuneConfig:
+    """The knobs of a fine-tuning of the study."""
+    knobs = config.model.finetune or FinetuneConfig()
+    return knobs.model_copy(update={"steps": config.finetune_steps, "seed": config.seed, **changes})
