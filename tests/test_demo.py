@@ -75,7 +75,7 @@ def test_scores_config_model_and_curves_lie_beside(told):
         "drawn",
     }
     scores = Scores.model_validate_json((folder / "scores.json").read_text())
-    assert set(scores.sources) == {"synthetic", "replay", "mean_curve"}
+    assert set(scores.sources) == {"synthetic", "floor", "replay", "jitter", "mean_curve", "noise"}
     config = Config(**json.loads((folder / "config.json").read_text()))
     assert (config.train.steps, config.finetune.steps) == (3, 3)
     model, drawn = Augmenter.load(folder / "model"), read(folder / "drawn")

@@ -1,0 +1,41 @@
+"""Figures, and self-contained HTML pages that show them beside the numbers.
+
+canvas.py    one style, and the one place that imports matplotlib
+looks.py     names, colours and markers, the same on every figure
+blocks.py    what a page consists of, as data
+dots.py      sources side by side, a panel for each measure
+overlays.py  real and drawn curves, one over the other
+scores.py    the page of one generated set
+folder.py    what lies in a study's folder
+sections/    the parts of a study's page, one file each
+study.py     that page
+
+Names are loaded when first used: the page of a generated set needs none of the study's imports.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from faultcell.report.overlays import adherence, overlay
+    from faultcell.report.scores import COLUMNS, page
+    from faultcell.report.study import study_page, write_study
+
+_HOME = {
+    "COLUMNS": "scores",
+    "adherence": "overlays",
+    "overlay": "overlays",
+    "page": "scores",
+    "study_page": "study",
+    "write_study": "study",
+}
+
+__all__ = ["COLUMNS", "adherence", "overlay", "page", "study_page", "write_study"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'faultcell.report' has no attribute '{name}'")
+    return getattr(import_module(f"faultcell.report.{_HOME[name]}"), name)

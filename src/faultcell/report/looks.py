@@ -1,0 +1,96 @@
+"""How each source looks on every figure of a page: a name, a colour, a marker and a line of its own.
+
+Colours of Okabe and Ito (Color Universal Design, 2008, https://jfly.uni-koeln.de/color/), which colour-blind readers can tell
+apart; markers and lines differ too, so that a black-and-white print can be read.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from faultcell.controls import CHEAP
+from faultcell.study.plan import GENERATORS
+
+GREY, INK = "#6b7280", "#1f2937"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a source is drawn.
+
+    Attributes:
+        name: for readers.
+        colour: of marker and line.
+        marker: of points.
+        line: its style.
+        hollow: whether markers are empty.
+    """
+
+    name: str
+    colour: str = GREY
+    marker: str = "o"
+    line: str = "-"
+    hollow: bool = False
+
+    def dot(self, size: float = 6) -> dict[str, Any]:
+        """Arguments of a marker without a line."""
+        face = "white" if self.hollow else self.colour
+        return {"marker": self.marker, "color": self.colour, "mfc": face, "ms": size, "ls": "none"}
+
+    def stroke(self, width: float = 1.4) -> dict[str, Any]:
+        """Arguments of a line without markers."""
+        return {"color": self.colour, "ls": self.line, "lw": width}
+
+
+LOOKS = {
+    "real": Look("real", INK, "o", "-", hollow=True),
+    "few": Look("the handful", "#e69f00", "*"),
+    "floor": Look("floor: a real cycle and the next", INK, "|"),
+    "diffusion": Look("diffusion", "#d55e00", "o", "--"),
+    "wgan_gp": Look("WGAN-GP", "#0072b2", "s", "-."),
+    "timevae": Look("TimeVAE", "#009e73", "^", (0, (5, 1, 1, 1, 1, 1))),  # type: ignore[arg-type]
+    "timegan": Look("TimeGAN", "#cc79a7", "D", (0, (2, 1))),  # type: ignore[arg-type]
+    "replay": Look("nearest replay", GREY, "P", ":", hollow=True),
+    "jitter": Look("jitter", GREY, "v", hollow=True),
+    "scaling": Look("scaling", GREY, "<", hollow=True),
+    "time_warp": Look("time warp", GREY, ">", hollow=True),
+    "interpolate": Look("interpolation", GREY, "X", hollow=True),
+    "smote": Look("SMOTE", GREY, "h", hollow=True),
+    "bootstrap": Look("bootstrap", GREY, "p", hollow=True),
+    "mean_curve": Look("mean curve", GREY, "d", (0, (1, 2)), hollow=True),  # type: ignore[arg-type]
+    "noise": Look("white noise", "#9ca3af", "x"),
+    "before": Look("before: real curves only", INK, "H", hollow=True),
+    "class_weights": Look("class weights", "#56b4e9", "s", hollow=True),
+}
+FAULT_LOOKS = (Look("", "#d55e00", "o", "-"), Look("", "#0072b2", "s", "--"), Look("", "#009e73", "^", "-."))
+CLASSIFIERS = {
+    "mlp": "MLP",
+    "cnn": "1D-CNN",
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "bilstm": "Bi-LSTM",
+    "cnn_lstm": "CNN-LSTM",
+    "minirocket": "MiniRocket",
+    "threshold": "voltage threshold",
+}
+VIEWS = {"whole": "whole curve", "in_limits": "within the limits"}
+
+
+def look(source: str) -> Look:
+    """How a source is drawn; a plain grey point where it is not known."""
+    return LOOKS.get(source, Look(source.replace("_", " "), hollow=True))
+
+
+def kind(source: str) -> str:
+    """`generator`, `cheap`, or `reference` for the floor and noise."""
+    return "generator" if source in GENERATORS else "cheap" if source in CHEAP else "reference"
+
+
+def spoken(sentence: str) -> str:
+    """A sentence with the names of sources as readers know them."""
+    names = {name: shown.name for name, shown in LOOKS.items() if kind(name) != "reference" or "_" in name}
+    names |= {"In_limits view": "Within the limits", "Whole view": "Whole curve", "before (": "real curves only ("}
+    found = "|".join(rf"\b{re.escape(name)}" + r"\b" * name[-1].isalpha() for name in names)
+    return re.sub(rf"(?<!nearest )(?:{found})", lambda match: names[match[0]], sentence)
