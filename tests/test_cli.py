@@ -19,7 +19,7 @@ from faultcell.curves import KEYS, Curves
 from faultcell.files import read, write
 from strategies import fault_curves, normal_curves
 
-VERBS = ("demo", "ingest", "simulate", "show", "train", "finetune", "sample", "evaluate")
+VERBS = ("demo", "ingest", "simulate", "show", "train", "finetune", "sample", "evaluate", "classify", "study", "report")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -156,7 +156,7 @@ def test_what_the_verbs_say_is_what_they_did(chain, data):
     assert said["like"]["model_sha256"] == hashlib.sha256(weights).hexdigest() == said["finetune"]["model_sha256"]
     assert said["evaluate"] == json.loads((chain.root / "scores.json").read_text())
     assert said["evaluate"]["pairing"] == "by key"
-    assert set(said["evaluate"]["sources"]) == {"synthetic", "replay", "mean_curve"}
+    assert set(said["evaluate"]["sources"]) == {"synthetic", "floor", "replay", "jitter", "mean_curve", "noise"}
 
 
 def test_like_keeps_keys_order_and_severity_on_disk(chain, data):
@@ -457,3 +457,64 @@ def test_rest_beside_the_loads_is_no_hindrance(run, bundle, with_rest, tmp_path)
 def test_a_rest_to_be_like_is_refused_for_what_it_is(run, bundle, with_rest, tmp_path):
     found = run("sample", bundle, "--like", with_rest, "--steps", 2, "--out", tmp_path / "out")
     one_sentence(found, tmp_path, code=2, words=("never seen a rest",))
+
+
+# --- classify, study, report
+
+
+def test_classify_measures_the_gain_and_show_reads_it(run, bundle, data, tmp_path):
+    drawn, gain = tmp_path / "drawn", tmp_path / "gain.json"
+    words = ("--fault", "overdischarge", "--peak-deviation-volt", "0.4", "--count", "6", "--out", drawn)
+    assert run("sample", bundle, *words).code == 0
+    seen, unseen = divided(tmp_path)
+    sets = ("--train", seen, "--test", unseen, "--synthetic", drawn)
+    found = run("classify", *sets, "--out", gain, "--seeds", "1", "--steps", "2", "--workers", "1", "--json")
+    assert found.code == 0
+    result = json.loads(found.out)
+    assert result == json.loads(gain.read_text())
+    assert {row["arm"] for row in result["rows"]} >= {"before", "class_weights", "replay", "synthetic"}
+    shown = run("show", gain)
+    assert "mean of the nets:" in shown.out
+    assert "the voltage threshold alone finds" in shown.out
+
+
+def divided(folder):
+    """Training and test set, no cell in both."""
+    both = Curves.concat([normal_curves(), fault_curves()])
+    held_out = pl.col("cell_id").is_in(["N0", "C0", "D0"])
+    for name, part in (("seen", both.where(~held_out)), ("unseen", both.where(held_out))):
+        write(part, folder / name)
+    return folder / "seen", folder / "unseen"
+
+
+def test_classify_refuses_a_leak_and_leaves_nothing(run, tmp_path):
+    seen, _ = divided(tmp_path)
+    found = run("classify", "--train", seen, "--test", seen, "--out", tmp_path / "gain.json", "--workers", "1")
+    assert found.code == 1
+    assert "is in the training and in the test set" in found.err
+    assert not (tmp_path / "gain.json").exists()
+
+
+def test_a_study_of_data_without_faults_is_refused(run, tmp_path):
+    write(normal_curves(), tmp_path / "normal")
+    found = run("study", "--data", tmp_path / "normal", "--out", tmp_path / "study", "--quick", "--workers", "1")
+    assert found.code == 1
+    assert "has no fault a study could be about" in found.err
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_report_needs_a_finished_study(run, tmp_path):
+    found = run("report", tmp_path)
+    assert found.code == 1
+    assert found.err.count("\n") == 1
+
+
+def test_a_baseline_is_trained_and_drawn_from_by_the_same_verbs(run, data, tmp_path):
+    assert run("train", data / "normal", "--out", tmp_path / "base", "--model", "timevae", "--steps", "2").code == 0
+    assert run("finetune", tmp_path / "base", data / "faults", "--out", tmp_path / "tuned", "--steps", "2").code == 0
+    words = ("--fault", "overdischarge", "--peak-deviation-volt", "0.4", "--out", tmp_path / "drawn")
+    assert run("sample", tmp_path / "tuned", *words).code == 0
+    assert "model: timevae" in run("show", tmp_path / "tuned").out
+    found = run("train", data / "normal", "--out", tmp_path / "other", "--model", "gan")
+    assert found.code == 2
+    assert "--model takes diffusion, wgan_gp, timevae, timegan, found 'gan'" in found.err

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from faultcell.augment import Augmenter
     from faultcell.conditions import conditions_of
     from faultcell.config import Config, FinetuneConfig
+    from faultcell.controls import CHEAP
     from faultcell.curves import FAULTS, Condition, Curves, Fault, Limits, Load, Source, grid
+    from faultcell.diagnosis import Gain, classify
     from faultcell.files import ingest, read, write
     from faultcell.replay import MeanCurve, Replay
     from faultcell.scoring import Scores, evaluate
@@ -23,18 +25,21 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Augmenter": "augment",
+    "CHEAP": "controls",
     "Condition": "curves",
     "Config": "config",
     "Curves": "curves",
     "FAULTS": "curves",
     "Fault": "curves",
     "FinetuneConfig": "config",
+    "Gain": "diagnosis",
     "Limits": "curves",
     "Load": "curves",
     "MeanCurve": "replay",
     "Replay": "replay",
     "Scores": "scoring",
     "Source": "curves",
+    "classify": "diagnosis",
     "conditions_of": "conditions",
     "evaluate": "scoring",
     "grid": "curves",
@@ -45,6 +50,7 @@ _HOME = {
 }
 
 __all__ = [
+    "CHEAP",
     "FAULTS",
     "Augmenter",
     "Condition",
@@ -52,12 +58,14 @@ __all__ = [
     "Curves",
     "Fault",
     "FinetuneConfig",
+    "Gain",
     "Limits",
     "Load",
     "MeanCurve",
     "Replay",
     "Scores",
     "Source",
+    "classify",
     "conditions_of",
     "evaluate",
     "grid",

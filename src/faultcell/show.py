@@ -1,16 +1,41 @@
-"""What a curve set, a bundle or a scores file is: facts first, then the same as text."""
+"""What a curve set, a bundle, a study, a scores or a gain file is: facts first, then the same as text."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from faultcell.curves import SEVERITY, Curves
+from faultcell.diagnosis.gain import ALL_SIX, Gain, Interval
 from faultcell.errors import DataError
-from faultcell.scoring import COLUMNS, Scores
+from faultcell.scoring import COLUMNS, SET_COLUMNS, Score, Scores, SetScore
+
+PAIR_COLUMNS = (*COLUMNS, "kl", "js", "wasserstein", "peak_deviation_error_volt")
+GAIN_COLUMNS = ("recall", "f1", "pr_auc", "recall_at_1_percent")
+STUDY = "study.json"
+SENTENCES = ("findings", "notes")
+KINDS = {"label": "by_label", "cell": "by_cell"}
+# Seventeen columns fit one line only under short names; JSON results have the full ones.
+HEADINGS = {
+    "discriminative_gru": "gru",
+    "discriminative_linear": "linear",
+    "predictive_real": "pred_real",
+    "authenticity": "authentic",
+    "authenticity_real": "auth_real",
+    "closest_record": "closest",
+    "spread_ratio": "spread",
+    "limit_violations": "limits",
+    "monotone_violations": "monotone",
+    "charge_violations": "charge",
+    "lowest_voltage_error_volt": "lowest_v",
+    "highest_voltage_error_volt": "highest_v",
+    "duration_error": "duration",
+    "peak_deviation_error_volt": "peak_v",
+}
 
 
 def facts(path: Path) -> dict[str, Any]:
@@ -25,12 +50,17 @@ def facts(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise DataError(f"{path} does not exist: give a curve-set folder, a bundle folder or a scores file")
     if path.is_file():
-        return _scores(path)
+        return _results(path)
     if (path / "timeseries.parquet").exists():
         return _curve_set(path)
     if (path / store.MODEL).exists() or (path / store.CHECKPOINT).exists():
         return _bundle(path)
-    raise DataError(f"{path} is neither a curve set (timeseries.parquet) nor a bundle (model.safetensors): check the path")
+    if (path / STUDY).exists():
+        return _results(path / STUDY)
+    raise DataError(
+        f"{path} is neither a curve set (timeseries.parquet), a bundle (model.safetensors) nor a finished study ({STUDY}): "
+        "check the path"
+    )
 
 
 def text(found: dict[str, Any]) -> str:
@@ -39,6 +69,8 @@ def text(found: dict[str, Any]) -> str:
     for name, value in found.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             lines += [f"{name}:", *_aligned(value)]
+        elif name in SENTENCES:
+            lines += [f"{name}:", *(f"  {sentence}" for sentence in value)]
         else:
             lines.append(f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
     return "\n".join(lines)
@@ -78,6 +110,7 @@ def _bundle(path: Path) -> dict[str, Any]:
     ]
     return {
         "kind": "bundle",
+        "model": bundle.config["kind"],
         "model_sha256": store.fingerprint(bundle.tensors),
         "adapted from": bundle.config["base_sha256"] or "nothing: pre-trained",
         "parameters": sum(t.numel() for name, t in bundle.tensors.items() if _is_weight(name)),
@@ -90,34 +123,84 @@ def _bundle(path: Path) -> dict[str, Any]:
 
 
 def _is_weight(name: str) -> bool:
-    return name.startswith("network.") and name != "network.noise_factor"
+    return name.startswith("network.") and name not in ("network.noise_factor", "network.temperature")
 
 
 def _spans(ranges: dict[str, list[float]]) -> dict[str, str]:
     return {name: f"{low:.3g} to {high:.3g}" for name, (low, high) in ranges.items()}
 
 
-def _scores(path: Path) -> dict[str, Any]:
+def _results(path: Path) -> dict[str, Any]:
+    """What a file of results is; told by what it holds, not by its name."""
     try:
-        scores = Scores(**json.loads(path.read_text()))
-    except (ValueError, UnicodeDecodeError) as error:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if "findings" in found:
+            return {
+                "kind": "study",
+                **found["data"],
+                "findings": [sentence for group in found["findings"].values() for sentence in group],
+            }
+        return _gain(Gain(**found)) if "summary" in found else _scores(Scores(**found))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(
-            f"{path} is not a scores file that `faultcell evaluate` writes: give a folder or such a file"
+            f"{path} is not a file that `faultcell evaluate`, `classify` or `study` writes: give a folder or such a file"
         ) from error
-    groups = [("all", "", source, scores.sources[source].all) for source in scores.sources]
-    for kind in ("by_label", "by_cell"):
-        groups += [
-            (kind[3:].removesuffix("_id"), name, source, score)
-            for source in scores.sources
-            for name, score in getattr(scores.sources[source], kind).items()
-        ]
-    shown = (*COLUMNS, "kl", "peak_deviation_error_volt")
+
+
+def _gain(gain: Gain) -> dict[str, Any]:
+    nets = [row for row in gain.summary if row.classifier.endswith((ALL_SIX, "nets"))]
     rows = [
-        {"group": kind, "name": name, "source": source, "curves": score.curves}
-        | {column: _short(getattr(score, column)) for column in shown}
-        for kind, name, source, score in groups
+        {"task": row.task, "view": row.view, "arm": row.arm, "seeds": row.seeds}
+        | {name: _with_interval(row.measures[name]) for name in GAIN_COLUMNS}
+        for row in nets
     ]
-    return {"kind": "scores", "paired": scores.pairing, "scores": rows}
+    sizes = [size.model_dump() for size in gain.tasks]
+    return {"kind": "gain", "tasks": sizes, "mean of the nets": rows, "notes": gain.notes}
+
+
+def _with_interval(found: Interval) -> str:
+    return f"{found.mean:.3f}" + ("" if found.low is None else f" ({found.low:.3f} to {found.high:.3f})")
+
+
+def _scores(scores: Scores) -> dict[str, Any]:
+    tables = {"scores": _pair_rows(scores), "sets": _set_rows(scores), "worst strata": _worst_rows(scores)}
+    return {"kind": "scores", "paired": scores.pairing, **{name: rows for name, rows in tables.items() if rows}}
+
+
+def _pair_rows(scores: Scores) -> list[dict[str, Any]]:
+    """Every source over all pairs and by label; cells of the generated set alone, to keep the table short."""
+    found = [("all", "", source, scores.sources[source].all) for source in scores.sources]
+    for kind, sources in (("label", list(scores.sources)), ("cell", ["synthetic"])):
+        groups = {source: getattr(scores.sources[source], KINDS[kind]) for source in sources}
+        names = sorted({name for group in groups.values() for name in group})
+        found += [(kind, name, source, groups[source][name]) for name in names for source in sources if name in groups[source]]
+    return [
+        {"group": kind, "name": name, "source": source, "curves": score.curves} | _numbers(score, PAIR_COLUMNS)
+        for kind, name, source, score in found
+    ]
+
+
+def _set_rows(scores: Scores) -> list[dict[str, Any]]:
+    groups = list(dict.fromkeys(name for source in scores.sources.values() for name in source.sets))
+    return [
+        {"set": name, "source": source, "curves": score.sets[name].curves} | _numbers(score.sets[name], SET_COLUMNS)
+        for name in groups
+        for source, score in scores.sources.items()
+        if name in score.sets
+    ]
+
+
+def _worst_rows(scores: Scores) -> list[dict[str, Any]]:
+    found = [(source, score.worst, score.by_severity[score.worst]) for source, score in scores.sources.items() if score.worst]
+    return [
+        {"source": source, "stratum": name, "curves": score.curves} | _numbers(score, PAIR_COLUMNS)
+        for source, name, score in found
+    ]
+
+
+def _numbers(score: Score | SetScore, columns: Sequence[str]) -> dict[str, str]:
+    """Numbers by the short names that fit a table."""
+    return {HEADINGS.get(name, name): _short(getattr(score, name)) for name in columns}
 
 
 def _short(value: float | None) -> str:

@@ -1,0 +1,53 @@
+"""The command line: one function a verb, its signature the options. Heavy imports happen inside the verbs.
+
+    common.py  what the verbs share: options, selections, progress bars
+    make.py    verbs that make curves or models: ingest, simulate, train, finetune, sample
+    judge.py   verbs that look at them: demo, show, evaluate, classify, study, report
+
+Exit codes: 0 done, 1 the data or the run failed, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+import typer
+
+from faultcell.cli import judge, make
+from faultcell.errors import FaultCellError
+
+app = typer.Typer(
+    help="Draw lithium-ion fault curves of a requested type and severity.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+# The verbs, in the order in which `--help` lists them.
+VERBS = (
+    judge.demo,
+    make.ingest,
+    make.simulate,
+    judge.show,
+    make.train,
+    make.finetune,
+    make.sample,
+    judge.evaluate,
+    judge.classify,
+    judge.study,
+    judge.report,
+)
+for _verb in VERBS:
+    app.command()(_verb)
+
+
+def main() -> None:
+    """Run the command line; what goes wrong on purpose is one sentence on standard error."""
+    warnings.showwarning = lambda message, *_args, **_more: print(f"faultcell: warning: {message}", file=sys.stderr)
+    try:
+        app()
+    except FaultCellError as error:
+        print(f"faultcell: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

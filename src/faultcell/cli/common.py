@@ -1,0 +1,100 @@
+"""What the verbs share: options, selections, what is printed, progress bars."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from faultcell.curves import Curves
+
+Out = Annotated[Path, typer.Option("--out", help="Where the result goes; written whole or not at all.")]
+Labels = Annotated[list[str] | None, typer.Option("--label", help="Only curves of this label; repeat for more.")]
+Cells = Annotated[
+    list[str] | None,
+    typer.Option("--cells", help="Only curves of this cell; repeat for more, or separate by commas."),
+]
+StepTypes = Annotated[list[str] | None, typer.Option("--step-type", help="Only charge or discharge curves.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all that is random.")]
+TrainSteps = Annotated[int | None, typer.Option("--steps", min=1, help="Training steps.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from what a stopped run left in --out, or start.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores if not given.")]
+Tick = Callable[[str, int, int], None]
+
+
+def read(
+    path: Path, *, label: list[str] | None = None, cells: list[str] | None = None, step_type: list[str] | None = None
+) -> Curves:
+    """The curves of a folder that the options select."""
+    from faultcell import files
+
+    return select(files.read(path), label=label, cells=cells, step_type=step_type)
+
+
+def select(curves: Curves, *, label: list[str] | None, cells: list[str] | None, step_type: list[str] | None) -> Curves:
+    """The curves of a set that the options select."""
+    names = [name for part in cells or [] for name in part.split(",")]
+    return curves.select(label=label, cells=names or None, step_type=step_type)
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """The options that were given."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def say(found: dict[str, Any], as_json: bool, text: str) -> None:
+    """Print a result, as JSON or as text."""
+    print(json.dumps(found, indent=2) if as_json else text)
+
+
+def say_model(out: Path, as_json: bool) -> None:
+    """Print what a bundle is."""
+    from faultcell import show as shown
+
+    facts = shown.facts(out)
+    say(facts, as_json, shown.text(facts))
+
+
+@contextmanager
+def progress() -> Iterator[Tick]:
+    """Bars with the time left on a terminal, nothing in a pipe."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        tasks: dict[str, Any] = {}
+
+        def tick(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total)
+
+        yield tick

@@ -1,0 +1,146 @@
+"""Verbs that look at curves, models and results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from faultcell.cli.common import (
+    Cells,
+    Json,
+    Labels,
+    Out,
+    Seed,
+    StepTypes,
+    Workers,
+    cores,
+    given,
+    progress,
+    read,
+    say,
+    select,
+)
+from faultcell.errors import ConditionError
+
+
+def demo(out: Out = Path("demo"), seed: Seed = 0, as_json: Json = False) -> None:
+    """The whole story on the embedded data; ends with the path of an HTML page."""
+    from faultcell import demo as story
+
+    with progress() as tick:
+        page = story.run(out, seed=seed, tick=tick)
+    say({"page": str(page)}, as_json, f"{page}")
+
+
+def show(path: Path, as_json: Json = False) -> None:
+    """Say what a curve set, a bundle or a scores file is."""
+    from faultcell import show as shown
+
+    facts = shown.facts(path)
+    say(facts, as_json, shown.text(facts))
+
+
+def evaluate(
+    real: Annotated[Path, typer.Option(metavar="DIR", help="Real curves the model has not seen.")],
+    synthetic: Annotated[Path, typer.Option(metavar="DIR", help="Generated curves.")],
+    out: Annotated[Path, typer.Option("--out", help="Scores file to write.")],
+    train: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The faults the model was adapted to: scores replay and mean curve too."),
+    ] = None,
+    label: Labels = None,
+    cells: Cells = None,
+    step_type: StepTypes = None,
+    as_json: Json = False,
+) -> None:
+    """Score generated curves against real ones, beside nearest replay and the mean curve."""
+    from faultcell import show as shown
+    from faultcell.files.atomic import write_text
+    from faultcell.scoring import evaluate as score
+    from faultcell.scoring import same_part
+
+    known = read(train) if train else None
+    whole = read(real)
+    chosen = select(whole, label=label, cells=cells, step_type=step_type)
+    part = same_part(read(synthetic), of=whole, selected=chosen)
+    scores = score(real=chosen, synthetic=part, train=known)
+    write_text(out, scores.model_dump_json(indent=2) + "\n")
+    say(scores.model_dump(mode="json"), as_json, shown.text(shown.facts(out)))
+
+
+def classify(
+    train: Annotated[Path, typer.Option(metavar="DIR", help="Real curves to learn from: normal ones and faults.")],
+    test: Annotated[Path, typer.Option(metavar="DIR", help="Real curves of other cells.")],
+    out: Annotated[Path, typer.Option("--out", help="Gain file to write.")],
+    synthetic: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Generated faults to add to the training; repeat to compare several sets."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Repetitions.")] = 5,
+    steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps of each classifier.")] = None,
+    workers: Workers = None,
+    label: Labels = None,
+    as_json: Json = False,
+) -> None:
+    """Fit the six classifiers with and without generated curves: what are those worth on cells none has seen?"""
+    from faultcell import show as shown
+    from faultcell.curves import NORMAL
+    from faultcell.diagnosis import classify as measure
+    from faultcell.files.atomic import write_text
+
+    names = [*label, NORMAL] if label else None
+    sets = {folder.name if len(synthetic or ()) > 1 else "synthetic": read(folder, label=label) for folder in synthetic or ()}
+    if len(sets) < len(synthetic or ()):
+        raise ConditionError("--synthetic takes folders of different names: they name the sets")
+    with progress() as tick:
+        gain = measure(
+            train=read(train, label=names),
+            test=read(test, label=names),
+            synthetic=sets,
+            seeds=seeds,
+            workers=workers or cores(),
+            on_fit=lambda n, m: tick("fitting classifiers", n, m),
+            **given(steps=steps),
+        )
+    write_text(out, gain.model_dump_json(indent=2) + "\n")
+    say(gain.model_dump(mode="json"), as_json, shown.text(shown.facts(out)))
+
+
+def study(
+    out: Annotated[Path, typer.Option("--out", help="Folder of the study; one that was stopped there is gone on with.")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Curve set with normal curves and faults; the embedded one if not given.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Every table and figure at budgets that fit into minutes.")] = False,
+    chosen_on: Annotated[
+        list[str] | None, typer.Option("--chosen-on", help="Cells on which you chose settings: never held out.")
+    ] = None,
+    workers: Workers = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """The paper's study on cells held out: baselines, cheap controls, ablations, classifiers; ends with an HTML page."""
+    from faultcell import study as studies
+    from faultcell.demo import embedded
+    from faultcell.report import write_study
+
+    make = studies.StudyConfig.quick if quick else studies.StudyConfig
+    config = make(seed=seed, chosen_on=tuple(name for part in chosen_on or () for name in part.split(",")))
+    with progress() as tick:
+        result = studies.run(out, read(data) if data else embedded(), config=config, workers=workers or cores(), tick=tick)
+    page = write_study(out)
+    say({"study": str(result), "page": str(page)}, as_json, f"{page}")
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a finished study.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Page to write; report.html in the folder if not given.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make the page of a study again: one HTML file that needs nothing beside it."""
+    from faultcell.report import write_study
+
+    page = write_study(folder, out)
+    say({"page": str(page)}, as_json, f"{page}")
