@@ -60,7 +60,7 @@ def choice(
     tuned = base.finetune(few, normal=normal, config=fc.FinetuneConfig(seed=seed))
     seconds = time.perf_counter() - started
     drawn = tuned.draw(fc.conditions_of(test), range(len(test)))
-    scores = fc.evaluate(real=test, synthetic=drawn, train=few).sources
+    scores = fc.evaluate(real=test, synthetic=drawn, train=few, thorough=False).sources
     print(f"\nleft out {', '.join(left_out)}: {len(test)} curves, adapted to {len(few)} of {len(few.cells)} other cells")
     print("  ".join([f"{'':10s}", *(f"{name.removesuffix('_volt').removesuffix('_error'):>14s}" for name in COLUMNS)]))
     for source, score in scores.items():

@@ -105,7 +105,7 @@ def tell(data: Curves, *, seed: int, steps: tuple[int, int], tick: Tick) -> Stor
         warnings.simplefilter("ignore")  # unseen cells may ask for a little more than was seen: the scores say what it costs
         drawn = model.draw(conditions_of(test), range(len(test)), on_chunk=partial(tick, "drawing for unseen cells"))
         asked = _adherence(model, few.labels, tick)
-    return Story(few, test, drawn, model, evaluate(real=test, synthetic=drawn, train=few), asked)
+    return Story(few, test, drawn, model, evaluate(real=test, synthetic=drawn, train=few, thorough=False), asked)
 
 
 def _adherence(model: Augmenter, labels: Sequence[str], tick: Tick) -> dict[str, tuple[list[float], list[float]]]:
