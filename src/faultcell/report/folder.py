@@ -15,7 +15,7 @@ from faultcell.curves import KEYS, Curves
 from faultcell.errors import DataError
 from faultcell.files import read
 from faultcell.files.curve_set import is_curve_set, read_table
-from faultcell.study.run import CONFIG, RESULT, TABLES
+from faultcell.study.stages import CONFIG, RESULT, TABLES
 
 Row = dict[str, Any]
 

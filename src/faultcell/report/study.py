@@ -20,7 +20,7 @@ from faultcell.report.sections import (
     sets,
     severity,
 )
-from faultcell.study.run import PAGE
+from faultcell.study.stages import PAGE
 
 TITLE = "FaultCell study"
 SECTIONS = (
@@ -46,7 +46,7 @@ def study_page(folder: Path) -> str:
     """One HTML page of a finished study, with everything in it: no file beside it, no host asked.
 
     Args:
-        folder: of the study, as `faultcell.study.run` leaves it. A part that is missing is named as not measured.
+        folder: of the study, as `faultcell.study.stages` leaves it. A part that is missing is named as not measured.
 
     Raises:
         DataError: the folder holds no study, or a file of it is damaged.

@@ -7,7 +7,7 @@
 - `tables.py`: results as flat tables
 - `findings.py`: what the numbers say, in sentences made from them
 - `paper.py`: what the paper reports
-- `run.py`: all of it in order
+- `stages.py`: all of it in order
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from faultcell.study.plan import StudyConfig
-    from faultcell.study.run import run
+    from faultcell.study.stages import run
 
 __all__ = ["StudyConfig", "run"]
 
@@ -26,4 +26,4 @@ def __getattr__(name: str) -> Any:
     """Names are loaded when first used: to read a study needs no torch."""
     if name not in __all__:
         raise AttributeError(f"module 'faultcell.study' has no attribute '{name}'")
-    return getattr(import_module(f"faultcell.study.{'plan' if name == 'StudyConfig' else 'run'}"), name)
+    return getattr(import_module(f"faultcell.study.{'plan' if name == 'StudyConfig' else 'stages'}"), name)
