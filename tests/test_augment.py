@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 from faultcell.assemble import rebuild
 from faultcell.augment import CHUNK, Augmenter
 from faultcell.conditions import conditions_of
-from faultcell.curves import FAULTS, KEYS, SEVERITY, Condition, Curves, Limits, grid
+from faultcell.curves import FAULTS, KEYS, SEVERITY, Condition, Curves, Limits, Load, grid
 from faultcell.errors import ConditionError, OutOfRangeWarning, TrainingError
 from faultcell.prepare import CURRENT, encode
 from faultcell.profile import Profile
@@ -395,3 +395,13 @@ def test_a_fault_shows_in_its_own_half_cycle_only():
 def test_a_rate_that_counts_as_rest_is_refused(tuned, rate):
     with pytest.raises(ConditionError, match="c_rate"):
         draw(tuned, [Condition("overdischarge", peak_deviation_volt=0.4, c_rate=rate)], [1])
+
+
+def test_a_model_that_has_seen_no_rest_draws_a_pulsed_load_without_recovery(tuned):
+    fraction, on = np.linspace(0, 1, 40), np.arange(40) % 2 == 0
+    pulsed = Load(fraction, np.where(on, -2.0, 0.0))
+    drawn = tuned.draw([Condition("overdischarge", peak_deviation_volt=0.3, c_rate=1.0, load=pulsed)], [0])
+    volt = drawn.column("voltage_volt")
+    assert "rest_voltage" not in tuned.profile.channels
+    assert volt.shape == (40,)
+    assert np.isfinite(volt).all()

@@ -88,6 +88,8 @@ def _pulsed(physical: Array, times: Array, condition: Condition) -> Samples:
     assert condition.load is not None
     seconds = condition.load.fraction * times[-1]
     under_load, at_rest = (np.interp(seconds, times, physical[channel]) for channel in (VOLTAGE, REST))
+    # A model that has never seen a rest knows of no recovery: the voltage stays as it is under load.
+    at_rest = np.where(np.isnan(at_rest), under_load, at_rest)
     return Samples(
         seconds,
         np.where(resting(condition.load), at_rest, under_load),
