@@ -250,3 +250,9 @@ def test_generated_curves_are_no_real_ones(tiny, place):
 def test_a_real_set_that_says_it_is_not_generated_is_taken(tiny):
     said = Curves(tiny[1].timeseries, tiny[1].halfcycles.with_columns(synthetic=pl.lit(False)))
     assert fast(real=said, synthetic=said, beside=()).sources["synthetic"].all.mae == 0
+
+
+def test_a_generated_curve_that_is_no_number_is_named(tiny):
+    broken = shifted(tiny[1], pl.when(pl.int_range(pl.len()) == 10).then(float("nan")).otherwise(0.0))
+    with pytest.raises(DataError, match="cell D0, cycle 1, discharge has times, voltages or currents that are no numbers"):
+        fast(real=tiny[1], synthetic=broken)

@@ -42,7 +42,7 @@ class Measured:
         """Measure curves.
 
         Raises:
-            DataError: a curve has no load.
+            DataError: a curve has no load, or a sample under load is no number.
         """
         parts = [loaded_part(curves, rows) for rows in curves.slices()]
         for row, part in enumerate(parts):
@@ -50,6 +50,10 @@ class Measured:
                 raise DataError(f"{name_curve(curves.halfcycles, row)} has no load to be scored: leave it out")
         columns = map(curves.column, ("step_time_second", "voltage_volt", "current_ampere"))
         times, volts, amperes = ([column[part] for part in parts] for column in columns)
+        for row, samples in enumerate(zip(times, volts, amperes, strict=True)):
+            if not np.isfinite(samples).all():
+                name = name_curve(curves.halfcycles, row)
+                raise DataError(f"{name} has times, voltages or currents that are no numbers: leave it out, or draw it again")
         return cls(
             _resampled(times, volts),
             _resampled(times, amperes),
