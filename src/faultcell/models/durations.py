@@ -7,7 +7,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from faultcell.models.generative import DURATIONS, Batch, masked_mean
+from faultcell.models.generative import DURATIONS, Batch, Generative, Phase, Sampling, Shape, masked_mean, weighted
 from faultcell.models.unet import Embedding
 
 
@@ -86,3 +86,25 @@ class GaussianDurations(nn.Module):
 def joined(*groups: list[list[nn.Module]]) -> list[list[nn.Module]]:
     """The layers of several networks, from the output inwards; the shorter ones are thawed whole when they run out."""
     return [list(itertools.chain(*parts)) for parts in itertools.zip_longest(*groups, fillvalue=())]
+
+
+class OneShot(Generative):
+    """What the baselines have in common: a curve is drawn in one go, its durations from a conditional Gaussian.
+
+    Args:
+        shape: sizes that the data set.
+        hidden: width of the network of durations.
+        blur: std of the noise on the durations that the curve is told in training.
+    """
+
+    def __init__(self, shape: Shape, *, hidden: int, blur: float) -> None:
+        super().__init__(shape, blur=blur)
+        self.durations = GaussianDurations(shape.features, hidden=hidden)
+
+    def durations_phase(self) -> Phase:
+        """The update of the durations."""
+        return Phase("durations", [self.durations], lambda batch, *_: weighted(batch, self.durations.loss(batch)))
+
+    def draw_durations(self, condition: Tensor, noise: Tensor, how: Sampling) -> Tensor:
+        """Scaled durations `(B, 2)` for conditions `(B, F)`."""
+        return self.durations.draw(condition, noise[:, :DURATIONS])

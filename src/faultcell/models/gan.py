@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from faultcell.config import GanConfig
 from faultcell.models.decoder import Decoder, Encoder
-from faultcell.models.durations import GaussianDurations, joined
-from faultcell.models.generative import DURATIONS, Batch, Generative, Phase, Sampling, Shape, weighted
+from faultcell.models.durations import OneShot, joined
+from faultcell.models.generative import DURATIONS, Batch, Phase, Sampling, Shape, weighted
 
 
-class WassersteinGan(Generative):
+class WassersteinGan(OneShot):
     """Generator and critic of curves, and the durations.
 
     Args:
@@ -29,12 +29,11 @@ class WassersteinGan(Generative):
     """
 
     def __init__(self, shape: Shape, *, config: GanConfig, blur: float) -> None:
-        super().__init__(shape, blur=blur)
+        super().__init__(shape, hidden=config.hidden, blur=blur)
         self.config = config
         self.noise_size = DURATIONS + config.latent
         told = shape.features + 2 * DURATIONS
         sizes = {"told": told, "patch": config.patch, "hidden": config.hidden}
-        self.durations = GaussianDurations(shape.features, hidden=config.hidden)
         self.generator = Decoder(shape, latent=config.latent, widths=config.widths, **sizes)
         self.critic = Encoder(shape, widths=config.widths[::-1], out=1, **sizes)
 
@@ -45,7 +44,7 @@ class WassersteinGan(Generative):
         return [
             Phase("critic", [self.critic], self._critic_loss, repeat=repeat, pace=pace, betas=betas),
             Phase("generator", [self.generator], self._generator_loss, pace=pace, betas=betas),
-            Phase("durations", [self.durations], lambda b, *_: weighted(b, self.durations.loss(b))),
+            self.durations_phase(),
         ]
 
     def groups(self) -> list[list[nn.Module]]:
@@ -57,10 +56,6 @@ class WassersteinGan(Generative):
         """The first layers of the embeddings."""
         layers = (self.generator.embed[0], self.critic.embed[0], self.durations.first[0])
         return [layer for layer in layers if isinstance(layer, nn.Linear)]
-
-    def draw_durations(self, condition: Tensor, noise: Tensor, how: Sampling) -> Tensor:
-        """Scaled durations `(B, 2)` for conditions `(B, F)`."""
-        return self.durations.draw(condition, noise[:, :DURATIONS])
 
     def draw_curve(self, told: Tensor, load: tuple[Tensor, Tensor], noise: Tensor, how: Sampling) -> Tensor:
         """Scaled curves `(B, C, L)`; see `Generative.draw_curve`."""

@@ -15,11 +15,10 @@ from torch.nn import functional as F
 
 from faultcell.config import TimeGanConfig
 from faultcell.models.decoder import folded_load
-from faultcell.models.durations import GaussianDurations, joined
+from faultcell.models.durations import OneShot, joined
 from faultcell.models.generative import (
     DURATIONS,
     Batch,
-    Generative,
     Phase,
     Sampling,
     Shape,
@@ -56,7 +55,7 @@ class Recurrent(nn.Module):
         return seen
 
 
-class TimeGan(Generative):
+class TimeGan(OneShot):
     """Embedder, recovery, generator, supervisor, discriminator and durations.
 
     Args:
@@ -66,7 +65,7 @@ class TimeGan(Generative):
     """
 
     def __init__(self, shape: Shape, *, config: TimeGanConfig, blur: float) -> None:
-        super().__init__(shape, blur=blur)
+        super().__init__(shape, hidden=config.hidden, blur=blur)
         self.config = config
         if shape.length % config.patch:
             raise ValueError(f"patches of {config.patch} need a length divisible by {config.patch}")
@@ -75,7 +74,6 @@ class TimeGan(Generative):
         told, points = shape.features + 2 * DURATIONS, config.patch * shape.channels
         load = (config.patch + 1) * shape.known
         sizes = {"told": told, "hidden": config.hidden}
-        self.durations = GaussianDurations(shape.features, hidden=config.hidden)
         self.embedder = Recurrent(points + load, out=config.latent, **sizes)
         self.recovery = Recurrent(config.latent + load, out=points, **sizes)
         self.generator = Recurrent(config.latent + load, out=config.latent, **sizes)
@@ -89,7 +87,7 @@ class TimeGan(Generative):
             Phase("autoencoder", [self.embedder, self.recovery], self._autoencoder_loss, pace=pace),
             Phase("generator", [self.generator, self.supervisor], self._generator_loss, pace=pace),
             Phase("discriminator", [self.discriminator], self._discriminator_loss, pace=pace),
-            Phase("durations", [self.durations], lambda b, *_: weighted(b, self.durations.loss(b))),
+            self.durations_phase(),
         ]
 
     def groups(self) -> list[list[nn.Module]]:
@@ -107,10 +105,6 @@ class TimeGan(Generative):
         first = self.durations.first[0]
         assert isinstance(first, nn.Linear)
         return [*[network.tell for network in networks], first]
-
-    def draw_durations(self, condition: Tensor, noise: Tensor, how: Sampling) -> Tensor:
-        """Scaled durations `(B, 2)` for conditions `(B, F)`."""
-        return self.durations.draw(condition, noise[:, :DURATIONS])
 
     def draw_curve(self, told: Tensor, load: tuple[Tensor, Tensor], noise: Tensor, how: Sampling) -> Tensor:
         """Scaled curves `(B, C, L)`; see `Generative.draw_curve`."""

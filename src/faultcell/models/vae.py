@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from faultcell.config import VaeConfig
 from faultcell.models.decoder import Decoder, Encoder
-from faultcell.models.durations import GaussianDurations, joined
-from faultcell.models.generative import DURATIONS, Batch, Generative, Phase, Sampling, Shape, masked_error, weighted
+from faultcell.models.durations import OneShot, joined
+from faultcell.models.generative import DURATIONS, Batch, Phase, Sampling, Shape, masked_error, weighted
 
 
 class Trend(nn.Module):
@@ -44,7 +44,7 @@ class Trend(nn.Module):
         return trend
 
 
-class TimeVae(Generative):
+class TimeVae(OneShot):
     """Encoder, decoder and durations.
 
     Args:
@@ -54,12 +54,11 @@ class TimeVae(Generative):
     """
 
     def __init__(self, shape: Shape, *, config: VaeConfig, blur: float) -> None:
-        super().__init__(shape, blur=blur)
+        super().__init__(shape, hidden=config.hidden, blur=blur)
         self.config = config
         self.noise_size = DURATIONS + config.latent
         told = shape.features + 2 * DURATIONS
         sizes = {"told": told, "patch": config.patch, "hidden": config.hidden}
-        self.durations = GaussianDurations(shape.features, hidden=config.hidden)
         self.encoder = Encoder(shape, widths=config.widths, out=2 * config.latent, **sizes)
         self.decoder = Decoder(shape, latent=config.latent, widths=config.widths[::-1], **sizes)
         self.trend = Trend(told + config.latent, shape=shape, degree=config.trend_degree, hidden=config.hidden)
@@ -69,7 +68,7 @@ class TimeVae(Generative):
         parts = [self.encoder, self.decoder, self.trend]
         return [
             Phase("evidence", parts, lambda b, g, _: self._loss(b, g), pace=self.config.pace),
-            Phase("durations", [self.durations], lambda b, *_: weighted(b, self.durations.loss(b))),
+            self.durations_phase(),
         ]
 
     def groups(self) -> list[list[nn.Module]]:
@@ -82,10 +81,6 @@ class TimeVae(Generative):
         """The first layers of the embeddings."""
         layers = (self.encoder.embed[0], self.decoder.embed[0], self.trend.first[0], self.durations.first[0])
         return [layer for layer in layers if isinstance(layer, nn.Linear)]
-
-    def draw_durations(self, condition: Tensor, noise: Tensor, how: Sampling) -> Tensor:
-        """Scaled durations `(B, 2)` for conditions `(B, F)`."""
-        return self.durations.draw(condition, noise[:, :DURATIONS])
 
     def draw_curve(self, told: Tensor, load: tuple[Tensor, Tensor], noise: Tensor, how: Sampling) -> Tensor:
         """Scaled curves `(B, C, L)`; see `Generative.draw_curve`."""
