@@ -166,7 +166,7 @@ def test_scaling_knows_real_training_curves_alone(sets, drawn):
     scaled = task.scaled(task.train.seen.values)
     np.testing.assert_allclose(scaled.mean(axis=(0, 2)), 0, atol=1e-4)
     np.testing.assert_allclose(scaled.std(axis=(0, 2)), 1, atol=1e-4)
-    moved = Task(task.label, task.train, replace(task.test, seen={}), {}, 3)
+    moved = replace(task, generated={}, added=3)
     np.testing.assert_array_equal(moved.scaled(task.test.seen.values)[0], task.scaled(task.test.seen.values[:1])[0])
 
 
