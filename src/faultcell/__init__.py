@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from faultcell.augment import Augmenter
     from faultcell.conditions import conditions_of
     from faultcell.config import Config, FinetuneConfig
-    from faultcell.controls import CHEAP
+    from faultcell.controls import CHEAP, Bootstrap, Interpolate, Jitter, Scaling, Smote, TimeWarp
     from faultcell.curves import FAULTS, Condition, Curves, Fault, Limits, Load, Source, grid
     from faultcell.diagnosis import Gain, classify
     from faultcell.files import ingest, read, write
@@ -25,6 +25,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Augmenter": "augment",
+    "Bootstrap": "controls",
     "CHEAP": "controls",
     "Condition": "curves",
     "Config": "config",
@@ -33,12 +34,17 @@ _HOME = {
     "Fault": "curves",
     "FinetuneConfig": "config",
     "Gain": "diagnosis",
+    "Interpolate": "controls",
+    "Jitter": "controls",
     "Limits": "curves",
     "Load": "curves",
     "MeanCurve": "replay",
     "Replay": "replay",
+    "Scaling": "controls",
     "Scores": "scoring",
+    "Smote": "controls",
     "Source": "curves",
+    "TimeWarp": "controls",
     "classify": "diagnosis",
     "conditions_of": "conditions",
     "evaluate": "scoring",
@@ -53,18 +59,24 @@ __all__ = [
     "CHEAP",
     "FAULTS",
     "Augmenter",
+    "Bootstrap",
     "Condition",
     "Config",
     "Curves",
     "Fault",
     "FinetuneConfig",
     "Gain",
+    "Interpolate",
+    "Jitter",
     "Limits",
     "Load",
     "MeanCurve",
     "Replay",
+    "Scaling",
     "Scores",
+    "Smote",
     "Source",
+    "TimeWarp",
     "classify",
     "conditions_of",
     "evaluate",

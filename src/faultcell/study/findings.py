@@ -99,7 +99,7 @@ def _ablations(table: pl.DataFrame, label: str) -> Iterator[str]:
             continue
         parts = [f"{row['variant']} {row['mae']:.3g} ({_against(row['mae'], band)})" for row in rows if not row["own"]]
         named = f"{label}, {question}, MAE: {own['variant']} {own['mae']:.3g}; {', '.join(parts)}"
-        yield named + (f"; other seeds give {band[0]:.3g} to {band[1]:.3g}." if band else ".")
+        yield named + (f"; other seeds give {max(band[0], 0.0):.3g} to {band[1]:.3g}." if band else ".")
 
 
 def _against(value: float, band: tuple[float, float] | None) -> str:
