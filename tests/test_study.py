@@ -15,7 +15,7 @@ from faultcell.errors import ConditionError, DataError
 from faultcell.study import StudyConfig, findings, jobs, pearson, run
 from faultcell.study.jobs import Job, Place
 from faultcell.study.plan import bases, defaults, finetuning, pretraining, variants
-from faultcell.study.split import divide
+from faultcell.study.split import Split, divide
 from strategies import CONFIG, FINETUNE, charge, curves_of, discharge, fault_curves, normal_curves
 
 pytestmark = pytest.mark.filterwarnings("ignore::faultcell.errors.OutOfRangeWarning")
@@ -167,7 +167,7 @@ def test_the_tables_hold_every_source_variant_and_classifier(done):
 
 
 def divide_of(done):
-    return jobs._split(done.folder / "data")
+    return Split.load(done.folder / "data")
 
 
 def test_the_last_snapshot_is_the_model(done):

@@ -17,6 +17,7 @@ from typing import Any
 
 from faultcell.augment import Augmenter
 from faultcell.conditions import between, conditions_of
+from faultcell.config import TrainConfig
 from faultcell.controls import CHEAP
 from faultcell.curves import FAULTS, NORMAL, Curves
 from faultcell.files import write
@@ -101,36 +102,40 @@ def _do(place: Place, job: Job) -> None:
         torch.set_num_threads(before)
 
 
+def _split(place: Place) -> Split:
+    """The curves of the study; read again if the folder was made anew."""
+    return _loaded(place.split, (place.split / "test" / "halfcycles.parquet").stat().st_mtime_ns)
+
+
 @lru_cache(maxsize=1)
-def _split(folder: Path) -> Split:
+def _loaded(folder: Path, made: int) -> Split:
     return Split.load(folder)
 
 
 def few_of(place: Place, count: int | None = None) -> Curves:
     """The handful of faults: the study's own number of each kind, or another."""
-    return _split(place.split).few(count or place.config.few, seed=place.config.seed)
+    return _split(place).few(count or place.config.few, seed=place.config.seed)
 
 
 def pretrain(place: Place, name: str) -> Result:
     """Pre-train one model on the source domain."""
     started = time.perf_counter()
-    model = Augmenter.pretrain(_split(place.split).normal, config=pretraining(place.config, name))
+    model = Augmenter.pretrain(_split(place).normal, config=pretraining(place.config, name))
     seconds = time.perf_counter() - started
     model.save(place.model(f"{name} base"))
-    config = model.config.train
-    return {"seconds": seconds, **_cost(model, len(_split(place.split).normal), config.steps, config.batch_size)}
+    return {"seconds": seconds, **_cost(model, model.config.train, curves=len(_split(place).normal))}
 
 
 def adapt(place: Place, name: str) -> Result:
     """Adapt a generator to the handful of faults, draw for the conditions held out, and score."""
-    split, few, snapshots = _split(place.split), few_of(place), []
+    split, few, snapshots = _split(place), few_of(place), []
     base, knobs = Augmenter.load(place.model(f"{name} base")), finetuning(place.config)
     at = sorted({max(1, round(share * knobs.steps)) for share in place.config.snapshots}) if name == DIFFUSION else []
     spent = [0.0]
 
     def look(step: int, model: Augmenter) -> None:
         started = time.perf_counter()
-        snapshots.append({"step": step, **_score(place, model, few, save=f"{name} step {step}")})
+        snapshots.append({"step": step, **_score(place, model, few=few, save=f"{name} step {step}")})
         spent[0] += time.perf_counter() - started
 
     started = time.perf_counter()
@@ -142,13 +147,13 @@ def adapt(place: Place, name: str) -> Result:
     per_curve = (time.perf_counter() - started) / len(drawn)
     write(drawn, place.drawn(name))
     scores = evaluate(real=split.test, synthetic=drawn, train=few, beside=BESIDE if name == DIFFUSION else ())
-    cost = {"seconds": seconds, "seconds_per_curve": per_curve, **_cost(model, len(few), knobs.steps, knobs.batch_size)}
+    cost = {"seconds": seconds, "seconds_per_curve": per_curve, **_cost(model, knobs, curves=len(few))}
     return {"cost": cost, "scores": scores.model_dump(mode="json"), "snapshots": snapshots}
 
 
 def cheap(place: Place, name: str) -> Result:
     """Draw from a cheap source for the conditions held out, and score."""
-    split, few = _split(place.split), few_of(place)
+    split, few = _split(place), few_of(place)
     drawn = CHEAP[name](few).draw(conditions_of(split.test), range(len(split.test)))
     write(drawn, place.drawn(name))
     scores = evaluate(real=split.test, synthetic=drawn, train=few, beside=())
@@ -157,7 +162,7 @@ def cheap(place: Place, name: str) -> Result:
 
 def vary(place: Place, variant: Variant) -> Result:
     """One row of the ablations: train what differs, draw for the conditions held out, and score."""
-    split, few, started = _split(place.split), few_of(place, variant.few), time.perf_counter()
+    split, few, started = _split(place), few_of(place, variant.few), time.perf_counter()
     if variant.base is None:
         scratch = pretraining(place.config, DIFFUSION)
         steps = scratch.train.steps + place.config.finetune_steps
@@ -170,12 +175,12 @@ def vary(place: Place, variant: Variant) -> Result:
         model = Augmenter.load(place.model(DIFFUSION))
     seconds = time.perf_counter() - started
     first = 0 if variant.seed is None else ASKED * (1 + variant.seed)
-    return {"few": len(few), "seconds": seconds, **_score(place, model, few, first=first, **variant.draw)}
+    return {"few": len(few), "seconds": seconds, **_score(place, model, few=few, first=first, **variant.draw)}
 
 
 def ask(place: Place, name: str) -> Result:
     """Draw from a generator what classifiers are to be trained with: for conditions between those of the handful."""
-    split, few = _split(place.split), few_of(place)
+    split, few = _split(place), few_of(place)
     model = Augmenter.load(place.model(name))
     parts: list[Curves] = []
     for label in sorted(few.labels):
@@ -189,8 +194,8 @@ def ask(place: Place, name: str) -> Result:
     return {"curves": len(made)}
 
 
-def _score(place: Place, model: Augmenter, few: Curves, *, save: str | None = None, first: int = 0, **how: Any) -> Result:
-    test = _split(place.split).test
+def _score(place: Place, model: Augmenter, *, few: Curves, save: str | None = None, first: int = 0, **how: Any) -> Result:
+    test = _split(place).test
     started = time.perf_counter()
     drawn = model.draw(conditions_of(test), range(first, first + len(test)), **how)
     seconds = (time.perf_counter() - started) / len(drawn)
@@ -200,12 +205,12 @@ def _score(place: Place, model: Augmenter, few: Curves, *, save: str | None = No
     return {"seconds_per_curve": seconds, "scores": scores.model_dump(mode="json")}
 
 
-def _cost(model: Augmenter, curves: int, steps: int, batch_size: int) -> Result:
+def _cost(model: Augmenter, knobs: TrainConfig, *, curves: int) -> Result:
     return {
         "parameters": sum(value.numel() for value in model.network.parameters()),
-        "steps": steps,
+        "steps": knobs.steps,
         "curves": curves,
-        "epochs": steps * batch_size / curves,
+        "epochs": knobs.steps * knobs.batch_size / curves,
     }
 
 

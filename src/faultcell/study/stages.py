@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from faultcell import __version__
 from faultcell.curves import Curves
@@ -54,20 +55,15 @@ def run(out: Path, data: Curves, *, config: StudyConfig | None = None, workers: 
     config, tick = config or StudyConfig(), tick or (lambda *_: None)
     place = Place(out, config)
     split = _begin(place, data)
-    base = _stage(
-        place,
-        "pre-training",
-        [Job(f"{name} base", jobs.pretrain, (name,)) for name in (*config.generators, *bases(config))],
-        workers=workers,
-        tick=tick,
-    )
+    work = [Job(f"{name} base", jobs.pretrain, (name,)) for name in (*config.generators, *bases(config))]
+    base = _stage(place, "pre-training", work=work, workers=workers, tick=tick)
     plan = variants(config)
     work = [Job(name, jobs.adapt, (name,)) for name in config.generators]
     work += [Job(f"cheap {name}", jobs.cheap, (name,)) for name in config.controls]
     work += [Job(f"variant {variant.name}", jobs.vary, (variant,)) for variant in plan]
-    results = _stage(place, "adapting and drawing", work, workers=workers, tick=tick)
+    results = _stage(place, "adapting and drawing", work=work, workers=workers, tick=tick)
     asking = [Job(f"ask {name}", jobs.ask, (name,)) for name in config.generators]
-    _stage(place, "drawing for classifiers", asking, workers=workers, tick=tick)
+    _stage(place, "drawing for classifiers", work=asking, workers=workers, tick=tick)
     gain = _gain(place, split, workers=workers, tick=tick)
     tick("writing", 0, 1)
     adapted: dict[str, Result] = {name: results[name] for name in config.generators}
@@ -77,17 +73,17 @@ def run(out: Path, data: Curves, *, config: StudyConfig | None = None, workers: 
         "fidelity": tables.fidelity(adapted, cheap),
         "sets": tables.sets(adapted, cheap),
         "epochs": tables.epochs(adapted[DIFFUSION]),
-        "ablations": tables.ablations(config, plan, results, adapted[DIFFUSION], few=len(jobs.few_of(place))),
+        "ablations": tables.ablations(config, plan, results=results, few=len(jobs.few_of(place))),
         "pearson": pearson.analyse(Curves.concat([split.faults, split.test])),
-        "embedding": tables.embedding(
-            place, split.test, {name: read(place.drawn(name)) for name in config.generators}, seed=config.seed
-        ),
+        "embedding": tables.embedding(place, split.test, drawn={name: read(place.drawn(name)) for name in config.generators}),
         **tables.classifiers(gain),
     }
     worst = tables.worst(adapted, cheap)
     with whole_folder(out / TABLES, replaces=[f"{name}.parquet" for name in found]) as draft:
         tables.save(found, draft)
-    write_text(out / RESULT, _summary(place, split, gain, findings.findings(found, worst=worst, notes=gain.notes), worst))
+    said = findings.findings(found, worst=worst, notes=gain.notes)
+    strongest = pearson.strongest(found["pearson"])
+    write_text(out / RESULT, _summary(place, split, gain=gain, findings=said, worst=worst, pearson=strongest))
     tick("writing", 1, 1)
     return out / RESULT
 
@@ -109,7 +105,7 @@ def _begin(place: Place, data: Curves) -> Split:
     return Split.load(place.split)
 
 
-def _stage(place: Place, what: str, work: list[Job], *, workers: int, tick: Tick) -> dict[str, Result]:
+def _stage(place: Place, what: str, *, work: list[Job], workers: int, tick: Tick) -> dict[str, Result]:
     """The results of some jobs, by the names of their files."""
     found = jobs.run(place, work, workers=workers, tick=partial(tick, what))
     return {jobs.slug(name): value for name, value in found.items()}
@@ -133,7 +129,8 @@ def _gain(place: Place, split: Split, *, workers: int, tick: Tick) -> Gain:
     return Gain.model_validate_json(path.read_text(encoding="utf-8"))
 
 
-def _summary(place: Place, split: Split, gain: Gain, said: dict[str, list[str]], worst: dict[str, str | None]) -> str:
+def _summary(place: Place, split: Split, *, gain: Gain, **results: Any) -> str:
+    """`study.json`: what was done with what, and the results that are no tables."""
     adapted = jobs.result(place, DIFFUSION)
     few = jobs.few_of(place)
     found = {
@@ -149,10 +146,8 @@ def _summary(place: Place, split: Split, gain: Gain, said: dict[str, list[str]],
         "labels": sorted(split.test.labels),
         "protocols": {"fidelity": adapted["scores"]["protocol"], "classifiers": gain.protocol},
         "tasks": [sizes.model_dump() for sizes in gain.tasks],
-        "worst": worst,
-        "pearson": pearson.strongest(pearson.analyse(Curves.concat([split.faults, split.test]))),
-        "findings": said,
         "limits": list(LIMITS),
+        **results,
     }
     return json.dumps(found, indent=2) + "\n"
 

@@ -63,11 +63,9 @@ def _parts(source: Result) -> Iterator[tuple[str, str, Result]]:
             yield group.removeprefix("by_"), part, score
 
 
-def ablations(
-    config: StudyConfig, plan: list[Variant], results: Mapping[str, Result], own: Result, *, few: int
-) -> pl.DataFrame:
+def ablations(config: StudyConfig, plan: list[Variant], *, results: Mapping[str, Result], few: int) -> pl.DataFrame:
     """One row for each question, variant and fault; the study's own model answers every question first."""
-    source = own["scores"]["sources"]["synthetic"]
+    source = results[DIFFUSION]["scores"]["sources"]["synthetic"]
     rows = [
         {"question": group, "variant": name, "own": True, "few": few, "seconds": None, **score}
         for group, name in defaults(config).items()
@@ -135,17 +133,17 @@ def classifiers(gain: Gain) -> dict[str, pl.DataFrame]:
     }
 
 
-def embedding(place: Place, test: Curves, drawn: Mapping[str, Curves], *, seed: int) -> pl.DataFrame:
+def embedding(place: Place, test: Curves, *, drawn: Mapping[str, Curves]) -> pl.DataFrame:
     """Real and generated curves in two dimensions, by PCA and by t-SNE, each fault apart, over the same curves."""
     few = few_of(place)
     return pl.concat(
-        _embedded(label, test, {"few": few, **drawn}, seed=seed)
+        _embedded(label, test, others={"few": few, **drawn}, seed=place.config.seed)
         for label in sorted(test.labels)
         if test.select(label=[label]).halfcycles.height >= 3
     )
 
 
-def _embedded(label: str, test: Curves, others: Mapping[str, Curves], *, seed: int) -> pl.DataFrame:
+def _embedded(label: str, test: Curves, *, others: Mapping[str, Curves], seed: int) -> pl.DataFrame:
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
