@@ -6,8 +6,9 @@ seen, beside the cheap sources it must beat. Names are loaded when first used: i
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from faultcell.lazy import lazy
 
 if TYPE_CHECKING:
     from faultcell.augment import Augmenter
@@ -88,12 +89,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'faultcell' has no attribute '{name}'")
-    value = getattr(import_module(f"faultcell.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

@@ -225,6 +225,11 @@ class Curves:
         """Labels found, in order of appearance."""
         return self.halfcycles["label"].unique(maintain_order=True).to_list()
 
+    @property
+    def has_generated(self) -> bool:
+        """Whether any curve is generated, not measured (column `synthetic`)."""
+        return "synthetic" in self.halfcycles.columns and bool(self.halfcycles["synthetic"].any())
+
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
         """Where each curve begins in `timeseries`; one more than there are curves `(N + 1,)`."""

@@ -86,7 +86,7 @@ def _curve_set(path: Path) -> dict[str, Any]:
         "curves": len(curves),
         "cells": curves.cells,
         "samples": curves.timeseries.height,
-        "synthetic": bool("synthetic" in curves.halfcycles.columns and curves.halfcycles["synthetic"].any()),
+        "synthetic": curves.has_generated,
         "labels": rows,
     }
 

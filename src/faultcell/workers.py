@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import TypeVar
 
@@ -25,3 +26,16 @@ def spread(work: Callable[[Item], Result], items: Iterable[Item], *, workers: in
     # Not fork: torch, polars and PyBaMM all hold threads.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         yield from pool.map(work, items)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch adds its sums up in the same order whatever the machine, and processes do not fight for its cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from faultcell.errors import ConditionError
+
 if TYPE_CHECKING:
     from faultcell.curves import Curves
 
@@ -40,8 +42,18 @@ def read(
 
 def select(curves: Curves, *, label: list[str] | None, cells: list[str] | None, step_type: list[str] | None) -> Curves:
     """The curves of a set that the options select."""
-    names = [name for part in cells or [] for name in part.split(",")]
-    return curves.select(label=label, cells=names or None, step_type=step_type)
+    return curves.select(label=label, cells=separated(cells) or None, step_type=step_type)
+
+
+def separated(values: list[str] | None) -> tuple[str, ...]:
+    """The values of an option that may be repeated, or take several with commas between."""
+    return tuple(name for part in values or () for name in part.split(","))
+
+
+def check(option: str, value: str, known: tuple[str, ...]) -> None:
+    """Raise ConditionError if an option takes no such value."""
+    if value not in known:
+        raise ConditionError(f"{option} takes {', '.join(known)}, found '{value}'")
 
 
 def cores() -> int:

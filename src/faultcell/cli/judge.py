@@ -21,6 +21,7 @@ from faultcell.cli.common import (
     read,
     say,
     select,
+    separated,
 )
 from faultcell.errors import ConditionError
 
@@ -131,7 +132,7 @@ def study(
 
     make = studies.StudyConfig.quick if quick else studies.StudyConfig
     budget = {"pretrain_steps": steps, "finetune_steps": round(0.35 * steps)} if steps else {}
-    config = make(seed=seed, chosen_on=tuple(name for part in chosen_on or () for name in part.split(",")), **budget)
+    config = make(seed=seed, chosen_on=separated(chosen_on), **budget)
     with progress() as tick:
         result = studies.run(out, read(data) if data else embedded(), config=config, workers=workers or cores(), tick=tick)
     page = write_study(out)

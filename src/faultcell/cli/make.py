@@ -16,6 +16,7 @@ from faultcell.cli.common import (
     Seed,
     StepTypes,
     TrainSteps,
+    check,
     given,
     progress,
     read,
@@ -107,8 +108,7 @@ def train(
     from faultcell.config import Config, Kind, TrainConfig
     from faultcell.curves import NORMAL
 
-    if model not in get_args(Kind):
-        raise ConditionError(f"--model takes {', '.join(get_args(Kind))}, found '{model}'")
+    check("--model", model, get_args(Kind))
     store.make_ready(out, resume=resume)
     normal = read(folder, label=label or [NORMAL], cells=cells, step_type=step_type)
     config = Config(model=model, train=TrainConfig(**given(steps=steps), seed=seed))
@@ -135,12 +135,10 @@ def finetune(
     """Adapt a model to a handful of faults (every label but `normal` unless --label says otherwise)."""
     from faultcell import store
     from faultcell.augment import Augmenter
-    from faultcell.config import FinetuneConfig
+    from faultcell.config import FinetuneConfig, Unfreeze
     from faultcell.curves import NORMAL
 
-    ways = ("progressive", "last", "last3", "all")
-    if unfreeze not in ways:
-        raise ConditionError(f"--unfreeze takes {', '.join(ways)}, found '{unfreeze}'")
+    check("--unfreeze", unfreeze, get_args(Unfreeze))
     store.make_ready(out, resume=resume)
     base = Augmenter.load(bundle)
     few = read(folder, label=label, cells=cells, step_type=step_type)

@@ -9,8 +9,9 @@ run.py     all arms, classifiers and seeds
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from faultcell.lazy import lazy
 
 if TYPE_CHECKING:
     from faultcell.diagnosis.gain import Gain
@@ -19,8 +20,5 @@ if TYPE_CHECKING:
 __all__ = ["CLASSIFIERS", "Gain", "classify"]
 
 
-def __getattr__(name: str) -> Any:
-    """Names are loaded when first used: to read a record needs no torch."""
-    if name not in __all__:
-        raise AttributeError(f"module 'faultcell.diagnosis' has no attribute '{name}'")
-    return getattr(import_module(f"faultcell.diagnosis.{'gain' if name == 'Gain' else 'run'}"), name)
+# To read what a run has left needs no torch.
+__getattr__ = lazy(__name__, {"CLASSIFIERS": "run", "Gain": "gain", "classify": "run"})

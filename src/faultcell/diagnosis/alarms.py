@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
-FALSE_ALARMS = 0.01
+from faultcell.diagnosis.gain import FEW_FALSE_ALARMS
 
 
 def measure(truth: NDArray[np.int64], *, score: NDArray[np.float64], alarm: NDArray[np.int64]) -> dict[str, float]:
@@ -31,7 +31,7 @@ def measure(truth: NDArray[np.int64], *, score: NDArray[np.float64], alarm: NDAr
     return {name: float(value) for name, value in values.items()}
 
 
-def recall_at(truth: NDArray[np.int64], score: NDArray[np.float64], *, false_alarms: float = FALSE_ALARMS) -> float:
+def recall_at(truth: NDArray[np.int64], score: NDArray[np.float64], *, false_alarms: float = FEW_FALSE_ALARMS) -> float:
     """The largest recall of any threshold on `score` `(N,)` that raises an alarm on at most this share of normal curves.
 
     Args:

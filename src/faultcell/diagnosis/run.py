@@ -7,13 +7,11 @@ nothing but the origin of the added curves differs.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from faultcell import severity
@@ -25,7 +23,7 @@ from faultcell.diagnosis.tasks import Task, remarks, tasks_of
 from faultcell.diagnosis.views import LENGTH, MARGIN, VIEWS, see
 from faultcell.errors import DataError, MissingExtraError
 from faultcell.models.classifiers import NETS, PATCH, STEPS, Threshold, has_rocket, net, rocket
-from faultcell.workers import spread
+from faultcell.workers import one_thread, spread
 
 ROCKET = "minirocket"
 CLASSIFIERS = (*NETS, ROCKET, THRESHOLD)
@@ -196,21 +194,10 @@ def _alarms(name: str, data: _Data, *, job: _Job, steps: int) -> tuple[Array, ND
         return ridge.decision_function(data.test), ridge.predict(data.test)
     weights = len(data.truth) / (2 * np.bincount(data.truth, minlength=2)) if weighted else None
     shape = (data.train.shape[1], data.train.shape[2])
-    with _one_thread():
+    with one_thread():
         fitted = net(name, shape=shape, seed=job.seed, steps=steps, class_weights=weights).fit(data.train, data.truth)
         score = fitted.predict_proba(data.test)[:, 1].astype(np.float64)
     return score, (score > 0.5).astype(np.int64)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums are added up in the same order whatever the machine, and processes do not fight for its cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _refuse_names(
@@ -233,7 +220,7 @@ def _refuse_names(
 def _refuse_leaks(*, train: Curves, test: Curves, generated: Mapping[str, Curves]) -> None:
     """No test cell may have been seen, nor asked for, and real sets hold real curves."""
     for name, curves in (("training", train), ("test", test)):
-        if "synthetic" in curves.halfcycles.columns and curves.halfcycles["synthetic"].fill_null(False).any():
+        if curves.has_generated:
             raise DataError(
                 f"the {name} set has generated curves (column `synthetic`): give real ones, and generated as synthetic"
             )

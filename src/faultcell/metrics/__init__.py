@@ -11,8 +11,9 @@ would hide the function.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from faultcell.lazy import lazy
 
 if TYPE_CHECKING:
     from faultcell.metrics.distances import frechet, mmd
@@ -77,9 +78,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'faultcell.metrics' has no attribute '{name}'")
-    value = getattr(import_module(f"faultcell.metrics.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy(__name__, _HOME)

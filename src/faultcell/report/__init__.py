@@ -15,8 +15,9 @@ Names are loaded when first used: the page of a generated set needs none of the 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from faultcell.lazy import lazy
 
 if TYPE_CHECKING:
     from faultcell.report.overlays import adherence, overlay
@@ -35,7 +36,4 @@ _HOME = {
 __all__ = ["COLUMNS", "adherence", "overlay", "page", "study_page", "write_study"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'faultcell.report' has no attribute '{name}'")
-    return getattr(import_module(f"faultcell.report.{_HOME[name]}"), name)
+__getattr__ = lazy(__name__, _HOME)

@@ -55,8 +55,8 @@ class Measured:
                 name = name_curve(curves.halfcycles, row)
                 raise DataError(f"{name} has times, voltages or currents that are no numbers: leave it out, or draw it again")
         return cls(
-            _resampled(times, volts),
-            _resampled(times, amperes),
+            resampled(times, volts, points=POINTS),
+            resampled(times, amperes, points=POINTS),
             np.array([time[-1] - time[0] for time in times]),
             metrics.charge_balance(times, amperes=amperes, capacity=np.ones(len(times))),
         )
@@ -111,6 +111,7 @@ class Match:
         return metrics.scaled(volts, self.reference)
 
 
-def _resampled(times: list[Array], values: list[Array]) -> Array:
+def resampled(times: Sequence[Array], values: Sequence[Array], *, points: int) -> Array:
+    """Values at equal steps of each curve's own duration `(N, points)`."""
     pairs = zip(times, values, strict=True)
-    return np.stack([np.interp(np.linspace(time[0], time[-1], POINTS), time, value) for time, value in pairs])
+    return np.stack([np.interp(np.linspace(time[0], time[-1], points), time, value) for time, value in pairs])

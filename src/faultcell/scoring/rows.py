@@ -6,11 +6,10 @@ from collections.abc import Callable, Collection
 
 from faultcell import severity
 from faultcell.conditions import conditions_of
-from faultcell.controls import Jitter, Noise
+from faultcell.controls import CHEAP, Noise
 from faultcell.curves import Array, Curves, Source
 from faultcell.errors import ConditionError
 from faultcell.profile import fingerprint
-from faultcell.replay import MeanCurve, Replay
 from faultcell.scoring.measured import Match
 from faultcell.scoring.paired import Edges, pair_scores, tertiles, worst
 from faultcell.scoring.pairs import by_condition, by_key, refuse, successive
@@ -18,8 +17,8 @@ from faultcell.scoring.scores import PROTOCOL, Scores, SourceScores
 from faultcell.scoring.sets import Known, set_scores
 
 Make = Callable[[Curves], Source]
-CHEAP: dict[str, Make] = {"replay": Replay, "jitter": Jitter, "mean_curve": MeanCurve}
-BESIDE = ("floor", *CHEAP, "noise")
+SANITY = ("replay", "jitter", "mean_curve")  # of the cheap sources: a copy, a copy with noise, and no spread at all
+BESIDE = ("floor", *SANITY, "noise")
 
 
 def evaluate(
@@ -66,7 +65,7 @@ def evaluate(
 
 def _rows(match: Match, train: Curves | None, *, beside: Collection[str]) -> dict[str, Match]:
     """The generated set and all it is held against."""
-    possible: dict[str, Make] = {**(CHEAP if train is not None else {}), "noise": Noise}
+    possible: dict[str, Make] = {**({name: CHEAP[name] for name in SANITY} if train is not None else {}), "noise": Noise}
     known = train if train is not None else match.real
     wanted = {name: make for name, make in possible.items() if name in beside}
     asked = match.partners(conditions_of(match.real)) if wanted else []

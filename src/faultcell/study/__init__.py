@@ -12,8 +12,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from faultcell.lazy import lazy
 
 if TYPE_CHECKING:
     from faultcell.study.plan import StudyConfig
@@ -22,8 +23,5 @@ if TYPE_CHECKING:
 __all__ = ["StudyConfig", "run"]
 
 
-def __getattr__(name: str) -> Any:
-    """Names are loaded when first used: to read a study needs no torch."""
-    if name not in __all__:
-        raise AttributeError(f"module 'faultcell.study' has no attribute '{name}'")
-    return getattr(import_module(f"faultcell.study.{'plan' if name == 'StudyConfig' else 'stages'}"), name)
+# To read what a run has left needs no torch.
+__getattr__ = lazy(__name__, {"StudyConfig": "plan", "run": "stages"})

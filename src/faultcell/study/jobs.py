@@ -26,7 +26,7 @@ from faultcell.scoring import evaluate
 from faultcell.scoring.rows import BESIDE
 from faultcell.study.plan import DIFFUSION, StudyConfig, Variant, finetuning, pretraining
 from faultcell.study.split import Split
-from faultcell.workers import spread
+from faultcell.workers import one_thread, spread
 
 Result = dict[str, Any]
 ASKED = 10_000  # seeds of curves drawn to train classifiers begin here; those of scored curves at 0
@@ -90,16 +90,9 @@ def result(place: Place, name: str) -> Result:
 
 
 def _do(place: Place, job: Job) -> None:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # asking a little beyond what was seen is part of the protocol
-            write_text(place.result(job.name), json.dumps(job.work(place, *job.args), indent=1))
-    finally:
-        torch.set_num_threads(before)
+    with one_thread(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # asking a little beyond what was seen is part of the protocol
+        write_text(place.result(job.name), json.dumps(job.work(place, *job.args), indent=1))
 
 
 def _split(place: Place) -> Split:

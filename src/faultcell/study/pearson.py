@@ -13,6 +13,7 @@ import polars as pl
 from scipy.stats import pearsonr
 
 from faultcell.curves import SEVERITY, Array, Curves, loaded_part
+from faultcell.scoring.measured import resampled
 
 POINTS = 64
 FEWEST = 4
@@ -58,7 +59,7 @@ def waveforms(curves: Curves, *, points: int = POINTS) -> Array:
     """Voltage over the fraction of the loaded part `(N, points)`, V."""
     time, volt = curves.column("step_time_second"), curves.column("voltage_volt")
     parts = [loaded_part(curves, rows) for rows in curves.slices()]
-    return np.stack([np.interp(np.linspace(time[p][0], time[p][-1], points), time[p], volt[p]) for p in parts])
+    return resampled([time[part] for part in parts], [volt[part] for part in parts], points=points)
 
 
 def _correlation(a: Array, b: Array) -> tuple[float | None, float | None]:

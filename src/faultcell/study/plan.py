@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from faultcell.config import Config, FinetuneConfig, Kind
 from faultcell.controls import CHEAP
 
-GENERATORS: tuple[Kind, ...] = ("diffusion", "wgan_gp", "timevae", "timegan")
+GENERATORS: tuple[Kind, ...] = get_args(Kind)
 DIFFUSION: Kind = "diffusion"
 
 
