@@ -6,8 +6,10 @@ import numpy as np
 import polars as pl
 from hypothesis import strategies as st
 
+from faultcell.batches import encoded_set
 from faultcell.config import Config, FinetuneConfig, NetConfig, TrainConfig
-from faultcell.curves import HALFCYCLES, TIMESERIES, Curves
+from faultcell.curves import FAULTS, HALFCYCLES, TIMESERIES, Curves
+from faultcell.neighbours import Known
 from faultcell.severity import complete
 
 LOWER, UPPER, NOMINAL = 2.7, 4.2, 2.0
@@ -16,30 +18,30 @@ CONFIG = Config(net=NET, train=TrainConfig(steps=60, batch_size=16, warmup=5, ch
 FINETUNE = FinetuneConfig(steps=30, batch_size=16, warmup=5, checkpoint_every=10)
 
 
-def discharge(*, cutoff=LOWER, rate=1.0, health=0.9, rest=0, samples=60):
+def discharge(*, cutoff=LOWER, rate=1.0, health=0.9, rest=0, samples=60, sag=0.0, warming=5.0, lasts=1.0):
     """Constant current down to a cut-off voltage, then `rest` samples of recovery at 0 A."""
     x = np.linspace(0, 1, samples)
-    volt = 4.1 - 1.0 * x - (3.1 - cutoff) * x**8
-    time = 3600 * health / rate * x
+    volt = 4.1 - 1.0 * x - (3.1 - cutoff) * x**8 - sag * np.sin(np.pi * x)
+    time = 3600 * lasts * health / rate * x
     after = np.arange(1, rest + 1)
     return {
         "step_time_second": np.concatenate([time, time[-1] + 20.0 * after]),
         "voltage_volt": np.concatenate([volt, cutoff + 0.05 * after]),
         "current_ampere": np.concatenate([np.full(samples, -rate * NOMINAL), np.zeros(rest)]),
-        "surface_temperature_celsius": 25 + 5 * np.concatenate([x, np.ones(rest)]),
+        "surface_temperature_celsius": 25 + warming * np.concatenate([x, np.ones(rest)]),
     }
 
 
-def charge(*, cutoff=UPPER, rate=0.5, health=0.9, samples=60):
+def charge(*, cutoff=UPPER, rate=0.5, health=0.9, samples=60, sag=0.0, warming=2.0, lasts=1.0):
     """Constant current up to a voltage, which is then held while the current falls to C/20."""
     x = np.linspace(0, 1, samples)
     held = x > 0.7
     fall = np.exp(-np.maximum(x - 0.7, 0) / 0.3 * np.log(rate / 0.05))
     return {
-        "step_time_second": 4500 * health / rate * x,
-        "voltage_volt": np.where(held, cutoff, 3.3 + (cutoff - 3.3) * (x / 0.7) ** 0.8),
+        "step_time_second": 4500 * lasts * health / rate * x,
+        "voltage_volt": np.where(held, cutoff, 3.3 + (cutoff - 3.3) * (x / 0.7) ** 0.8 + sag * np.sin(np.pi * x / 0.7)),
         "current_ampere": rate * NOMINAL * fall,
-        "surface_temperature_celsius": 25 + 2 * x,
+        "surface_temperature_celsius": 25 + warming * x,
     }
 
 
@@ -68,27 +70,40 @@ def curves_of(rows):
     return Curves.from_tables(*tables(rows))
 
 
+def own_ways(rng, *, warming):
+    """How a cell differs from others that ran under the same conditions, and a little from cycle to cycle too."""
+    sag, warm, lasts = rng.normal(0, 0.02), rng.uniform(0.8, 1.2), rng.normal(0, 0.03)
+    while True:
+        yield {
+            "sag": sag + rng.normal(0, 0.005),
+            "warming": warming * (warm + rng.normal(0, 0.05)),
+            "lasts": np.exp(lasts + rng.normal(0, 0.01)),
+        }
+
+
 def normal_rows(cells=6, cycles=4):
-    rng = np.random.default_rng(1)
+    rng, others = np.random.default_rng(1), np.random.default_rng(3)
     for cell in range(cells):
+        charges, discharges = own_ways(others, warming=2.0), own_ways(others, warming=5.0)
         rate, health = rng.uniform(0.5, 1.2), rng.uniform(0.85, 1.0)
         for cycle in range(1, cycles + 1):
-            worn = {"state_of_health": health - 0.01 * cycle}
-            name = f"N{cell}"
-            yield name, cycle, "charge", "normal", charge(rate=rate / 2, health=worn["state_of_health"]), worn
-            yield name, cycle, "discharge", "normal", discharge(rate=rate, health=worn["state_of_health"]), worn
+            name, worn, now = f"N{cell}", {"state_of_health": health - 0.01 * cycle}, rate * others.uniform(0.8, 1.25)
+            kind = {"health": worn["state_of_health"]}
+            yield name, cycle, "charge", "normal", charge(rate=now / 2, **kind, **next(charges)), worn
+            yield name, cycle, "discharge", "normal", discharge(rate=now, **kind, **next(discharges)), worn
 
 
 def fault_rows(cells=4, cycles=3):
     """Overdischarges of 0.1 to 0.9 V and overcharges of a quarter of that."""
-    rng = np.random.default_rng(2)
+    rng, others = np.random.default_rng(2), np.random.default_rng(4)
     depths = rng.permutation(np.linspace(0.1, 0.9, cells * cycles))
     for cell in range(cells):
+        charges, discharges = own_ways(others, warming=2.0), own_ways(others, warming=5.0)
         for cycle in range(1, cycles + 1):
             rate, health, deep = rng.uniform(0.5, 1.2), rng.uniform(0.8, 1.0), depths[cell * cycles + cycle - 1]
             worn = {"state_of_health": health}
-            low = discharge(cutoff=LOWER - deep, rate=rate, health=health, rest=3)
-            high = charge(cutoff=UPPER + deep / 4, rate=rate / 2, health=health)
+            low = discharge(cutoff=LOWER - deep, rate=rate, health=health, rest=3, **next(discharges))
+            high = charge(cutoff=UPPER + deep / 4, rate=rate / 2, health=health, **next(charges))
             yield f"D{cell}", cycle, "discharge", "overdischarge", low, worn
             yield f"C{cell}", cycle, "charge", "overcharge", high, worn
 
@@ -99,6 +114,12 @@ def normal_curves(**kwargs):
 
 def fault_curves(**kwargs):
     return complete(curves_of(fault_rows(**kwargs)))
+
+
+def known_of(curves):
+    """Curves on the grid, and their conditions, as training takes them."""
+    _, conditions, encoded = encoded_set(curves, CONFIG)
+    return Known.of(encoded, conditions, faults=tuple(FAULTS)), conditions
 
 
 @st.composite

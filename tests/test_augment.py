@@ -13,6 +13,7 @@ from faultcell.augment import CHUNK, Augmenter
 from faultcell.conditions import conditions_of
 from faultcell.curves import FAULTS, KEYS, SEVERITY, Condition, Curves, Limits, Load, grid
 from faultcell.errors import ConditionError, OutOfRangeWarning, TrainingError
+from faultcell.neighbours import Known
 from faultcell.prepare import CURRENT, encode
 from faultcell.profile import Profile
 from faultcell.severity import complete
@@ -290,12 +291,18 @@ def test_the_missing_tail_of_a_known_load_is_told_as_in_training(tuned, tiny):
 
 
 def told_and_taught(model, curves):
-    from faultcell.batches import batch_of, encoded_set, steps_of
+    from faultcell.batches import encoded_set
 
-    _, conditions, encoded = encoded_set(curves, CONFIG)
-    told, flags = model._known(conditions, encoded.seconds, steps_of(conditions))
+    _, conditions, encoded = encoded_set(of_other_cells(curves), CONFIG)  # which none of the known curves is barred from
+    known = Known.of(encoded, conditions, faults=model.profile.faults)
+    told, flags = model.frame.ask(conditions).lasting(encoded.seconds).loads(encoded.seconds)
     assert flags.all()
-    return told, batch_of(encoded, conditions, model.scaler, model.profile).known
+    return told, model.frame.batch(known, conditions, model.frame.posed(known, CONFIG)).known[: len(known)]
+
+
+def of_other_cells(curves):
+    name = pl.lit("other-") + pl.col("cell_id")
+    return Curves(curves.timeseries.with_columns(cell_id=name), curves.halfcycles.with_columns(cell_id=name))
 
 
 def test_fine_tuning_gives_a_new_model_and_leaves_its_base_as_it_is(tiny, models):
@@ -304,9 +311,9 @@ def test_fine_tuning_gives_a_new_model_and_leaves_its_base_as_it_is(tiny, models
     child = base.finetune(tiny[1], config=FINETUNE.model_copy(update={"steps": 3}))
     assert child is not base
     assert child.base == base.sha256 != child.sha256
-    assert all(torch.equal(value, before[name]) for name, value in base.tensors.items())
-    live = {f"network.{name}": value for name, value in base.network.state_dict().items()}
-    assert all(torch.equal(value, before[name]) for name, value in live.items())
+    live = {f"network.{name}": value for name, value in base.network.state_dict().items()} | base.frame.tensors()
+    for name, value in (*base.tensors.items(), *live.items()):
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0, equal_nan=True)
     assert base.config.finetune is None
     assert set(base.profile.labels) == {"normal"}
     # Where the source domain has spoken, the scaler stays; where it has not, the faults may.
@@ -340,10 +347,7 @@ def test_what_was_seen_twice_is_not_forgotten(tiny, models):
 def test_cells_of_the_source_curves_given_to_finetune_count_as_seen(tiny, models):
     """The card says `score it on others only`: cells trained on through L_S belong to that list."""
     normal, faults = tiny
-    other = Curves.from_tables(
-        normal.timeseries.with_columns(cell_id=pl.lit("other-") + pl.col("cell_id")),
-        normal.halfcycles.with_columns(cell_id=pl.lit("other-") + pl.col("cell_id")),
-    )
+    other = of_other_cells(normal)
     child = models[0].finetune(faults, normal=other, config=FINETUNE.model_copy(update={"steps": 1}))
     assert set(other.cells) <= set(child.profile.cells)
 

@@ -19,7 +19,9 @@ from faultcell.curves import KEYS, Curves
 from faultcell.files import read, write
 from strategies import fault_curves, normal_curves
 
-VERBS = ("demo", "ingest", "simulate", "show", "train", "finetune", "sample", "evaluate", "classify", "study", "report")
+VERBS = (
+    *("demo", "ingest", "simulate", "show", "train", "finetune", "sample", "band", "evaluate", "classify", "study", "report"),
+)
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -518,3 +520,55 @@ def test_a_baseline_is_trained_and_drawn_from_by_the_same_verbs(run, data, tmp_p
     found = run("train", data / "normal", "--out", tmp_path / "other", "--model", "gan")
     assert found.code == 2
     assert "--model takes diffusion, wgan_gp, timevae, timegan, found 'gan'" in found.err
+
+
+# --- references and bands
+
+
+def test_a_reference_is_taken_from_the_cells_own_cycles_and_told(run, bundle, data, tmp_path):
+    found = run("sample", bundle, "--like", data / "unseen", "--reference", data / "unseen", "--out", tmp_path / "out")
+    assert found.code == 0
+    rows = read(tmp_path / "out").halfcycles
+    assert rows["reference_cycle_count"].null_count() == 0
+    assert (rows["reference_cycle_count"] != rows["cycle_count"]).all()
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["reference"] == "unseen"
+
+
+@pytest.mark.parametrize("verb", ["sample", "band"])
+def test_a_reference_of_other_cells_is_refused(run, bundle, data, tmp_path, verb):
+    words = ("--like", data / "unseen", "--reference", data / "normal", "--out", tmp_path / "out")
+    one_sentence(run(verb, bundle, *words), tmp_path, code=2, words=("no reference curve fits", "D3"))
+
+
+def test_a_reference_without_cells_to_draw_is_refused(run, bundle, data, tmp_path):
+    words = (
+        "--fault",
+        "overdischarge",
+        "--peak-deviation-volt",
+        0.4,
+        "--reference",
+        data / "unseen",
+        "--out",
+        tmp_path / "out",
+    )
+    one_sentence(run("sample", bundle, *words), tmp_path, code=2, words=("--reference needs --like",))
+
+
+def test_generated_references_are_refused(run, bundle, chain, data, tmp_path):
+    words = ("--like", data / "unseen", "--reference", chain.root / "like", "--out", tmp_path / "out")
+    one_sentence(run("sample", bundle, *words), tmp_path, code=1, words=("reference set has generated curves",))
+
+
+def test_a_band_says_how_much_of_the_real_curves_lies_within(run, bundle, data, tmp_path):
+    found = run("band", bundle, "--like", data / "unseen", "--draws", 10, "--steps", 2, "--out", tmp_path / "band", "--json")
+    said = json.loads(found.out)
+    assert (found.code, said["bands"], said["draws"]) == (0, len(read(data / "unseen")), 10)
+    assert 0 <= said["coverage"] <= 1
+    assert set(said["coverage_by_cell"]) == {"D3", "C3"}
+    assert sorted(path.name for path in (tmp_path / "band").iterdir()) == ["band.parquet", "band.png", "config.json"]
+
+
+@pytest.mark.parametrize("words", [("--draws", 3), ("--level", 1.5)])
+def test_a_band_of_too_little_is_refused(run, bundle, data, tmp_path, words):
+    found = run("band", bundle, "--like", data / "unseen", *words, "--out", tmp_path / "out")
+    one_sentence(found, tmp_path, code=2, words=("a band needs",))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faultcell.augment import _network
+from faultcell.conditioning import STANDING
 from faultcell.config import Config
 from faultcell.models.durations import DurationNet
 from faultcell.models.generative import fold, unfold
@@ -192,3 +193,31 @@ def test_groups_cover_every_parameter_once_from_the_output_inwards(widths):
 def named(network):
     curve = network.curve
     return [("decoder", curve.decoder[-1]), ("middle", curve.middle), ("encoder", curve.encoder[-1]), ("stem", curve.stem)]
+
+
+# --- what is known of every curve
+
+
+def test_noise_is_as_smooth_as_curves_of_its_kind_are():
+    """Normal ones and faults, without a reference and with one: the last two of the values say which."""
+    network = _network(Config(net=NET), SimpleNamespace(faults=("overcharge",)))
+    generator, half = torch.Generator().manual_seed(0), network.shape.features // 2
+    network.noise_factor.copy_(torch.randn(network.noise_factor.shape, generator=generator))
+    assert STANDING[-2:] == ("faulty", "referenced")
+    modes = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)]
+    condition = torch.randn(4, 2 * half, generator=generator)
+    condition[:, half - 2 : half] = torch.tensor(modes)
+    white = torch.randn(4, *network.noise_factor.shape[1:3], generator=generator)
+    found = network.smooth(white, condition)
+    for i, (faulty, referenced) in enumerate(modes):
+        expected = torch.einsum("cl,cml->cm", white[i], network.noise_factor[int(2 * faulty + referenced)])
+        torch.testing.assert_close(found[i], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_without_conditions_a_curve_is_told_how_near_its_neighbours_are_and_no_more():
+    network = _network(Config(net=NET), SimpleNamespace(faults=("overcharge",)))
+    half, standing = network.shape.features // 2, len(STANDING)
+    nothing = network.nothing(torch.ones(1, 2 * half))[0]
+    assert torch.equal(nothing[:half], nothing[half:])
+    assert nothing[:half].tolist() == [0.0] * (half - standing) + [1.0] * standing
+    assert network.shape.always.tolist() == [False] * (half - standing) + [True] * standing

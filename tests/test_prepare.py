@@ -18,12 +18,9 @@ from faultcell.prepare import (
     VOLTAGE,
     Scaler,
     code,
-    code_durations,
     decode,
-    decode_durations,
     duty,
     encode,
-    expected_seconds,
     grid_times,
     has_tail,
     head_positions,
@@ -210,50 +207,96 @@ def test_codes_mean_what_they_say():
     np.testing.assert_allclose(coded[TEMPERATURE], 31.0)
 
 
-@pytest.fixture(scope="module")
-def scaler(tiny):
-    _, conditions, made = encoded(tiny[0])
-    step = np.array([int(c.step == "discharge") for c in conditions])
-    return Scaler.fit(made, code_durations(made.seconds, conditions), step, GRID), made, step, conditions
-
-
-@given(seed=st.integers(0, 10_000), step=st.lists(st.integers(0, 1), min_size=1, max_size=4))
-def test_the_scaler_has_an_inverse(scaler, seed, step):
-    fitted, step = scaler[0], np.array(step)
+def rests(count=400, *, seed=0, mean=0.5, std=3.0):
+    """(values, mask, durations) of a kind: no channel at rest, and every other curve without a tail."""
     rng = np.random.default_rng(seed)
-    x, two = rng.normal(0, 10, (step.size, len(CHANNELS), GRID.length)), rng.normal(0, 10, (step.size, 2))
-    np.testing.assert_allclose(fitted.inverse(fitted.forward(x, step), step), x, rtol=1e-10, atol=1e-10)
-    np.testing.assert_allclose(fitted.inverse_durations(fitted.forward_durations(two, step), step), two, rtol=1e-10, atol=1e-10)
+    values = rng.normal(mean, std, (count, len(CHANNELS), GRID.length))
+    mask, durations = np.ones(values.shape, dtype=bool), rng.normal(mean, std, (count, 2))
+    mask[:, REST], mask[::2, :, GRID.head :], durations[::2, 1] = False, False, np.nan
+    return np.where(mask, values, 0.0), mask, durations
 
 
-def test_scaled_source_data_has_mean_zero_and_at_most_unit_spread(scaler):
-    fitted, made, step, _ = scaler
-    scaled = fitted.forward(made.values.astype(float), step)
-    for index in (0, 1):
-        of_step = scaled[step == index][:, [VOLTAGE, TEMPERATURE, CURRENT], : GRID.head]
-        np.testing.assert_allclose(of_step.mean(axis=0), 0, atol=1e-4)
-        assert of_step.std(axis=0).max() < 1.001
-    assert np.isfinite(fitted.std).all()
-    assert (fitted.std > 0).all()
+def fitted(*parts):
+    """A scaler of as many kinds as parts; of none where it is None."""
+    there = [(index, part) for index, part in enumerate(parts) if part is not None]
+    kind = np.concatenate([np.full(len(part[0]), index) for index, part in there])
+    return Scaler.fit(*(np.concatenate(of) for of in zip(*(part for _, part in there), strict=True)), kind, len(parts))
 
 
-@given(
-    conditions=st.lists(conditions_st, min_size=1, max_size=4),
-    seconds=st.lists(st.floats(0.01, 1e6), min_size=8, max_size=8),
-)
-def test_durations_have_an_inverse(conditions, seconds):
-    table = np.array(seconds).reshape(4, 2)[: len(conditions)]
-    np.testing.assert_allclose(decode_durations(code_durations(table, conditions), conditions), table, rtol=1e-9)
+@pytest.fixture(scope="module")
+def scaler():
+    return fitted(rests(), rests(seed=1, mean=-2, std=0.5), None)
 
 
-def test_the_charge_balance_expects_health_over_rate_hours():
-    half = Condition(c_rate=0.5, state_of_health=0.8)
-    pulse = Load(np.linspace(0, 1, 100), np.where(np.arange(100) % 4 == 0, 0.0, -2.0))
-    expected = np.exp(expected_seconds([half, Condition(), replace(half, load=pulse)]))
-    np.testing.assert_allclose(expected, [3600 * 0.8 / 0.5, 3600, 3600 * 0.8 / 0.5 / 0.75])
+@given(seed=st.integers(0, 10_000), kind=st.lists(st.integers(0, 2), min_size=1, max_size=4))
+def test_the_scaler_has_an_inverse(scaler, seed, kind):
+    kind = np.array(kind)
+    rng = np.random.default_rng(seed)
+    x, two = rng.normal(0, 10, (kind.size, len(CHANNELS), GRID.length)), rng.normal(0, 10, (kind.size, 2))
+    np.testing.assert_allclose(scaler.inverse(scaler.forward(x, kind), kind), x, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(scaler.inverse_durations(scaler.forward_durations(two, kind), kind), two, rtol=1e-10, atol=1e-10)
 
 
-def test_no_duration_stays_unknown():
-    coded = code_durations(np.array([[100.0, np.nan]]), [Condition()])
-    assert np.isfinite(coded[0, 0])
-    assert np.isnan(coded[0, 1])
+def test_scaled_source_data_has_mean_zero_and_unit_spread(scaler):
+    for index, part in enumerate((rests(), rests(seed=1, mean=-2, std=0.5))):
+        values, mask, durations = part
+        kind = np.full(len(values), index)
+        scaled = np.where(mask, scaler.forward(values, kind), np.nan)[:, [VOLTAGE, TEMPERATURE, CURRENT]]
+        lengths = scaler.forward_durations(durations, kind)
+        for found in (scaled, lengths):
+            np.testing.assert_allclose(np.nanmean(found, axis=0), 0, atol=0.06)
+            np.testing.assert_allclose(np.nanstd(found, axis=0), 1, atol=0.05)
+        assert np.array_equal(np.isnan(lengths), np.isnan(durations))
+    assert (scaler.std > 0).all()
+
+
+def test_the_fewer_curves_the_nearer_to_zero_and_one(scaler):
+    """What nothing is known of, a point, a duration or a kind, is left as it is."""
+    values, mask, durations = rests()
+    few, many = (fitted(tuple(part[:count] for part in (values, mask, durations))) for count in (4, 400))
+    for mean, std in (("mean", "std"), ("duration_mean", "duration_std")):
+        plain = getattr(few, mean)[0].shape
+        own = slice(0, 1) if mean == "mean" else slice(None)
+        first, second = (np.abs(np.log(getattr(made, std)[0][own])).mean() for made in (few, many))
+        assert 0 < first < second
+        assert plain == getattr(many, mean)[0].shape
+    for never in ((slice(None), REST), (2,)):
+        assert (scaler.mean[never] == 0).all()
+        assert (scaler.std[never] == 1).all()
+        assert (scaler.seen[never] == 0).all()
+    assert (scaler.duration_mean[2] == 0).all()
+    assert (scaler.duration_std[2] == 1).all()
+    assert scaler.seen[0, VOLTAGE, 0] == 2 * scaler.seen[0, VOLTAGE, -1] == 400
+
+
+def test_what_does_not_stray_at_all_is_not_blown_up():
+    still = rests(std=0.0, mean=0.0)
+    made = fitted(still)
+    assert made.std.min() > 0
+    assert np.abs(made.forward(still[0] + 1e-9, np.zeros(len(still[0]), dtype=int))).max() < 1e-6
+
+
+def test_adapted_to_a_few_faults_normal_curves_are_scaled_as_before_and_faults_between_theirs_and_those():
+    normal, fault = rests(std=1.0, mean=0.0), rests(count=12, seed=1, std=4.0, mean=6.0)
+    no_tail = (normal[0], normal[1] & (np.arange(GRID.length) < GRID.head), normal[2] * [1, np.nan])
+    before, few = fitted(no_tail, None), fitted(None, fault)
+    after, head, tail = before.adapted(few), slice(0, GRID.head), slice(GRID.head, None)
+    for name in ("mean", "std"):
+        one, other = getattr(before, name)[0, VOLTAGE], getattr(few, name)[1, VOLTAGE]
+        found = getattr(after, name)[:, VOLTAGE]
+        assert np.array_equal(found[0, head], one[head])
+        assert ((one < found[1]) & (found[1] < other))[head].all()
+        assert np.array_equal(found[0, tail], other[tail])  # where no normal curve has been, the faults are all there is
+        np.testing.assert_allclose(found[1, tail], other[tail])
+        lengths = getattr(after, f"duration_{name}")
+        assert lengths[0, 0] == getattr(before, f"duration_{name}")[0, 0] < lengths[1, 0]
+        assert lengths[0, 1] == getattr(few, f"duration_{name}")[1, 1]
+
+
+def test_the_more_faults_the_nearer_to_them():
+    before = fitted(rests(std=1.0, mean=0.0), None)
+    found = [
+        before.adapted(fitted(None, rests(count=n, seed=1, std=4.0, mean=6.0))).mean[1, VOLTAGE].mean() for n in (4, 20, 400)
+    ]
+    assert found == sorted(found)
+    assert found[-1] == pytest.approx(6, abs=0.5)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from faultcell.augment import Augmenter, _network
-from faultcell.conditioning import Vocabulary
+from faultcell.conditioning import STANDING, Vocabulary
 from faultcell.config import FinetuneConfig, GridConfig, TrainConfig
 from faultcell.curves import FAULTS
 from faultcell.errors import BundleError, TrainingError
@@ -19,8 +19,9 @@ from strategies import CONFIG, FINETUNE
 pytestmark = pytest.mark.filterwarnings("error", "ignore:__array__ implementation:DeprecationWarning")
 GRID = GridConfig()
 VOCABULARY = Vocabulary(tuple(FAULTS))
-WIDTH = len(VOCABULARY)
-DROPPABLE = torch.from_numpy(VOCABULARY.droppable)
+WIDTH = len(VOCABULARY) + len(STANDING)
+ALWAYS = torch.arange(WIDTH) >= len(VOCABULARY)
+NOISY = torch.cat([torch.from_numpy(VOCABULARY.droppable), torch.zeros(len(STANDING), dtype=torch.bool)])
 
 
 def batch(count=32, *, seed=0, length=GRID.length):
@@ -46,7 +47,7 @@ def state(config, seed=0):
 
 
 def run(begun, data, config, **kwargs):
-    kwargs.setdefault("droppable", DROPPABLE)
+    kwargs.setdefault("noisy", NOISY)
     return train(begun, data, config=config, **kwargs)
 
 
@@ -61,7 +62,8 @@ def group_of(network):
 
 
 def changed(before, after):
-    return {name for name, value in before.items() if not torch.equal(value, after[name])}
+    """What is not the same to the bit; what is unknown, NaN, is the same as itself."""
+    return {name for name, value in before.items() if not torch.allclose(value, after[name], rtol=0, atol=0, equal_nan=True)}
 
 
 # --- thawing
@@ -175,44 +177,47 @@ def test_a_mixture_takes_an_equal_share_of_each_set():
 # --- forgetting
 
 
-def test_forget_drops_at_the_configured_rates_and_never_the_fault_or_the_peak_alone():
-    config = TrainConfig(drop_condition=0.1, keep_context=0, drop_context=0.2, drop_known=0.5, condition_noise=0.05)
+def forgotten(before, seed=0, **config):
+    return forget(before, TrainConfig(**config), NOISY, ALWAYS, torch.Generator().manual_seed(seed))
+
+
+def test_forget_drops_all_conditions_at_the_configured_rate_but_what_is_always_known():
     before = batch(40_000, length=1)
-    after = forget(before, config, DROPPABLE, torch.Generator().manual_seed(0))
+    after = forgotten(before, drop_condition=0.1, drop_known=0.5, condition_noise=0.05)
     kept = after.flags.bool()
-    fixed = kept[:, ~DROPPABLE]
-    everything = ~fixed.any(dim=1)
-    assert torch.equal(fixed.any(dim=1), fixed.all(dim=1))
-    assert everything.double().mean().item() == pytest.approx(0.1, abs=0.01)
-    assert not kept[everything].any()
-    torch.testing.assert_close(
-        kept[~everything][:, DROPPABLE].double().mean(0), torch.full((int(DROPPABLE.sum()),), 0.8).double(), atol=0.01, rtol=0
-    )
-    assert after.is_known[~everything].mean().item() == pytest.approx(0.5, abs=0.01)
-    assert (after.is_known[everything] == 0).all()
+    nothing = ~kept[:, ~ALWAYS].any(dim=1)
+    assert nothing.double().mean().item() == pytest.approx(0.1, abs=0.01)
+    assert kept[~nothing].all()  # never one condition alone
+    assert kept[:, ALWAYS].all()
+    assert after.is_known[~nothing].mean().item() == pytest.approx(0.5, abs=0.01)
+    assert (after.is_known[nothing] == 0).all()
     assert (after.values[~kept] == 0).all()
-    assert torch.equal(after.values[~everything][:, ~DROPPABLE], before.values[~everything][:, ~DROPPABLE])
-    difference = (after.values - before.values)[:, DROPPABLE][kept[:, DROPPABLE]]
+    assert torch.equal(after.values[~nothing][:, ~NOISY], before.values[~nothing][:, ~NOISY])
+    assert torch.equal(after.values[:, ALWAYS], before.values[:, ALWAYS])
+    difference = (after.values - before.values)[:, NOISY][kept[:, NOISY]]
     assert difference.std().item() == pytest.approx(0.05, rel=0.02)
     untouched = {field.name for field in fields(Batch)} - {"values", "flags", "is_known"}
     assert all(getattr(after, name) is getattr(before, name) for name in untouched)
 
 
-def test_a_share_of_the_curves_keeps_all_of_its_context():
-    config = TrainConfig(drop_condition=0, keep_context=0.6, drop_context=0.5)
-    kept = forget(batch(20_000, length=1), config, DROPPABLE, torch.Generator().manual_seed(0)).flags.bool()[:, DROPPABLE]
-    assert kept.double().mean().item() == pytest.approx(0.6 + 0.4 * 0.5, abs=0.01)
-    assert kept.all(dim=1).double().mean().item() == pytest.approx(0.6 + 0.4 * 0.5 ** kept.shape[1], abs=0.01)
+def test_what_is_zero_or_unknown_gets_no_noise():
+    before = batch(50, length=1)
+    before.values[:, 1::2] = 0.0
+    before.flags[:20] = 0.0
+    after = forgotten(before, drop_condition=0, condition_noise=0.5)
+    assert (after.values[:, 1::2] == 0).all()
+    assert (after.values[:20] == 0).all()
+    assert (after.flags[:20] == 0).all()  # and nothing unknown is made known again
+    assert (after.values[20:, ::2] != before.values[20:, ::2]).any()
 
 
 def test_forgetting_nothing_changes_nothing():
-    config = TrainConfig(drop_condition=0, drop_context=0, drop_known=0, condition_noise=0)
     before = batch(50, length=1)
-    after = forget(before, config, DROPPABLE, torch.Generator().manual_seed(0))
+    after = forgotten(before, drop_condition=0, drop_known=0, condition_noise=0)
     assert all(torch.equal(getattr(after, field.name), getattr(before, field.name)) for field in fields(Batch))
 
 
-def test_what_may_be_dropped_alone():
+def test_what_gets_noise_is_the_past_and_the_context():
     names = {name for name, may in zip(VOCABULARY.names, VOCABULARY.droppable, strict=True) if may}
     assert names.isdisjoint({*FAULTS, "charge", "discharge", "high_peak", "low_peak"})
     assert {"c_rate", "health", "high_count", "low_seconds"} <= names

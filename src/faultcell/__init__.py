@@ -12,6 +12,7 @@ from faultcell.lazy import lazy
 
 if TYPE_CHECKING:
     from faultcell.augment import Augmenter
+    from faultcell.bands import Band, draw_band
     from faultcell.conditions import conditions_of
     from faultcell.config import Config, FinetuneConfig
     from faultcell.controls import CHEAP, Bootstrap, Interpolate, Jitter, Scaling, Smote, TimeWarp
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Augmenter": "augment",
+    "Band": "bands",
     "Bootstrap": "controls",
     "CHEAP": "controls",
     "Condition": "curves",
@@ -48,6 +50,7 @@ _HOME = {
     "TimeWarp": "controls",
     "classify": "diagnosis",
     "conditions_of": "conditions",
+    "draw_band": "bands",
     "evaluate": "scoring",
     "grid": "curves",
     "ingest": "files",
@@ -60,6 +63,7 @@ __all__ = [
     "CHEAP",
     "FAULTS",
     "Augmenter",
+    "Band",
     "Bootstrap",
     "Condition",
     "Config",
@@ -80,6 +84,7 @@ __all__ = [
     "TimeWarp",
     "classify",
     "conditions_of",
+    "draw_band",
     "evaluate",
     "grid",
     "ingest",

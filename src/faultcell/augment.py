@@ -10,33 +10,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 
 from faultcell import card, store
 from faultcell.assemble import assemble, rebuild
-from faultcell.batches import KNOWN, batch_of, encoded_set, steps_of
-from faultcell.conditioning import Vocabulary
+from faultcell.batches import encoded_set
+from faultcell.conditioning import STANDING, Vocabulary
 from faultcell.config import Config, FinetuneConfig, TrainConfig
 from faultcell.curves import FAULTS, NORMAL, REST_C_RATE, Array, Condition, Curves, Load
 from faultcell.errors import BundleError, ConditionError
+from faultcell.frame import Asked, Frame
 from faultcell.models.diffusion import Diffusion
 from faultcell.models.generative import Batch, Generative, Sampling, Shape
 from faultcell.models.kinds import KINDS, make
-from faultcell.prepare import (
-    CHANNELS,
-    CURRENT,
-    Scaler,
-    code_durations,
-    decode_durations,
-    has_tail,
-    known_current,
-)
+from faultcell.neighbours import Known
+from faultcell.prepare import CHANNELS, CURRENT, Encoded, has_tail, known_current
 from faultcell.profile import Profile, fingerprint
+from faultcell.references import References
 from faultcell.train import State, Step, train
 
 CHUNK = 64  # curves drawn at once; always padded to this, so that a curve's bits do not depend on its neighbours
-FORMAT = 2
+FORMAT = 3
 LOG_EVERY = 25
 OnStep = Callable[[Step], None]
 OnSnapshot = Callable[[int, "Augmenter"], None]
@@ -51,7 +47,7 @@ class Augmenter:
     Attributes:
         config: all it was made with.
         network: the averaged weights.
-        scaler: fitted on the source domain.
+        frame: what stands between curves and the network.
         profile: what it has seen.
         metrics: logged steps.
         base: SHA-256 of the model it was adapted from.
@@ -59,7 +55,7 @@ class Augmenter:
 
     config: Config
     network: Generative
-    scaler: Scaler
+    frame: Frame
     profile: Profile
     metrics: tuple[dict[str, Any], ...] = ()
     base: str | None = None
@@ -86,15 +82,15 @@ class Augmenter:
         """
         config = config or Config()
         normal, conditions, encoded = encoded_set(normal, config)
-        step = steps_of(conditions)
-        scaler = Scaler.fit(encoded, code_durations(encoded.seconds, conditions), step, config.grid)
         profile = Profile.of(normal, encoded, faults=tuple(FAULTS))
+        known, conditions = Known.of(encoded, conditions, faults=profile.faults), _usable(conditions, encoded)
+        frame, posed = Frame.of(known, config, faults=profile.faults)
         torch.manual_seed(config.train.seed)
         network = _network(config, profile)
-        network.silence(torch.arange(len(profile.faults)))
-        data = [batch_of(encoded, conditions, scaler, profile)]
+        network.silence(torch.tensor([*range(len(profile.faults)), network.shape.features // 2 - 2]))
+        data = [frame.batch(known, conditions, posed)]
         network.look_at(data[0])
-        run = _Run(config, scaler, profile, folder=folder, on_step=on_step)
+        run = _Run(config, frame, profile, folder=folder, on_step=on_step)
         return run.of(network, data, calibrate_on=data[0])
 
     def finetune(
@@ -126,20 +122,21 @@ class Augmenter:
         few, conditions, encoded = encoded_set(few, whole)
         for name in set(few.labels) - {NORMAL, *self.profile.faults}:
             raise ConditionError(f"the model has no place for the fault '{name}': it has {', '.join(self.profile.faults)}")
-        lengths = code_durations(encoded.seconds, conditions)
-        scaler = self.scaler.completed(Scaler.fit(encoded, lengths, steps_of(conditions), whole.grid))
-        data = [batch_of(encoded, conditions, scaler, self.profile)]
+        known, conditions = Known.of(encoded, conditions, faults=self.profile.faults), _usable(conditions, encoded)
+        frame, posed = self.frame.adapted(known, whole)
+        data = [frame.batch(known, conditions, posed)]
         profile = self.profile.joined(Profile.of(few, encoded, faults=self.profile.faults))
         if normal is not None and config.lambda_source > 0:
             normal, source, placed = encoded_set(normal, whole)
-            data.append(batch_of(placed, source, scaler, self.profile, weight=config.lambda_source))
+            others, source = Known.of(placed, source, faults=self.profile.faults), _usable(source, placed)
+            data.append(frame.batch(others, source, frame.posed(others, whole), weight=config.lambda_source))
             profile = profile.joined(Profile.of(normal, placed, faults=self.profile.faults))
         network = _network(whole, profile)
         network.load_state_dict(self.network.state_dict())
-        network.look_at(data[0], unseen=torch.from_numpy(self.scaler.seen.max(axis=0) == 0))
+        network.look_at(data[0])
         run = _Run(
             whole,
-            scaler,
+            frame,
             profile,
             folder=folder,
             on_step=on_step,
@@ -157,19 +154,23 @@ class Augmenter:
         *,
         steps: int | None = None,
         guidance: float | None = None,
+        reference: Curves | None = None,
         on_chunk: Callable[[int, int], None] | None = None,
     ) -> Curves:
-        """Draw one curve for each condition and seed. Curve *i* depends on its condition and seed alone.
+        """Draw one curve for each condition and seed. Curve *i* depends on its condition, seed and reference alone.
 
         Args:
             conditions: what is asked for.
             seeds: one for each condition.
             steps: network evaluations a curve; the configured number where not given.
             guidance: scale of classifier-free guidance; the configured one where not given, 1 for none.
+            reference: earlier curves of the cells asked for (`Condition.cell_id`, `cycle_count`). Of each curve drawn the
+                nearest strictly earlier one of its cell and half-cycle helps, or the next where there is none; only its part
+                inside the limits is used. Its cycle is in the column `reference_cycle_count`.
             on_chunk: called with curves done and curves in all.
 
         Raises:
-            ConditionError: a fault the model has not seen, or not as many seeds as conditions.
+            ConditionError: a fault the model has not seen, not as many seeds as conditions, or no reference that fits.
 
         Warns:
             OutOfRangeWarning: a severity outside what the model has seen.
@@ -179,54 +180,47 @@ class Augmenter:
             raise ConditionError(
                 f"draw needs a seed for each condition: found {len(seeds)} seeds for {len(conditions)} conditions"
             )
+        given = None if reference is None else self._references(reference, conditions)
         complete = [_with_load(condition) for condition in self.profile.complete(conditions)]
         how, drawn = Sampling(steps, guidance), []
         for start in range(0, len(seeds), CHUNK):
             asked = complete[start : start + CHUNK]
-            coded, seconds = self._draw_chunk(asked, seeds[start : start + CHUNK], how)
+            coded, seconds = self._draw_chunk(asked, seeds[start : start + CHUNK], how, given)
             drawn += [rebuild(coded[i], seconds[i], condition, self.config.grid) for i, condition in enumerate(asked)]
             if on_chunk is not None:
                 on_chunk(len(drawn), len(seeds))
-        return assemble(drawn, complete, seeds, origin=self.sha256)
+        curves = assemble(drawn, complete, seeds, origin=self.sha256)
+        return curves if given is None else _told_reference(curves, given.cycles(given.find(complete)))
+
+    def _references(self, reference: Curves, conditions: Sequence[Condition]) -> References:
+        """Reference curves on the grid; raises ConditionError where none is of a cell that is asked for."""
+        given = References.of(reference, faults=self.profile.faults, grid=self.config.grid)
+        if conditions and not (given.find(conditions) >= 0).any():
+            asked = ", ".join(sorted({str(condition.cell_id) for condition in conditions})[:5])
+            raise ConditionError(
+                f"no reference curve fits: asked are cells {asked}, and the reference set has no other half-cycle of the same "
+                "kind of them; give curves of the same cells, or leave the reference out"
+            )
+        return given
 
     @torch.no_grad()
-    def _draw_chunk(self, conditions: Sequence[Condition], seeds: Sequence[int], how: Sampling) -> tuple[Array, Array]:
+    def _draw_chunk(
+        self, conditions: Sequence[Condition], seeds: Sequence[int], how: Sampling, references: References | None
+    ) -> tuple[Array, Array]:
         """Coded channels `(B, C, L)` and seconds of head and tail `(B, 2)` for at most `CHUNK` conditions."""
         count = len(conditions)
         padded = [*conditions, *[conditions[-1]] * (CHUNK - count)]
         noise = torch.stack([_noise(seed, self.network.noise_size) for seed in [*seeds, *[0] * (CHUNK - count)]])
-        step, condition = steps_of(padded), self._condition(padded)
-        drawn = self.network.draw_durations(condition, noise, how).clamp(-5, 5)
-        lengths = self.scaler.inverse_durations(drawn.double().numpy(), step)
-        lengths[[not has_tail(condition) for condition in padded], 1] = np.nan
-        seconds = decode_durations(lengths, padded)
-        mask = torch.tensor(np.isfinite(lengths))
-        told = self.network.tell(condition, torch.where(mask, drawn, 0.0), mask)
-        sampled = self.network.draw_curve(told, self._known(padded, seconds, step), noise, how)
-        coded = self._blanked(self.scaler.inverse(sampled.double().numpy(), step)[:count], conditions, seconds[:count])
-        return coded, decode_durations(lengths[:count], [self._balanced(c, coded[i]) for i, c in enumerate(conditions)])
-
-    def _balanced(self, condition: Condition, coded: Array) -> Condition:
-        """The condition with the C-rate that was drawn and a typical health, where it knows none: the charge must balance."""
-        typical = self.profile.typical[condition.step].state_of_health
-        rate = float(np.nanmedian(np.abs(coded[CURRENT, : self.config.grid.head])))
-        health = condition.state_of_health or typical
-        return replace(condition, c_rate=condition.c_rate or max(rate, 2 * REST_C_RATE[condition.step]), state_of_health=health)
-
-    def _condition(self, conditions: Sequence[Condition]) -> Tensor:
-        return torch.cat([torch.from_numpy(part) for part in Vocabulary(self.profile.faults).encode(conditions)], dim=1)
-
-    def _known(self, conditions: Sequence[Condition], seconds: Array, step: Any) -> tuple[Tensor, Tensor]:
-        """Scaled load currents `(B, 1, L)` and which are known `(B, 1)`."""
-        found = [
-            known_current(c.load, seconds[i], c.nominal_capacity_ah or 1.0, self.config.grid) for i, c in enumerate(conditions)
-        ]
-        blank = np.zeros(self.config.grid.length)
-        coded = np.stack([blank if current is None else current for current in found])
-        scaled = (coded - self.scaler.mean[step, CURRENT]) / self.scaler.std[step, CURRENT]
-        scaled[np.isnan(seconds[:, 1]), self.config.grid.head :] = 0.0  # as in training, where a missing tail is masked
-        flags = torch.tensor([[current is not None] for current in found], dtype=torch.float32)
-        return torch.from_numpy(scaled).float()[:, None] * flags[..., None], flags
+        asked = self.frame.ask(padded, references)
+        drawn = self.network.draw_durations(asked.condition(), noise, how).clamp(-5, 5)
+        seconds = asked.seconds(drawn)
+        seconds[[not has_tail(condition) for condition in padded], 1] = np.nan
+        mask = torch.tensor(np.isfinite(seconds))
+        asked = asked.lasting(seconds)
+        told = self.network.tell(asked.condition(), torch.where(mask, drawn, 0.0), mask)
+        sampled = self.network.draw_curve(told, asked.loads(seconds), noise, how)
+        coded = self._blanked(asked.coded(sampled)[:count], conditions, seconds[:count])
+        return coded, _balanced(asked, coded, seconds[:count], self.config.grid.head)
 
     def _blanked(self, coded: Array, conditions: Sequence[Condition], seconds: Array) -> Array:
         """Known currents as they are, and no values for channels that the model has never seen."""
@@ -241,14 +235,13 @@ class Augmenter:
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
-        """Weights and scaler, as they are stored."""
+        """Weights and frame, as they are stored."""
         weights = {f"network.{name}": value.contiguous() for name, value in self.network.state_dict().items()}
-        scaler = {f"scaler.{name}": torch.from_numpy(np.ascontiguousarray(value)) for name, value in vars(self.scaler).items()}
-        return weights | scaler
+        return weights | self.frame.tensors()
 
     @cached_property
     def sha256(self) -> str:
-        """Identity of the model: SHA-256 of its weights and scaler as stored."""
+        """Identity of the model: SHA-256 of its weights and frame as stored."""
         return store.fingerprint(self.tensors)
 
     def save(self, folder: str | Path) -> Path:
@@ -284,12 +277,12 @@ class Augmenter:
     @classmethod
     def _restored(cls, bundle: store.Bundle) -> Augmenter:
         config, profile = Config(**bundle.config["config"]), Profile(**bundle.config["profile"])
-        parts = {name.removeprefix("scaler."): t.numpy() for name, t in bundle.tensors.items() if name.startswith("scaler.")}
+        frame = Frame.restored(bundle.tensors, faults=profile.faults, grid=config.grid)
         network = _network(config, profile)
         network.load_state_dict({k.removeprefix("network."): v for k, v in bundle.tensors.items() if k.startswith("network.")})
         network.eval().requires_grad_(False)
         metrics = tuple(dict(line) for line in bundle.metrics)
-        return cls(config, network, Scaler(**parts), profile, metrics, bundle.config["base_sha256"])
+        return cls(config, network, frame, profile, metrics, bundle.config["base_sha256"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,7 +295,7 @@ class _Run:
     """
 
     config: Config
-    scaler: Scaler
+    frame: Frame
     profile: Profile
     folder: Path | None = None
     on_step: OnStep | None = None
@@ -337,8 +330,8 @@ class _Run:
 
     def _steps(self, state: State, data: Sequence[Batch]) -> Iterator[Step]:
         unfreeze = self.config.finetune.unfreeze if self.config.finetune else "all"
-        droppable = torch.from_numpy(Vocabulary(self.profile.faults).droppable)
-        return train(state, data, config=self.knobs, unfreeze=unfreeze, droppable=droppable)
+        noisy = torch.from_numpy(np.append(Vocabulary(self.profile.faults).droppable, np.zeros(len(STANDING), dtype=bool)))
+        return train(state, data, config=self.knobs, unfreeze=unfreeze, noisy=noisy)
 
     def _made(self, state: State, metrics: Sequence[dict[str, Any]], calibrate_on: Batch | None) -> Augmenter:
         """The model of the averaged weights."""
@@ -348,13 +341,39 @@ class _Run:
         if calibrate_on is not None:
             network.calibrate(calibrate_on)
         earlier, base = (self.before.metrics, self.before.sha256) if self.before else ((), None)
-        return Augmenter(self.config, network, self.scaler, self.profile, (*earlier, *metrics), base)
+        return Augmenter(self.config, network, self.frame, self.profile, (*earlier, *metrics), base)
 
 
 def _network(config: Config, profile: Profile) -> Generative:
     vocabulary = Vocabulary(profile.faults)
-    hidden = torch.from_numpy(np.tile(vocabulary.history, 2)) & (not config.net.history_in_curve)
-    return make(Shape(len(CHANNELS), sections=(config.grid.head, config.grid.tail), known=KNOWN, hidden=hidden), config)
+    hidden = vocabulary.history & (not config.net.history_in_curve) | vocabulary.context & (not config.net.context_in_curve)
+    hidden = np.append(hidden, np.zeros(len(STANDING), dtype=bool))
+    sections = (config.grid.head, config.grid.tail)
+    shape = Shape(
+        len(CHANNELS), sections=sections, known=1, hidden=torch.from_numpy(np.tile(hidden, 2)), standing=len(STANDING)
+    )
+    return make(shape, config)
+
+
+def _usable(conditions: Sequence[Condition], encoded: Encoded) -> list[Condition]:
+    return [conditions[row] for row in np.flatnonzero(encoded.usable).tolist()]
+
+
+def _balanced(asked: Asked, coded: Array, seconds: Array, head: int) -> Array:
+    """Seconds by which the charge balances where the C-rate was drawn: a larger current than was expected empties sooner."""
+    balanced = seconds.copy()
+    for i, condition in enumerate(asked.conditions[: len(coded)]):
+        if condition.c_rate is None:
+            sign = 1.0 if condition.step == "charge" else -1.0
+            expected, drawn = (np.nanmedian(sign * x[i, CURRENT, :head]) for x in (asked.expected.values, coded))
+            least = 2 * REST_C_RATE[condition.step]
+            balanced[i, 0] *= max(expected, least) / max(drawn, least)
+    return balanced
+
+
+def _told_reference(curves: Curves, cycles: Sequence[int | None]) -> Curves:
+    column = pl.Series("reference_cycle_count", cycles, dtype=pl.Int64)
+    return Curves(curves.timeseries, curves.halfcycles.with_columns(column))
 
 
 def _key(config: Config, profile: Profile, base: str = "") -> str:

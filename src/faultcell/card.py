@@ -44,6 +44,7 @@ def bundle_card(
             "",
             "- Severities outside the ranges above are extrapolations; drawing them warns.",
             "- The requested peak deviation is met by construction; durations and shapes are drawn and can be wrong.",
+            f"- It keeps up to {config.neighbours.curves} of its training curves, and the faults: they travel with it.",
             "- Scores are not part of a model: run `faultcell evaluate` on cells that are not in the list above.",
             "",
         ]

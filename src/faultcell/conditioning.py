@@ -18,6 +18,9 @@ from faultcell.prepare import STEPS, duty
 
 SEVERITIES = ("peak", "count", "seconds")
 CONTEXT = ("c_rate", "ambient", "cycle", "health", "duty")
+# What is always told beside the conditions: how near known curves are by the first two kernels, whether a fault is asked for
+# at all, and whether another curve of the cell helped.
+STANDING = ("head_reach", "lasts_reach", "faulty", "referenced")
 
 
 class Vocabulary:
@@ -38,7 +41,12 @@ class Vocabulary:
     @property
     def droppable(self) -> NDArray[np.bool_]:
         """Values that may become unknown on their own `(F,)`: counts, times and context; not what is asked for."""
-        return np.asarray(self.history | np.array([name in CONTEXT for name in self.names]))
+        return np.asarray(self.history | self.context)
+
+    @property
+    def context(self) -> NDArray[np.bool_]:
+        """Values of the operating context `(F,)`."""
+        return np.array([name in CONTEXT for name in self.names])
 
     @property
     def history(self) -> NDArray[np.bool_]:

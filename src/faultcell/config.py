@@ -28,6 +28,16 @@ class GridConfig(_Frozen):
         return self.head + self.tail
 
 
+class NeighbourConfig(_Frozen):
+    """What is expected of a curve from known ones, and how much is forgotten of it in training."""
+
+    curves: int = Field(1024, ge=8, description="known curves of the source domain that a model keeps, at most")
+    forgetful: float = Field(0.3, ge=0, le=1, description="share of curves that are trained once more with less known")
+    forget_context: float = Field(0.25, ge=0, le=1, description="share of each context value made unknown in these")
+    forget_past: float = Field(0.5, ge=0, le=1, description="share of these without counts and cumulated times")
+    forget_cells: float = Field(0.5, ge=0, le=1, description="share of cells that do not serve these as neighbours")
+
+
 class NetConfig(_Frozen):
     """Size of the conditional 1-D U-Net and of the duration network."""
 
@@ -42,6 +52,7 @@ class NetConfig(_Frozen):
     history_in_curve: bool = Field(
         False, description="tell the curve network counts and cumulated times too (the paper's); else the durations alone"
     )
+    context_in_curve: bool = Field(True, description="tell the curve network the context too; else its neighbours alone")
     expectation_hidden: int = Field(192, ge=8)
 
 
@@ -63,7 +74,7 @@ class DiffusionConfig(_Frozen):
     timestep_power: float = Field(
         2.0, ge=1, description="training draws time steps as T u^p: above 1 it dwells on the little noise where curves differ"
     )
-    num_inference_steps: int = Field(16, ge=2)
+    num_inference_steps: int = Field(6, ge=2)
     guidance_scale: float = Field(1.0, ge=0)
 
 
@@ -105,9 +116,9 @@ class TimeGanConfig(_Frozen):
 
 
 class TrainConfig(_Frozen):
-    """Pre-training on the source domain."""
+    """Pre-training on the source domain. Longer is not better: a network that is trained for long recalls the cells it saw."""
 
-    steps: int = Field(2000, ge=1)
+    steps: int = Field(400, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
@@ -115,19 +126,19 @@ class TrainConfig(_Frozen):
     gradient_clip: float = Field(1.0, gt=0)
     ema_decay: float = Field(0.995, ge=0, lt=1)
     drop_condition: float = Field(0.05, ge=0, le=1, description="share of curves trained with every condition unknown")
-    keep_context: float = Field(0.8, ge=0, le=1, description="share of curves trained with all of their context")
-    drop_context: float = Field(0.5, ge=0, le=1, description="share of each context value made unknown in the others")
     drop_known: float = Field(0.3, ge=0, le=1, description="share of curves trained without their known channels")
-    condition_noise: float = Field(0.03, ge=0, description="std of the noise on the scaled conditions")
+    condition_noise: float = Field(
+        1.0, ge=0, description="std of the noise on scaled context and past: large, lest the network recall the cells it saw"
+    )
     duration_noise: float = Field(0.5, ge=0, description="std of the noise on the scaled durations that the curve is told")
-    checkpoint_every: int = Field(250, ge=1)
+    checkpoint_every: int = Field(100, ge=1)
     seed: int = 0
 
 
 class FinetuneConfig(TrainConfig):
     """Adapting to the faults: loss `L_T + lambda_source * L_S`, thawing from the output side inwards."""
 
-    steps: int = Field(800, ge=1)
+    steps: int = Field(200, ge=1)
     learning_rate: float = Field(2e-3, gt=0)
     unfreeze: Unfreeze = "progressive"
     lambda_source: float = Field(1.0, ge=0)
@@ -138,6 +149,7 @@ class Config(_Frozen):
 
     model: Kind = "diffusion"
     grid: GridConfig = GridConfig()
+    neighbours: NeighbourConfig = NeighbourConfig()
     net: NetConfig = NetConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
     gan: GanConfig = GanConfig()

@@ -26,7 +26,7 @@ FEW = 24
 TEST_SHARE = 0.3
 GRID_POINTS = 5
 REPEAT = 8
-STEPS = (1500, 600)
+STEPS = (400, 200)
 PAGE = "report.html"
 NOTE = (
     "The data are simulated, and the damage the faults do follows a declared law: these numbers show that the method works, "

@@ -24,9 +24,9 @@ from faultcell.curves import Array, Condition, Curves, Limits, Load, loaded_part
 CHANNELS = ("voltage", "rest_voltage", "temperature", "current")
 VOLTAGE, REST, TEMPERATURE, CURRENT = range(4)
 STEPS = ("charge", "discharge")
-# In coded units: 0.5 % of the rated window, the same of it at rest, 0.3 degC, 0.02 C. Spreads below are noise.
-FLOOR = np.array([0.005, 0.005, 0.3, 0.02])
-FEWEST_FOR_STATISTICS = 8
+# Of the width of a curve's rest: what strays less is fixed by construction, as the crossing of the limit is.
+FLOOR = 0.02
+PLAIN_WEIGHT, SOURCE_WEIGHT = 2.0, 16.0  # curves for which it counts what is thought of a point before it is seen
 # A charge that stays inside has come to its limit once it is this close: a hold is not exactly at it, V.
 HOLD_VOLT = 0.01
 # A load that rests for more than this share of its time is pulsed: voltage under load and at rest are told apart.
@@ -225,18 +225,19 @@ def decode(coded: Array, condition: Condition, grid: GridConfig) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Scaler:
-    """Point-wise standardisation, one set of numbers for charges and one for discharges; `inverse(forward(x)) == x`.
+    """Point-wise standardisation, a set of numbers for each kind of curve; `inverse(forward(x)) == x`.
 
-    Fitted on the source domain alone. Scaling each point of the grid by its own spread keeps narrow data wide enough for
-    the noise schedule: samplers lose the spread of data whose standard deviation is far below one.
+    Fitted on what curves of the source domain have beyond what is expected of them. Scaling each point of the grid by its own
+    spread keeps narrow data wide enough for the noise schedule: samplers lose the spread of data whose deviation is far below
+    one.
 
     Attributes:
-        mean: `(S, C, L)` for the S step types.
-        std: `(S, C, L)`.
-        duration_mean: of the coded durations `(S, 2)`.
-        duration_std: `(S, 2)`.
-        seen: one where a point's numbers come from data, zero where they are a plain prior `(S, C, L)`.
-        duration_seen: the same of the durations `(S, 2)`.
+        mean: `(K, C, L)` for the K kinds.
+        std: `(K, C, L)`.
+        duration_mean: of the durations `(K, 2)`.
+        duration_std: `(K, 2)`.
+        seen: curves that a point's numbers come from `(K, C, L)`.
+        duration_seen: the same of the durations `(K, 2)`.
     """
 
     mean: Array
@@ -247,86 +248,71 @@ class Scaler:
     duration_seen: Array
 
     @classmethod
-    def fit(cls, encoded: Encoded, durations: Array, step: NDArray[np.int64], grid: GridConfig) -> Scaler:
-        """Statistics of the usable curves; a point seen in fewer than eight curves gets a plain prior.
+    def fit(cls, values: Array, mask: NDArray[np.bool_], durations: Array, kind: NDArray[np.int64], kinds: int) -> Scaler:
+        """Statistics of curves, drawn towards zero and one as if a few more curves showed them.
 
         Args:
-            encoded: the source domain.
-            durations: coded durations `(N, 2)`, NaN where unknown.
-            step: index into `STEPS` of each curve `(N,)`.
-            grid: the grid.
+            values: `(N, C, L)`.
+            mask: where they are known `(N, C, L)`.
+            durations: `(N, 2)`, NaN where unknown.
+            kind: of each curve `(N,)`.
+            kinds: how many there are.
         """
         parts = []
-        for index in range(len(STEPS)):
-            chosen = encoded.usable & (step == index)
-            values, mask = encoded.values[chosen].astype(np.float64), encoded.mask[chosen]
-            mean, std, seen = _moments(values, mask, *_prior(grid))
-            two = durations[chosen]
-            lengths = _moments(np.nan_to_num(two), np.isfinite(two), *_DURATION_PRIOR)
-            parts.append((mean, np.maximum(std, FLOOR[:, None]), lengths[0], np.maximum(lengths[1], 0.02), seen, lengths[2]))
-        return cls(*(np.stack(part) for part in zip(*parts, strict=True)))
+        for index in range(kinds):
+            chosen, two = kind == index, durations[kind == index]
+            mean, std, seen = _moments(values[chosen].astype(np.float64), mask[chosen])
+            parts.append((mean, std, *_moments(np.nan_to_num(two), np.isfinite(two)), seen))
+        mean, std, duration_mean, duration_std, duration_seen, seen = (np.stack(part) for part in zip(*parts, strict=True))
+        return cls(mean, std, duration_mean, duration_std, seen, duration_seen)
 
-    def completed(self, other: Scaler) -> Scaler:
-        """The same scaler, with the numbers of `other` where this one has seen nothing: the tails of faults, mostly."""
-        pairs = {"mean": "seen", "std": "seen", "duration_mean": "duration_seen", "duration_std": "duration_seen"}
-        merged = {
-            name: np.where(getattr(self, seen) > 0, getattr(self, name), getattr(other, name)) for name, seen in pairs.items()
-        }
-        seen = {name: np.maximum(getattr(self, name), getattr(other, name)) for name in ("seen", "duration_seen")}
-        return Scaler(**merged, **seen)
+    def adapted(self, few: Scaler) -> Scaler:
+        """The same scaler, for faults with the numbers of a few, drawn towards those of normal curves of their kind.
 
-    def forward(self, values: Array, step: NDArray[np.int64]) -> Array:
-        """Coded channels to scaled ones `(N, C, L)`."""
-        return (values - self.mean[step]) / self.std[step]
+        The second half of the kinds are the first half's faults. Where no normal curve has been seen, as beyond a limit that
+        none of them leaves, the few alone count, for both.
+        """
+        half = len(self.mean) // 2
+        found = {"seen": np.concatenate([self.seen[:half], few.seen[half:]])}
+        found["duration_seen"] = np.concatenate([self.duration_seen[:half], few.duration_seen[half:]])
+        for prefix in ("", "duration_"):
+            names = [f"{prefix}{name}" for name in ("mean", "std", "seen")]
+            mean, std, seen = (getattr(self, name)[:half] for name in names)
+            other_mean, other_std, count = (getattr(few, name)[half:] for name in names)
+            share = np.where(seen > 0, count / (count + SOURCE_WEIGHT), 1.0)
+            both = mean + share * (other_mean - mean)
+            variance = (1 - share) * std**2 + share * other_std**2
+            found[f"{prefix}mean"] = np.concatenate([np.where(seen > 0, mean, other_mean), both])
+            found[f"{prefix}std"] = np.concatenate([np.where(seen > 0, std, other_std), np.sqrt(variance)])
+        return Scaler(**found)
 
-    def inverse(self, scaled: Array, step: NDArray[np.int64]) -> Array:
-        """Scaled channels to coded ones `(N, C, L)`."""
-        return scaled * self.std[step] + self.mean[step]
+    def forward(self, values: Array, kind: NDArray[np.int64]) -> Array:
+        """Channels to scaled ones `(N, C, L)`."""
+        return (values - self.mean[kind]) / self.std[kind]
 
-    def forward_durations(self, durations: Array, step: NDArray[np.int64]) -> Array:
-        """Coded durations to scaled ones `(N, 2)`."""
-        return (durations - self.duration_mean[step]) / self.duration_std[step]
+    def inverse(self, scaled: Array, kind: NDArray[np.int64]) -> Array:
+        """The inverse of `forward` `(N, C, L)`."""
+        return scaled * self.std[kind] + self.mean[kind]
 
-    def inverse_durations(self, scaled: Array, step: NDArray[np.int64]) -> Array:
-        """Scaled durations to coded ones `(N, 2)`."""
-        return scaled * self.duration_std[step] + self.duration_mean[step]
+    def forward_durations(self, durations: Array, kind: NDArray[np.int64]) -> Array:
+        """Durations to scaled ones `(N, 2)`."""
+        return (durations - self.duration_mean[kind]) / self.duration_std[kind]
+
+    def inverse_durations(self, scaled: Array, kind: NDArray[np.int64]) -> Array:
+        """The inverse of `forward_durations` `(N, 2)`."""
+        return scaled * self.duration_std[kind] + self.duration_mean[kind]
 
 
-_DURATION_PRIOR = (np.array([0.0, 4.5]), np.array([0.5, 1.5]))
-
-
-def _prior(grid: GridConfig) -> tuple[Array, Array]:
-    """Mean and spread `(C, L)` assumed where the source domain has too little to tell: a straight tail, 25 degC, 1 C."""
+def prior(grid: GridConfig) -> Array:
+    """What is expected of a curve where nothing is known, coded `(C, L)`: a straight tail, 25 degC, no current."""
     mean = np.repeat(np.array([0.6, 0.8, 25.0, 0.0])[:, None], grid.length, axis=1)
-    std = np.repeat(np.array([0.25, 0.25, 10.0, 1.0])[:, None], grid.length, axis=1)
     mean[VOLTAGE, grid.head :] = tail_positions(grid)
-    return mean, std
+    return mean
 
 
-def _moments(values: Array, mask: NDArray[np.bool_], mean: Array, std: Array) -> tuple[Array, Array, Array]:
-    """Masked mean and standard deviation over the first axis, the given ones where too few are known, and which are not."""
-    count = mask.sum(axis=0)
-    enough = count >= FEWEST_FOR_STATISTICS
-    found = (values * mask).sum(axis=0) / np.maximum(count, 1)
-    spread = np.sqrt((((values - found) ** 2) * mask).sum(axis=0) / np.maximum(count, 1))
-    return np.where(enough, found, mean), np.where(enough, spread, std), enough.astype(np.float64)
-
-
-def code_durations(seconds: Array, conditions: Sequence[Condition]) -> Array:
-    """Durations in s `(N, 2)` to logarithms `(N, 2)`: the head against what the charge balance expects, the tail plain.
-
-    The charge balance says that a cell of state of health h at C-rate r lasts about 3600 h / r seconds.
-    """
-    return np.log(np.maximum(seconds, 1e-3)) - np.stack([expected_seconds(conditions), np.zeros(len(conditions))], axis=1)
-
-
-def decode_durations(coded: Array, conditions: Sequence[Condition]) -> Array:
-    """The inverse of `code_durations`."""
-    return np.exp(coded + np.stack([expected_seconds(conditions), np.zeros(len(conditions))], axis=1))
-
-
-def expected_seconds(conditions: Sequence[Condition]) -> Array:
-    """Logarithm of the seconds the charge balance expects `(N,)`; unknown values count as 1."""
-    rate = np.array([(c.c_rate or 1.0) * (duty(c.load) or 1.0) for c in conditions])
-    health = np.array([c.state_of_health if c.state_of_health else 1.0 for c in conditions])
-    return np.asarray(np.log(3600 * np.maximum(health, 0.02) / np.maximum(rate, 0.02)))
+def _moments(values: Array, mask: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
+    """Masked mean and standard deviation over the first axis, drawn towards zero and one, and how many there are."""
+    count = mask.sum(axis=0).astype(np.float64)
+    mean = (values * mask).sum(axis=0) / (count + PLAIN_WEIGHT)
+    square = (((values - mean) ** 2) * mask).sum(axis=0)
+    return mean, np.maximum(np.sqrt((square + PLAIN_WEIGHT) / (count + PLAIN_WEIGHT)), FLOOR), count

@@ -74,7 +74,7 @@ def parameters(phase: Phase) -> list[nn.Parameter]:
 
 
 def train(
-    state: State, data: Sequence[Batch], *, config: TrainConfig, unfreeze: Unfreeze = "all", droppable: Tensor
+    state: State, data: Sequence[Batch], *, config: TrainConfig, unfreeze: Unfreeze = "all", noisy: Tensor
 ) -> Iterator[Step]:
     """Train until `config.steps` are done, yielding after each.
 
@@ -83,21 +83,21 @@ def train(
         data: one or more sets; every update takes an equal share from each, with replacement.
         config: knobs.
         unfreeze: which layers learn.
-        droppable: condition values that may be made unknown one by one `(F,)`.
+        noisy: condition values that get noise `(F,)`.
 
     Raises:
         TrainingError: a set is empty, or the loss is not finite.
     """
     if any(not len(part) for part in data):
         raise TrainingError("no curve is left to train on: check the selection and what `faultcell show` says of the data")
-    groups, phases = state.network.groups(), state.network.phases()
+    groups, phases, always = state.network.groups(), state.network.phases(), state.network.shape.always
     while state.step < config.steps:
         thawed = thaw(groups, unfreeze=unfreeze, done=state.step / config.steps)
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + state.step)
         losses, norm = {}, 0.0
         for phase in phases:
             for _ in range(phase.repeat):
-                batch = forget(mixed(data, config.batch_size, generator), config, droppable, generator)
+                batch = forget(mixed(data, config.batch_size, generator), config, noisy, always, generator)
                 losses[phase.name], norm = _update(state, phase, batch, config=config, generator=generator)
         state.step += 1
         average(state.ema, state.network, min(config.ema_decay, state.step / (state.step + 10)))
@@ -146,18 +146,12 @@ def mixed(data: Sequence[Batch], size: int, generator: torch.Generator) -> Batch
     return Batch(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(Batch)))
 
 
-def forget(batch: Batch, config: TrainConfig, droppable: Tensor, generator: torch.Generator) -> Batch:
-    """Make conditions unknown at random and add noise to the rest, so that the model does without them and can be guided.
-
-    Every condition of a few curves goes (for guidance), single counts and context values go, and so do known channels.
-    """
-    count = len(batch)
-    kept_all = torch.rand(count, 1, generator=generator) >= config.drop_condition
-    whole = torch.rand(count, 1, generator=generator) < config.keep_context
-    kept_one = (torch.rand(batch.flags.shape, generator=generator) >= config.drop_context * droppable) | whole
-    flags = batch.flags * kept_all * kept_one
+def forget(batch: Batch, config: TrainConfig, noisy: Tensor, always: Tensor, generator: torch.Generator) -> Batch:
+    """Make every condition of a few curves unknown, for guidance, and known channels too; add noise to the other conditions."""
+    kept_all = torch.rand(len(batch), 1, generator=generator) >= config.drop_condition
+    flags = batch.flags * (kept_all | always)
     # What is exactly zero, as the severities of the side that cannot break are, stays so.
-    noise = config.condition_noise * droppable * (batch.values != 0) * torch.randn(batch.values.shape, generator=generator)
+    noise = config.condition_noise * noisy * (batch.values != 0) * torch.randn(batch.values.shape, generator=generator)
     kept_known = (torch.rand(batch.is_known.shape, generator=generator) >= config.drop_known) & kept_all
     changed = {"values": (batch.values + noise) * flags, "flags": flags, "is_known": batch.is_known * kept_known}
     return Batch(**{field.name: changed.get(field.name, getattr(batch, field.name)) for field in fields(Batch)})

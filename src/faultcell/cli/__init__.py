@@ -1,7 +1,7 @@
 """The command line: one function a verb, its signature the options. Heavy imports happen inside the verbs.
 
     common.py  what the verbs share: options, selections, progress bars
-    make.py    verbs that make curves or models: ingest, simulate, train, finetune, sample
+    make.py    verbs that make curves or models: ingest, simulate, train, finetune, sample, band
     judge.py   verbs that look at them: demo, show, evaluate, classify, study, report
 
 Exit codes: 0 done, 1 the data or the run failed, 2 wrong usage.
@@ -32,6 +32,7 @@ VERBS = (
     make.train,
     make.finetune,
     make.sample,
+    make.band,
     judge.evaluate,
     judge.classify,
     judge.study,

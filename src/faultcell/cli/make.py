@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -156,22 +156,38 @@ def finetune(
     say_model(out, as_json)
 
 
+Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Model to draw from.")]
+FaultName = Annotated[str | None, typer.Option(help="Fault to draw, or normal.")]
+PeakDeviation = Annotated[float | None, typer.Option(help="How far beyond the rated limit, V.")]
+Repetitions = Annotated[int | None, typer.Option(help="Faults of that kind so far, this one included.")]
+Duration = Annotated[float | None, typer.Option(help="Time beyond the limit, summed over those faults, s.")]
+CRate = Annotated[float | None, typer.Option(help="Load current over nominal capacity, 1/h.")]
+Ambient = Annotated[float | None, typer.Option(help="degC.")]
+Cycle = Annotated[int | None, typer.Option(help="Cycle number in the life of the cell.")]
+Health = Annotated[float | None, typer.Option(help="Capacity over nominal capacity.")]
+Like = Annotated[Path | None, typer.Option(metavar="DIR", help="One curve for each curve of this set, with its conditions.")]
+Reference = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Earlier curves of the same cells; only their part inside the limits is used."),
+]
+SamplerSteps = Annotated[int | None, typer.Option(min=2, help="Network evaluations a curve.")]
+
+
 def sample(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Model to draw from.")],
+    bundle: Bundle,
     out: Out,
-    fault: Annotated[str | None, typer.Option(help="Fault to draw, or normal.")] = None,
-    peak_deviation_volt: Annotated[float | None, typer.Option(help="How far beyond the rated limit, V.")] = None,
-    repetition_count: Annotated[int | None, typer.Option(help="Faults of that kind so far, this one included.")] = None,
-    duration_second: Annotated[float | None, typer.Option(help="Time beyond the limit, summed over those faults, s.")] = None,
+    fault: FaultName = None,
+    peak_deviation_volt: PeakDeviation = None,
+    repetition_count: Repetitions = None,
+    duration_second: Duration = None,
     count: Annotated[int, typer.Option(min=1, help="How many curves.")] = 1,
-    c_rate: Annotated[float | None, typer.Option(help="Load current over nominal capacity, 1/h.")] = None,
-    ambient_temperature_celsius: Annotated[float | None, typer.Option(help="degC.")] = None,
-    cycle_count: Annotated[int | None, typer.Option(help="Cycle number in the life of the cell.")] = None,
-    state_of_health: Annotated[float | None, typer.Option(help="Capacity over nominal capacity.")] = None,
-    like: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="One curve for each curve of this set, with its conditions.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=2, help="Network evaluations a curve.")] = None,
+    c_rate: CRate = None,
+    ambient_temperature_celsius: Ambient = None,
+    cycle_count: Cycle = None,
+    state_of_health: Health = None,
+    like: Like = None,
+    reference: Reference = None,
+    steps: SamplerSteps = None,
     seed: Seed = 0,
     label: Labels = None,
     cells: Cells = None,
@@ -182,11 +198,8 @@ def sample(
     from faultcell import files
     from faultcell.augment import Augmenter
     from faultcell.conditions import conditions_of
-    from faultcell.curves import grid
 
-    asked: list[Condition]
-    if (like is None) == (fault is None):
-        raise ConditionError("sample takes either --fault (with --peak-deviation-volt ...) or --like DIR")
+    check_one_way(like, fault, reference)
     values = {
         "peak_deviation_volt": peak_deviation_volt,
         "repetition_count": repetition_count,
@@ -196,26 +209,91 @@ def sample(
         "cycle_count": cycle_count,
         "state_of_health": state_of_health,
     }
-    if fault is not None:
-        if fault != "normal" and peak_deviation_volt is None:
-            raise ConditionError(f"sample --fault {fault} needs --peak-deviation-volt: how far beyond the limit, in V")
-        if fault != "normal" and repetition_count is None:
-            values["repetition_count"] = 1
-        model = Augmenter.load(bundle)
-        asked = grid(fault, repeat=count, **given(**values))
+    if like is None:
+        asked = asked_for(fault or "", count, given(**values))
     else:
         if given(**values) or count != 1:
             raise ConditionError("sample --like takes every condition from that set: leave out --count and the conditions")
-        asked = conditions_of(read(Path(str(like)), label=label, cells=cells, step_type=step_type))
-        model = Augmenter.load(bundle)
-    seeds = range(seed, seed + len(asked))
+        asked = conditions_of(read(like, label=label, cells=cells, step_type=step_type))
+    earlier = read(reference) if reference else None
+    model = Augmenter.load(bundle)
     with progress() as tick:
-        drawn = model.draw(asked, seeds, steps=steps, on_chunk=lambda n, m: tick("drawing", n, m))
+        drawn = model.draw(
+            asked,
+            range(seed, seed + len(asked)),
+            steps=steps,
+            reference=earlier,
+            on_chunk=lambda n, m: tick("drawing", n, m),
+        )
     settings = {
         "verb": "sample",
         "model_sha256": model.sha256,
         "seed": seed,
         "steps": steps or model.config.diffusion.num_inference_steps,
+        "reference": reference.name if reference else None,
     }
     files.write(drawn, out, config=settings)
     say({"out": str(out), "curves": len(drawn), "model_sha256": model.sha256}, as_json, f"{len(drawn)} curves in {out}")
+
+
+def band(
+    bundle: Bundle,
+    out: Out,
+    like: Annotated[Path, typer.Option(metavar="DIR", help="A band for each curve of this set, with its conditions.")],
+    reference: Reference = None,
+    draws: Annotated[int, typer.Option(help="Curves drawn for each.")] = 100,
+    level: Annotated[float, typer.Option(help="Share of them within the band at each point.")] = 0.9,
+    steps: SamplerSteps = None,
+    seed: Seed = 0,
+    label: Labels = None,
+    cells: Cells = None,
+    step_type: StepTypes = None,
+    as_json: Json = False,
+) -> None:
+    """Draw a band for each curve of a set: where a curve of its conditions lies; and say how much of the real one is within."""
+    from faultcell import bands, report
+    from faultcell.augment import Augmenter
+    from faultcell.conditions import conditions_of
+
+    real = read(like, label=label, cells=cells, step_type=step_type)
+    earlier = read(reference) if reference else None
+    model = Augmenter.load(bundle)
+    with progress() as tick:
+        found = bands.draw_band(
+            model,
+            conditions_of(real),
+            draws=draws,
+            level=level,
+            seed=seed,
+            steps=steps,
+            reference=earlier,
+            on_chunk=lambda n, m: tick("drawing", n, m),
+        )
+    covered = None if real.has_generated else found.coverage(real)
+    settings = {"verb": "band", "model_sha256": model.sha256, "draws": draws, "level": level, "seed": seed}
+    bands.write(found, out, config=settings, figure=report.band_figure(found, None if real.has_generated else real))
+    facts: dict[str, object] = {"out": str(out), "bands": len(found), "level": level, "draws": draws}
+    text = f"{len(found)} bands in {out}"
+    if covered is not None:
+        facts |= {"coverage": covered.all, "coverage_by_cell": covered.by_cell}
+        text += f"; {100 * covered.all:.1f} % of the points of the real curves lie within (asked for: {100 * level:g} %)"
+    say(facts, as_json, text)
+
+
+def check_one_way(like: Path | None, fault: str | None, reference: Path | None) -> None:
+    """Raise ConditionError where it is not clear what is to be drawn."""
+    if (like is None) == (fault is None):
+        raise ConditionError("sample takes either --fault (with --peak-deviation-volt ...) or --like DIR")
+    if reference is not None and like is None:
+        raise ConditionError("--reference needs --like: earlier curves help only where cell and cycle are known")
+
+
+def asked_for(fault: str, count: int, values: dict[str, Any]) -> list[Condition]:
+    """The conditions of `sample --fault`."""
+    from faultcell.curves import grid
+
+    if fault != "normal" and "peak_deviation_volt" not in values:
+        raise ConditionError(f"sample --fault {fault} needs --peak-deviation-volt: how far beyond the limit, in V")
+    if fault != "normal":
+        values = {"repetition_count": 1, **values}
+    return grid(fault, repeat=count, **values)

@@ -90,12 +90,15 @@ class Shape:
         sections: lengths of the parts of the grid; `L` is their sum.
         known: `K`, channels that may be known beforehand.
         hidden: conditions that only the durations are told `(F,)`, true where hidden.
+        standing: values at the end of a condition that are known of every curve; the last two say
+            whether it is a fault, and whether a reference helped.
     """
 
     channels: int
     sections: tuple[int, ...]
     known: int
     hidden: Tensor
+    standing: int
 
     @property
     def length(self) -> int:
@@ -106,6 +109,12 @@ class Shape:
     def features(self) -> int:
         """Size of the condition vector, without the durations, `F`."""
         return len(self.hidden)
+
+    @property
+    def always(self) -> Tensor:
+        """Which of a condition's values are always known `(F / 2,)`."""
+        places = torch.arange(self.features // 2)
+        return places >= len(places) - self.standing
 
 
 @dataclass(frozen=True)
@@ -168,8 +177,8 @@ class Generative(nn.Module, ABC):
             how: sampling steps and guidance.
         """
 
-    def look_at(self, batch: Batch, *, unseen: Tensor | None = None) -> None:
-        """Take from data, before training, what is not learnt; after a look at others only at points `unseen` `(C, L)`."""
+    def look_at(self, batch: Batch) -> None:
+        """Take from data, before training, what is not learnt; at faults after a look at normal curves."""
 
     def calibrate(self, batch: Batch) -> None:
         """Take from data, after training, what is not learnt."""
@@ -181,6 +190,10 @@ class Generative(nn.Module, ABC):
         """
         for layer in self.entrances():
             layer.weight.data[:, columns] = 0
+
+    def nothing(self, condition: Tensor) -> Tensor:
+        """Conditions `(B, F)` of which only what is known of every curve is told `(B, F)`."""
+        return condition * self.shape.always.repeat(2)
 
     def tell(self, condition: Tensor, durations: Tensor, mask: Tensor) -> Tensor:
         """What the curve is told: its part of the conditions, and the durations.

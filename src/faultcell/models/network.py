@@ -21,6 +21,7 @@ from faultcell.models.noise import noise_factor
 from faultcell.models.unet import UNet
 
 VOLTAGE = 0  # the channel whose width sets the temperature
+KINDS = 4  # normal curves and faults, without and with a reference
 CALIBRATION = 128  # curves looked at for that
 
 
@@ -51,7 +52,8 @@ class Network(Generative):
         blur: std of the noise on the durations that the curve is told in training.
 
     Attributes:
-        noise_factor: what makes noise on curves as smooth as they are `(C, L, L)`; see `models.noise`.
+        noise_factor: what makes noise on curves as smooth as they are, normal ones and faults, without and with a reference
+            `(4, C, L, L)`; see `models.noise`.
         temperature: what the drawn rest beyond the expectation is multiplied by, so that it is as wide as that of the
             source curves; a scalar.
     """
@@ -63,7 +65,7 @@ class Network(Generative):
         super().__init__(shape, blur=blur)
         self.diffusion = Diffusion(diffusion)
         self.noise_size = DURATIONS + shape.channels * shape.length
-        self.register_buffer("noise_factor", torch.eye(shape.length).repeat(shape.channels, 1, 1))
+        self.register_buffer("noise_factor", torch.eye(shape.length).repeat(KINDS, shape.channels, 1, 1))
         self.register_buffer("temperature", torch.ones(()))
         features, told = shape.features, shape.features + 2 * DURATIONS
         self.durations = DurationNet(features, hidden=config.duration_hidden, embedding=config.embedding)
@@ -98,11 +100,18 @@ class Network(Generative):
         layers = [part[0] for part in (*first, self.expectation.first, self.expected_durations.first)]
         return [layer for layer in layers if isinstance(layer, nn.Linear)]
 
-    def look_at(self, batch: Batch, *, unseen: Tensor | None = None) -> None:
-        """Make the noise on curves as smooth as they are."""
-        factor = noise_factor(batch.curve, batch.mask, self.shape.sections, self.diffusion.config)
-        where = None if unseen is None else unseen[:, :, None] & unseen[:, None, :]
-        self.noise_factor.copy_(factor if where is None else torch.where(where, factor, self.noise_factor))
+    def look_at(self, batch: Batch) -> None:
+        """Make the noise on curves as smooth as they are; that of faults as that of normal curves, until some are seen."""
+        kind, config = self.kind(batch.condition), self.diffusion.config
+        for normal in range(KINDS // 2):
+            fault = normal + KINDS // 2
+            for own, before in ((normal, None), (fault, self.noise_factor[normal].clone())):
+                some = kind == own
+                if some.any():
+                    found = batch.curve[some], batch.mask[some]
+                    self.noise_factor[own] = noise_factor(*found, self.shape.sections, config, before=before)
+                elif own == fault and not (kind >= KINDS // 2).any():
+                    self.noise_factor[fault] = self.noise_factor[normal]
 
     @torch.no_grad()
     def calibrate(self, batch: Batch) -> None:
@@ -113,7 +122,7 @@ class Network(Generative):
         some = batch.take(torch.linspace(0, len(batch) - 1, min(len(batch), CALIBRATION)).long())
         condition = self.tell(some.condition, some.durations, some.durations_mask)
         told = Told(condition, self.expect(condition), some.known, some.is_known)
-        noise = self.smooth(torch.randn(some.curve.shape, generator=torch.Generator().manual_seed(0)))
+        noise = self.smooth(torch.randn(some.curve.shape, generator=torch.Generator().manual_seed(0)), condition)
         drawn = self.diffusion.sample(lambda x, t: self.denoise(x, t, told), noise)
         real, made = (((curve - told.expected) * some.mask)[:, VOLTAGE].square().sum() for curve in (some.curve, drawn))
         self.temperature.copy_((real / made.clamp(min=1e-12)).sqrt().clamp(0.1, 1.0))
@@ -128,7 +137,7 @@ class Network(Generative):
         condition = self.tell_blurred(batch, generator)
         expected = self.expect(condition)
         expectations = masked_error(expected, batch.curve, batch.mask)
-        noise = self.smooth(torch.randn(batch.curve.shape, generator=generator))
+        noise = self.smooth(torch.randn(batch.curve.shape, generator=generator), condition)
         noisy, t, target = self._noised(curve, noise, generator)
         # The expectation learns by regression alone: the noise of the other loss would only disturb it.
         told = Told(condition, expected.detach(), batch.known, batch.is_known)
@@ -137,7 +146,7 @@ class Network(Generative):
 
     def draw_durations(self, condition: Tensor, noise: Tensor, how: Sampling) -> Tensor:
         """Scaled durations `(B, 2)` for conditions `(B, F)`."""
-        nothing = torch.zeros_like(condition)
+        nothing = self.nothing(condition)
         denoise = guided(
             lambda x, t: self.denoise_durations(x, t, condition),
             lambda x, t: self.denoise_durations(x, t, nothing),
@@ -149,14 +158,14 @@ class Network(Generative):
         """Scaled curves `(B, C, L)`; see `Generative.draw_curve`."""
         known, is_known = load
         # The durations stay: without conditions, too, the network has always been told them.
-        nothing = torch.cat([torch.zeros_like(told[:, : -2 * DURATIONS]), told[:, -2 * DURATIONS :]], dim=1)
+        nothing = torch.cat([self.nothing(told[:, : -2 * DURATIONS]), told[:, -2 * DURATIONS :]], dim=1)
         all_told, free = (
             Told(condition, self.expect(condition), known, flags)
             for condition, flags in ((told, is_known), (nothing, torch.zeros_like(is_known)))
         )
         denoise = guided(lambda x, t: self.denoise(x, t, all_told), lambda x, t: self.denoise(x, t, free), self._scale(how))
         white = noise[:, DURATIONS:].reshape(len(noise), self.shape.channels, -1)
-        sampled = self.diffusion.sample(denoise, self.smooth(white), steps=how.steps)
+        sampled = self.diffusion.sample(denoise, self.smooth(white, told), steps=how.steps)
         return torch.lerp(all_told.expected, sampled, self.temperature)
 
     def _scale(self, how: Sampling) -> float:
@@ -164,7 +173,7 @@ class Network(Generative):
 
     def expect(self, condition: Tensor) -> Tensor:
         """The curve that conditions and durations `(B, F)` let expect `(B, C, L)`."""
-        return self.smooth(self.expectation(condition))
+        return self.smooth(self.expectation(condition), condition)
 
     def denoise(self, x: Tensor, t: Tensor, told: Told) -> Tensor:
         """Predict the noise or velocity in curves, as smooth as they are.
@@ -176,7 +185,7 @@ class Network(Generative):
         """
 
         def rest(x: Tensor) -> Tensor:
-            return self.smooth(self.curve(x, t, told.condition, told.known, told.is_known))
+            return self.smooth(self.curve(x, t, told.condition, told.known, told.is_known), told.condition)
 
         return around(told.expected, rest, x, diffusion=self.diffusion, t=t)
 
@@ -185,9 +194,15 @@ class Network(Generative):
         expected = self.expected_durations(condition).detach()
         return around(expected, lambda x: self.durations(x, t, condition), x, diffusion=self.diffusion, t=t)
 
-    def smooth(self, noise: Tensor) -> Tensor:
-        """White noise `(B, C, L)` to noise as smooth as curves are."""
-        return torch.einsum("bcl,cml->bcm", noise, self.noise_factor)
+    def smooth(self, noise: Tensor, condition: Tensor) -> Tensor:
+        """White noise `(B, C, L)` to noise as smooth as curves of these conditions `(B, F)` are."""
+        every = torch.einsum("bcl,kcml->bkcm", noise, self.noise_factor)
+        return every[torch.arange(len(noise)), self.kind(condition)]
+
+    def kind(self, condition: Tensor) -> Tensor:
+        """Normal or a fault, without or with a reference `(B,)`: the last two of the values that come before the flags."""
+        faulty, referenced = (condition[:, : self.shape.features // 2][:, -2:] > 0.5).long().unbind(1)
+        return referenced + 2 * faulty
 
     def _noised(self, x: Tensor, noise: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         t = self.diffusion.timesteps(len(x), generator)

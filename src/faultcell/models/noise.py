@@ -21,9 +21,12 @@ from torch import Tensor
 from faultcell.config import DiffusionConfig
 
 FEWEST_FOR_CORRELATION = 8
+SOURCE_WEIGHT = 16  # curves for which the covariance before counts
 
 
-def noise_factor(curves: Tensor, mask: Tensor, sections: Sequence[int], config: DiffusionConfig) -> Tensor:
+def noise_factor(
+    curves: Tensor, mask: Tensor, sections: Sequence[int], config: DiffusionConfig, *, before: Tensor | None = None
+) -> Tensor:
     """Symmetric factors `(C, L, L)` that turn white noise into noise correlated as the data are.
 
     The covariance of each channel and section is `(1 - s) C + s K + w I`: the correlation of the data, and, lest what the
@@ -34,20 +37,26 @@ def noise_factor(curves: Tensor, mask: Tensor, sections: Sequence[int], config: 
         mask: where they are known `(N, C, L)`.
         sections: lengths of the parts of the grid, each with noise of its own; `L` is their sum.
         config: the shares `s` and `w`, and the length scales of `K`.
+        before: factors of other curves, towards whose covariance that of a few is drawn `(C, L, L)`.
     """
     channels, length = curves.shape[1:]
     if not config.noise_scales:
         return torch.eye(length).expand(channels, length, length).contiguous()
     edges = list(itertools.accumulate(sections, initial=0))
     parts = [
-        [_factor(curves[:, c, a:b].double(), mask[:, c, a:b], config) for a, b in itertools.pairwise(edges)]
+        [
+            _factor(
+                curves[:, c, a:b].double(), mask[:, c, a:b], config, None if before is None else before[c, a:b, a:b].double()
+            )
+            for a, b in itertools.pairwise(edges)
+        ]
         for c in range(channels)
     ]
     joined = [torch.block_diag(*blocks) for blocks in parts]  # type: ignore[no-untyped-call]
     return torch.stack(joined).float()
 
 
-def _factor(curves: Tensor, mask: Tensor, config: DiffusionConfig) -> Tensor:
+def _factor(curves: Tensor, mask: Tensor, config: DiffusionConfig, before: Tensor | None) -> Tensor:
     """Symmetric square root `(S, S)` for one channel and section; the data count where whole curves are known."""
     known = curves[mask.all(1)]
     length = curves.shape[1]
@@ -56,6 +65,11 @@ def _factor(curves: Tensor, mask: Tensor, config: DiffusionConfig) -> Tensor:
         spread = known.std(0).clamp(min=1e-6)
         correlation = torch.cov(((known - known.mean(0)) / spread).T)
         covariance = (1 - config.noise_smooth) * correlation + config.noise_smooth * covariance
+        if before is not None:
+            share = len(known) / (len(known) + SOURCE_WEIGHT)
+            covariance = share * covariance + (1 - share) * (before @ before.T)
+    elif before is not None:
+        return before
     values, vectors = torch.linalg.eigh(covariance)
     # The symmetric root, not Cholesky's: it keeps what happens at a point near that point, which suits convolutions.
     root: Tensor = vectors @ torch.diag((values.clamp(min=0) + config.noise_white).sqrt()) @ vectors.T

@@ -192,7 +192,10 @@ class UNet(nn.Module):
                 Level(ResidualBlock(deepest, deepest, embedding=embedding), None),
             ]
         )
-        self.out = nn.Sequential(norm(widths[0]), nn.SiLU(), nn.Conv1d(widths[0], patch * channels, 3, padding=1))
+        last_layer = nn.Conv1d(widths[0], patch * channels, 3, padding=1)
+        nn.init.zeros_(last_layer.weight)
+        nn.init.zeros_(last_layer.bias)  # type: ignore[arg-type]
+        self.out = nn.Sequential(norm(widths[0]), nn.SiLU(), last_layer)
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor, known: Tensor, is_known: Tensor) -> Tensor:
         """Predict the noise (or velocity) in a curve.

@@ -5,6 +5,7 @@ looks.py     names, colours and markers, the same on every figure
 blocks.py    what a page consists of, as data
 dots.py      sources side by side, a panel for each measure
 overlays.py  real and drawn curves, one over the other
+bands.py     bands of drawn curves, and the real ones within
 scores.py    the page of one generated set
 folder.py    what lies in a study's folder
 sections/    the parts of a study's page, one file each
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 from faultcell.lazy import lazy
 
 if TYPE_CHECKING:
+    from faultcell.report.bands import band_figure
     from faultcell.report.overlays import adherence, overlay
     from faultcell.report.scores import COLUMNS, page
     from faultcell.report.study import study_page, write_study
@@ -27,13 +29,14 @@ if TYPE_CHECKING:
 _HOME = {
     "COLUMNS": "scores",
     "adherence": "overlays",
+    "band_figure": "bands",
     "overlay": "overlays",
     "page": "scores",
     "study_page": "study",
     "write_study": "study",
 }
 
-__all__ = ["COLUMNS", "adherence", "overlay", "page", "study_page", "write_study"]
+__all__ = ["COLUMNS", "adherence", "band_figure", "overlay", "page", "study_page", "write_study"]
 
 
 __getattr__ = lazy(__name__, _HOME)

@@ -75,6 +75,17 @@ def set_scores(match: Match, known: Known | None) -> dict[str, SetScore]:
     return {"all": scored(everything, None), **{name: scored(rows, name) for name, rows in labels.items()}}
 
 
+def diversity(match: Match, known: Known) -> tuple[float | None, float | None]:
+    """Spread ratio and closest record of a whole match alone, without the judges that take most of the time."""
+    everything = np.arange(len(match.partner))
+    part = _part(match, everything, known=known, label=None)
+    closest = None
+    if part.known is not None:
+        real, generated = part.features
+        closest = _finite(metrics.closest_record(metrics.encode(part.known), generated, held_out=real))
+    return _finite(_spread(match, everything, near=_neighbours(match.real))), closest
+
+
 def _part(match: Match, rows: Index, *, known: Known | None, label: str | None) -> _Part:
     real = np.unique(match.partner[rows])
     cells = match.real.halfcycles["cell_id"].to_numpy()

@@ -1,0 +1,298 @@
+"""Between curves and what a network sees: what neighbours let expect is taken away, the rest is divided by its width.
+
+The way there is for training, `Frame.batch`; the way back for drawing, `Asked`. Every model, baselines too, works on the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from faultcell.conditioning import Vocabulary
+from faultcell.config import Config, GridConfig
+from faultcell.curves import Array, Condition
+from faultcell.kernel import Questions
+from faultcell.models.generative import Batch
+from faultcell.neighbours import CURVES, ERRORS, HEAD, LASTS, Expected, Known, Neighbours, corrected
+from faultcell.posing import Posed, pose
+from faultcell.prepare import CURRENT, STEPS, VOLTAGE, Scaler, known_current
+from faultcell.references import References
+from faultcell.widths import LEAST_REACH, Widths
+
+KINDS = 4 * len(STEPS)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """What stands between curves and a network.
+
+    Attributes:
+        faults: names of the one-hot part of the condition vector.
+        neighbours: known curves, to expect others from.
+        widths: how far curves stray from that.
+        scaler: of the rest.
+    """
+
+    faults: tuple[str, ...]
+    neighbours: Neighbours
+    widths: Widths
+    scaler: Scaler
+
+    @classmethod
+    def of(cls, known: Known, config: Config, *, faults: Sequence[str]) -> tuple[Frame, Posed]:
+        """Learn it from the curves of the source domain; and these curves as a network shall see them."""
+        return cls._learnt(known, config, faults=faults, before=None)
+
+    def adapted(self, few: Known, config: Config) -> tuple[Frame, Posed]:
+        """The same with a handful of faults among the neighbours; and these faults as a network shall see them."""
+        return self._learnt(few, config, faults=self.faults, before=self)
+
+    @classmethod
+    def _learnt(cls, known: Known, config: Config, *, faults: Sequence[str], before: Frame | None) -> tuple[Frame, Posed]:
+        def among(curves: Known) -> Known:
+            return before.neighbours.known.joined(curves) if before else curves.thinned(config.neighbours.curves)
+
+        def posed_among(neighbours: Neighbours) -> Posed:
+            return pose(known, neighbours, Vocabulary(faults), config=config.neighbours, seed=config.train.seed)
+
+        neighbours = Neighbours.of(among(known), config.grid)
+        posed = posed_among(neighbours)
+        rest, mask, log_seconds = _rest(known, posed)
+        errors = _errors(rest, mask, log_seconds, config.grid)
+        about = (posed.questions, posed.expected.reach, posed.referenced)
+        widths = Widths.fit(*about, errors, before=before.widths if before else Widths.plain())
+        # How far each curve strays is known now, and tells of curves like it.
+        strays = _strays(posed, errors / widths.of(*about), count=len(known))
+        neighbours = replace(neighbours, known=among(replace(known, strays=strays)))
+        posed = posed_among(neighbours)
+        width = _width(widths, posed.questions, posed.expected, posed.referenced)
+        scaled = (rest / _over_grid(width, config.grid), mask, log_seconds / width[:, 2:])
+        scaler = Scaler.fit(*scaled, _kind(posed.questions, posed.referenced), KINDS)
+        return cls(tuple(faults), neighbours, widths, before.scaler.adapted(scaler) if before else scaler), posed
+
+    def posed(self, known: Known, config: Config) -> Posed:
+        """Other curves as a network shall see them."""
+        return pose(known, self.neighbours, Vocabulary(self.faults), config=config.neighbours, seed=config.train.seed)
+
+    def batch(self, known: Known, conditions: Sequence[Condition], posed: Posed, *, weight: float = 1.0) -> Batch:
+        """Posed curves as scaled tensors.
+
+        Args:
+            known: the curves.
+            conditions: of these curves.
+            posed: what is expected of them.
+            weight: of each in the loss.
+        """
+        width = _width(self.widths, posed.questions, posed.expected, posed.referenced)
+        rest, mask, log_seconds = _rest(known, posed)
+        kind = _kind(posed.questions, posed.referenced)
+        curve = np.where(mask, self.scaler.forward(rest / _over_grid(width, self.neighbours.grid), kind), 0.0)
+        durations = self.scaler.forward_durations(log_seconds / width[:, 2:], kind)
+        values, flags = Vocabulary(self.faults).encode([conditions[row] for row in posed.rows.tolist()])
+        flags = flags * posed.told
+        standing = _standing(posed.questions, posed.expected.reach, posed.referenced)
+        tensor = torch.from_numpy
+        return Batch(
+            curve=tensor(curve).float(),
+            mask=tensor(mask),
+            durations=tensor(np.nan_to_num(durations)).float(),
+            durations_mask=tensor(np.isfinite(durations)),
+            values=tensor(np.concatenate([values * flags, standing], axis=1)),
+            flags=tensor(np.concatenate([flags, np.ones_like(standing)], axis=1)),
+            known=tensor(curve[:, [CURRENT]]).float(),
+            is_known=torch.ones(len(posed), 1),
+            weight=torch.full((len(posed),), weight),
+        )
+
+    def ask(self, conditions: Sequence[Condition], references: References | None = None) -> Asked:
+        """Conditions as a network is asked for them, before their durations are known."""
+        questions = Questions.of(conditions, self.faults)
+        rows = references.find(conditions) if references else np.full(len(conditions), -1)
+        return Asked.of(self, conditions, questions, references, rows)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it, as it is stored."""
+        known = self.neighbours.known
+        parts = {
+            "scaler": vars(self.scaler),
+            "widths": vars(self.widths),
+            "neighbours": {
+                "scales": self.neighbours.scales,
+                **vars(known.questions),
+                **{name: getattr(known, name) for name in CURVES},
+            },
+        }
+        return {
+            f"{part}.{name}": torch.from_numpy(np.ascontiguousarray(value))
+            for part, values in parts.items()
+            for name, value in values.items()
+        }
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor], *, faults: Sequence[str], grid: GridConfig) -> Frame:
+        """From what `tensors` gave."""
+
+        def part(name: str, names: Sequence[str]) -> dict[str, NDArray[np.generic]]:
+            return {key: tensors[f"{name}.{key}"].numpy() for key in names}
+
+        questions = Questions(**part("neighbours", _names(Questions)))  # type: ignore[arg-type]
+        curves = part("neighbours", CURVES)
+        return cls(
+            tuple(faults),
+            Neighbours(Known(questions, **curves), tensors["neighbours.scales"].numpy(), grid),  # type: ignore[arg-type]
+            Widths(**part("widths", _names(Widths))),  # type: ignore[arg-type]
+            Scaler(**part("scaler", _names(Scaler))),  # type: ignore[arg-type]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Conditions with what is expected of them.
+
+    Attributes:
+        frame: that they are asked in.
+        conditions: what is asked for.
+        questions: the same for the kernels.
+        references: earlier curves of cells.
+        rows: which of them is each condition's, -1 for none `(N,)`.
+        expected: what is expected.
+        width: how far a curve may stray `(N, E)`.
+    """
+
+    frame: Frame
+    conditions: Sequence[Condition]
+    questions: Questions
+    references: References | None
+    rows: NDArray[np.int64]
+    expected: Expected
+    width: Array
+
+    @classmethod
+    def of(
+        cls,
+        frame: Frame,
+        conditions: Sequence[Condition],
+        questions: Questions,
+        references: References | None,
+        rows: NDArray[np.int64],
+        log_seconds: Array | None = None,
+    ) -> Asked:
+        """What is expected, with the durations where they are known already `(N, 2)`."""
+        expected = frame.neighbours.expect(questions, log_seconds)
+        if references is not None and (rows >= 0).any():
+            expected = _with_references(frame, questions, expected, references, rows)
+        width = _width(frame.widths, questions, expected, rows >= 0)
+        return cls(frame, conditions, questions, references, rows, expected, width)
+
+    def lasting(self, seconds: Array) -> Asked:
+        """The same, now that the durations are known `(N, 2)`."""
+        log_seconds = np.log(np.maximum(seconds, 1e-3))
+        questions = self.questions.lasting(log_seconds[:, 1])
+        return Asked.of(self.frame, self.conditions, questions, self.references, self.rows, log_seconds)
+
+    @property
+    def kind(self) -> NDArray[np.int64]:
+        """Which of the scaler's numbers are theirs `(N,)`."""
+        return _kind(self.questions, self.rows >= 0)
+
+    def condition(self) -> Tensor:
+        """The condition vector with its flags `(N, F)`."""
+        values, flags = Vocabulary(self.frame.faults).encode(self.conditions)
+        standing = _standing(self.questions, self.expected.reach, self.rows >= 0)
+        parts = [values, standing, flags, np.ones_like(standing)]
+        return torch.cat([torch.from_numpy(part) for part in parts], dim=1)
+
+    def seconds(self, drawn: Tensor) -> Array:
+        """Seconds of head and tail from what a network drew `(N, 2)`."""
+        rest = self.frame.scaler.inverse_durations(drawn.double().numpy(), self.kind) * self.width[:, 2:]
+        return np.asarray(np.exp(self.expected.log_seconds + rest))
+
+    def coded(self, drawn: Tensor) -> Array:
+        """Coded channels from what a network drew `(N, C, L)`."""
+        rest = self.frame.scaler.inverse(drawn.double().numpy(), self.kind)
+        return np.asarray(self.expected.values + rest * _over_grid(self.width, self.frame.neighbours.grid))
+
+    def loads(self, seconds: Array) -> tuple[Tensor, Tensor]:
+        """Known load currents as a network sees them `(N, 1, L)`, and which are known `(N, 1)`."""
+        grid = self.frame.neighbours.grid
+        found = [known_current(c.load, seconds[i], c.nominal_capacity_ah or 1.0, grid) for i, c in enumerate(self.conditions)]
+        rest = np.zeros_like(self.expected.values)
+        for i, current in enumerate(found):
+            if current is not None:
+                rest[i, CURRENT] = current - self.expected.values[i, CURRENT]
+        scaled = self.frame.scaler.forward(rest / _over_grid(self.width, grid), self.kind)[:, CURRENT]
+        scaled[np.isnan(seconds[:, 1]), grid.head :] = 0.0  # as in training, where a missing tail is masked
+        flags = torch.tensor([[current is not None] for current in found], dtype=torch.float32)
+        return torch.from_numpy(scaled).float()[:, None] * flags[..., None], flags
+
+
+def _with_references(
+    frame: Frame, questions: Questions, expected: Expected, references: References, rows: NDArray[np.int64]
+) -> Expected:
+    """What is expected, corrected where there is a reference."""
+    earlier = references.known.take(np.maximum(rows, 0))
+    of_earlier = frame.neighbours.expect(earlier.questions, earlier.log_seconds)
+    apart = frame.neighbours.apart(questions, earlier.questions)
+    found = corrected(expected, earlier, of_earlier, apart=apart, head=frame.neighbours.grid.head)
+    order = np.where(rows >= 0, np.arange(len(rows)), len(rows) + np.arange(len(rows)))
+    return Expected.joined([found, expected]).take(order)
+
+
+def _rest(known: Known, posed: Posed) -> tuple[Array, NDArray[np.bool_], Array]:
+    """What curves have beyond what is expected of them: channels, where they are known, logarithms of seconds."""
+    mask = known.mask[posed.rows]
+    rest = np.where(mask, known.values[posed.rows] - posed.expected.values, 0.0)
+    return rest, mask, known.log_seconds[posed.rows] - posed.expected.log_seconds
+
+
+def _errors(rest: Array, mask: NDArray[np.bool_], log_seconds: Array, grid: GridConfig) -> Array:
+    """Root mean squares of the rest, NaN where there is none `(N, E)`; see `widths.ERRORS`."""
+    parts = []
+    for part in (slice(0, grid.head), slice(grid.head, grid.length)):
+        kept = mask[:, VOLTAGE, part]
+        count = kept.sum(axis=1)
+        square = (np.square(rest[:, VOLTAGE, part]) * kept).sum(axis=1)
+        parts.append(np.where(count > 0, np.sqrt(square / np.maximum(count, 1)), np.nan))
+    return np.column_stack([*parts, np.abs(log_seconds)])
+
+
+def _strays(posed: Posed, ratios: Array, *, count: int) -> Array:
+    """Squares of errors over widths by curve, without and with a reference, NaN where there is none `(M, 2, E)`.
+
+    Where a curve was posed with little known, that says nothing of its like: the first time it was posed counts.
+    """
+    strays = np.full((count, 2, len(ERRORS)), np.nan)
+    order = np.arange(len(posed))[::-1]
+    strays[posed.rows[order], posed.referenced[order].astype(np.int64)] = np.square(ratios[order])
+    return strays
+
+
+def _width(widths: Widths, questions: Questions, expected: Expected, referenced: NDArray[np.bool_]) -> Array:
+    """How far curves may stray `(N, E)`: as such curves do on the whole, and as their neighbours did."""
+    strays = np.where(referenced[:, None], expected.strays[:, 1], expected.strays[:, 0])
+    return widths.of(questions, expected.reach, referenced) * strays
+
+
+def _over_grid(width: Array, grid: GridConfig) -> Array:
+    """Widths of head and tail laid on the grid `(N, 1, L)`."""
+    return np.repeat(width[:, :2], [grid.head, grid.tail], axis=1)[:, None]
+
+
+def _standing(questions: Questions, reach: Array, referenced: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """How near the neighbours are, as a part of the condition vector; see `conditioning.STANDING` `(N, 4)`."""
+    logarithms = np.log(np.maximum(reach[:, [HEAD, LASTS]], LEAST_REACH))
+    return np.column_stack([logarithms / 2, questions.label >= 0, referenced]).astype(np.float32)
+
+
+def _kind(questions: Questions, referenced: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Charge or discharge, without or with a reference, normal or a fault `(N,)`."""
+    return np.asarray(questions.step + len(STEPS) * (referenced + 2 * (questions.label >= 0)), dtype=np.int64)
+
+
+def _names(of: type) -> list[str]:
+    return [field.name for field in fields(of)]

@@ -1,0 +1,210 @@
+"""How near two conditions are: one distance, with a scale for each attribute that is learnt from known curves.
+
+The kernel is `exp(-d^2)`. Its scales are those that best expect each known curve from curves of *other* cells, so that an
+attribute counts as much as it helps on a cell nobody has seen.
+
+References:
+    Weinberger and Tesauro, Metric Learning for Kernel Regression, 2007, https://proceedings.mlr.press/v2/weinberger07a.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from faultcell.conditioning import CONTEXT, Vocabulary
+from faultcell.curves import Array, Condition
+from faultcell.prepare import STEPS
+
+# What conditions are near by, each about one wide: the operating context, and the logarithms of the peak deviation, of the
+# mean seconds beyond the limit so far and, once they are known, of those of the curve itself. Seconds count over those that the
+# charge balance expects of the whole curve.
+FEATURES = (*CONTEXT, "peak", "past", "seconds")
+C_RATE, HEALTH, DUTY, PAST, SECONDS = (FEATURES.index(name) for name in ("c_rate", "health", "duty", "past", "seconds"))
+LEAST_PEAK_VOLT = 0.02
+# Which features each kernel looks at, and, last, whether at the fault too. How a curve runs inside its limits owes nothing to
+# how it goes on beyond them.
+KERNELS = ("head", "lasts", "tail")
+LOOKS_AT = np.array(
+    [
+        [*(name in CONTEXT for name in FEATURES), False],
+        [*(name != "seconds" for name in FEATURES), True],
+        [*(name != "past" for name in FEATURES), True],
+    ]
+)
+FIRST_SCALE, FIT_STEPS, FIT_RATE, FIT_CURVES = 1.0, 120, 0.1, 512
+CAUTION = 0.01  # what it costs to move a scale away from the first one: a handful of faults fits any distance
+FAR = 10.0  # reach where there is no neighbour at all
+
+
+@dataclass(frozen=True, eq=False)
+class Questions:
+    """Conditions as the kernels see them.
+
+    Attributes:
+        features: see `FEATURES`; NaN where unknown `(N, F)`.
+        label: place of the fault among those of the model, -1 for none `(N,)`.
+        step: index into `prepare.STEPS` `(N,)`.
+        past: logarithm of the mean seconds beyond the limit of the faults so far, NaN where unknown `(N,)`.
+    """
+
+    features: Array
+    label: NDArray[np.int64]
+    step: NDArray[np.int64]
+    past: Array
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @classmethod
+    def of(cls, conditions: Sequence[Condition], faults: Sequence[str]) -> Questions:
+        """The conditions of a model with these faults; the seconds beyond the limit are not known yet."""
+        vocabulary = Vocabulary(())
+        values, known = vocabulary.encode(conditions)
+        columns = [vocabulary.names.index(name) for name in CONTEXT]
+        context = np.where(known[:, columns] > 0, values[:, columns], np.nan)
+        peak = np.log([LEAST_PEAK_VOLT + c.peak_deviation_volt for c in conditions])
+        unknown = np.full(len(conditions), np.nan)
+        asked = cls(
+            features=np.column_stack([context, peak, unknown, unknown]),
+            label=np.array([faults.index(c.fault) if c.fault in faults else -1 for c in conditions], dtype=np.int64),
+            step=np.array([STEPS.index(c.step) for c in conditions], dtype=np.int64),
+            past=np.array([_past(c) for c in conditions], dtype=np.float64),
+        )
+        return asked._with(PAST, asked.past)
+
+    def lasting(self, log_seconds: Array) -> Questions:
+        """The same, with the logarithm of the seconds beyond the limit known; NaN where there are none `(N,)`."""
+        return self._with(SECONDS, log_seconds)
+
+    def _with(self, feature: int, log_seconds: Array) -> Questions:
+        """The same, with a feature that is a duration set `(N,)`."""
+        features = self.features.copy()
+        features[:, feature] = log_seconds + self._balance
+        return replace(self, features=features)
+
+    @property
+    def _balance(self) -> Array:
+        """Minus the logarithm of the seconds that the charge balance expects; what is unknown counts as one `(N,)`."""
+        return np.asarray(np.nan_to_num(self.log_rate) - np.nan_to_num(self.log_health) - np.log(3600))
+
+    def forgetting(self, context: NDArray[np.bool_], past: NDArray[np.bool_]) -> Questions:
+        """The same, with only this of the context `(N, 5)` and of the past `(N,)` known."""
+        seconds = self.features[:, SECONDS] - self._balance
+        features = self.features.copy()
+        features[:, : len(CONTEXT)] = np.where(context, features[:, : len(CONTEXT)], np.nan)
+        left = replace(self, features=features, past=np.where(past, self.past, np.nan))
+        return left._with(PAST, left.past)._with(SECONDS, seconds)
+
+    def take(self, rows: NDArray[np.int64]) -> Questions:
+        """These rows."""
+        return Questions(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def joined(self, other: Questions) -> Questions:
+        """These and others."""
+        return Questions(*(np.concatenate([getattr(self, field.name), getattr(other, field.name)]) for field in fields(self)))
+
+    @property
+    def log_rate(self) -> Array:
+        """Logarithm of the mean C-rate, rests counted in; NaN where unknown `(N,)`."""
+        duty = np.nan_to_num(self.features[:, DUTY], nan=1.0)
+        return np.asarray(self.features[:, C_RATE] * np.log(2) + np.log(np.maximum(duty, 0.01)))
+
+    @property
+    def log_health(self) -> Array:
+        """Logarithm of the state of health, NaN where unknown `(N,)`."""
+        return np.log(np.maximum(0.8 + 0.2 * self.features[:, HEALTH], 0.02))
+
+
+def _past(condition: Condition) -> float:
+    count, seconds = condition.repetition_count, condition.cumulative_duration_second
+    return float(np.log(seconds / count)) if count and seconds else np.nan
+
+
+def squares(asked: Questions, known: Questions, *, feature: int | None = None) -> Array:
+    """Squared differences of each feature and of the label `(N, M, F + 1)`; what one side does not know counts as typical.
+
+    Args:
+        asked: `N` questions.
+        known: `M` known curves.
+        feature: give those of this feature alone `(N, M)`.
+    """
+    if feature is not None:
+        one = np.square(asked.features[:, None, feature] - known.features[None, :, feature])
+        return np.where(np.isfinite(one), one, _typical(known)[feature])
+    difference = np.square(asked.features[:, None] - known.features[None])
+    unlike = (asked.label[:, None] != known.label[None]).astype(np.float64)
+    return np.concatenate([np.where(np.isfinite(difference), difference, _typical(known)), unlike[..., None]], axis=2)
+
+
+def pairs_apart(one: Questions, other: Questions, known: Questions, scales: Array) -> Array:
+    """Distance of pairs of questions `(N,)` by a kernel with scales `(S, F + 1)`, among known curves."""
+    difference = np.square(one.features - other.features)
+    unlike = (one.label != other.label).astype(np.float64)
+    table = np.column_stack([np.where(np.isfinite(difference), difference, _typical(known)), unlike])
+    return np.asarray(np.sqrt((table * np.square(scales[one.step])).sum(axis=1)))
+
+
+def _typical(known: Questions) -> Array:
+    """Mean squared difference of two known curves in each feature `(F,)`, zero where fewer than two know it."""
+    count = np.isfinite(known.features).sum(axis=0)
+    mean = np.nansum(known.features, axis=0) / np.maximum(count, 1)
+    return np.asarray(2 * np.nansum(np.square(known.features - mean), axis=0) / np.maximum(count, 1))
+
+
+def weights(square: Array, scales: Array, closed: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Weights of known curves by one kernel, and how far they reach.
+
+    Args:
+        square: what `squares` gives `(N, M, F + 1)`.
+        scales: of the kernel, for each question `(N, F + 1)`.
+        closed: known curves that must not be used `(N, M)`.
+
+    Returns:
+        Weights `(N, M)`, which sum to 1 or, where none may be used, to 0; and the root mean squared distance, at most `FAR`.
+    """
+    distance = np.einsum("nmf,nf->nm", square, np.square(scales))
+    nearest = np.where(closed, np.inf, distance).min(axis=1, initial=np.inf, keepdims=True)
+    nearest = np.where(np.isfinite(nearest), nearest, 0.0)
+    weight = np.where(closed, 0.0, np.exp(np.minimum(nearest - distance, 0.0)))
+    weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
+    reach = np.sqrt((weight * distance).sum(axis=1))
+    return weight, np.where(closed.all(axis=1), FAR, np.minimum(reach, FAR))
+
+
+def fit_scales(known: Questions, targets: Array, *, cell: NDArray[np.int64], looks_at: NDArray[np.bool_]) -> Array:
+    """Scales `(F + 1,)` that best expect targets from curves of other cells; fault curves count as much as all others do.
+
+    Args:
+        known: curves of one half-cycle.
+        targets: `(M, D)`.
+        cell: number of the cell of each `(M,)`.
+        looks_at: features this kernel looks at `(F + 1,)`.
+    """
+    first = np.where(looks_at, FIRST_SCALE, 0.0)
+    if len(np.unique(cell)) < 3:
+        return first
+    square = torch.from_numpy(squares(known, known)).float()
+    same = torch.from_numpy(cell[:, None] == cell[None])
+    wanted = torch.from_numpy(targets / max(float(targets.std()), 1e-9)).float()
+    is_fault = known.label >= 0
+    share = np.where(is_fault, 1 / max(is_fault.sum(), 1), 1 / max((~is_fault).sum(), 1))
+    weight = torch.from_numpy(share / share.sum()).float()
+    chosen = torch.from_numpy(looks_at).float()
+    start = float(np.log(FIRST_SCALE))
+    logarithm = torch.full((len(looks_at),), start, requires_grad=True)
+    optimizer = torch.optim.Adam([logarithm], lr=FIT_RATE)
+    for _ in range(FIT_STEPS):
+        distance = square @ (chosen * (2 * logarithm).exp())
+        expected = torch.softmax((-distance).masked_fill(same, -1e9), dim=1) @ wanted
+        loss = ((expected - wanted).square().mean(dim=1) * weight).sum() + CAUTION * (
+            logarithm - float(np.log(FIRST_SCALE))
+        ).square().sum()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return np.asarray(first / FIRST_SCALE * logarithm.detach().exp().double().numpy())

@@ -1,0 +1,304 @@
+"""What known curves let expect of a condition: the mean of the curves whose conditions are nearest.
+
+A network that has seen fourteen cells recalls them; a mean over cells that ran under nearly the same conditions carries over
+to the next one. So a curve is first expected from known curves, in training from those of *other* cells alone, and a model
+learns only what is left: how cells differ, which is just what it shall draw for a cell that nobody has seen.
+
+References:
+    Liu et al., Retrieval-Augmented Diffusion Models for Time Series Forecasting, 2024, https://arxiv.org/abs/2410.18712.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faultcell.config import GridConfig
+from faultcell.curves import Array, Condition
+from faultcell.kernel import (
+    FIRST_SCALE,
+    FIT_CURVES,
+    KERNELS,
+    LOOKS_AT,
+    SECONDS,
+    Questions,
+    fit_scales,
+    pairs_apart,
+    squares,
+    weights,
+)
+from faultcell.prepare import STEPS, VOLTAGE, Encoded, prior
+
+HEAD, LASTS, TAIL = range(len(KERNELS))
+# In what curves stray from what is expected, and the kernel that tells which curves stray alike.
+ERRORS = {"head": HEAD, "tail": TAIL, "head_seconds": HEAD, "tail_seconds": LASTS}
+CURVES = ("cell", "values", "mask", "log_seconds", "strays")  # of `Known`, beside its questions
+COMPONENTS = 8  # of the voltages, in which distances are learnt
+TYPICAL_LOG_SECONDS = (float(np.log(3600.0)), 4.5)  # of head and tail, where nothing is known
+PAST_WEIGHT = 16.0  # curves for which it counts that the next fault of a cell lasts as its faults have lasted so far
+STRAY_WEIGHT, LARGEST_STRAY = 4.0, 6.0
+CHUNK = 256  # questions at once
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Known curves on the anchored grid, and their conditions.
+
+    Attributes:
+        questions: their conditions, with the seconds beyond the limit.
+        cell: a number for the name of the cell of each `(M,)`.
+        values: coded channels `(M, C, L)`.
+        mask: where they are known `(M, C, L)`.
+        log_seconds: logarithms of the seconds of head and tail, NaN where there is no tail `(M, 2)`.
+        strays: squares of how far each strayed from what others let expect of it, over how far such curves stray on the whole,
+            without and with a reference; see `widths`. NaN where unknown `(M, 2, E)`.
+    """
+
+    questions: Questions
+    cell: NDArray[np.int64]
+    values: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    log_seconds: Array
+    strays: Array
+
+    def __len__(self) -> int:
+        return len(self.cell)
+
+    @classmethod
+    def of(cls, encoded: Encoded, conditions: Sequence[Condition], *, faults: Sequence[str]) -> Known:
+        """The usable curves of a set, for a model with these faults."""
+        rows = np.flatnonzero(encoded.usable)
+        kept = [conditions[row] for row in rows.tolist()]
+        log_seconds = np.log(np.maximum(encoded.seconds[rows], 1e-3))
+        return cls(
+            Questions.of(kept, faults).lasting(log_seconds[:, 1]),
+            np.array([_number(c.cell_id) for c in kept], dtype=np.int64),
+            encoded.values[rows],
+            encoded.mask[rows],
+            log_seconds,
+            np.full((len(rows), 2, len(ERRORS)), np.nan),
+        )
+
+    def take(self, rows: NDArray[np.int64]) -> Known:
+        """These rows."""
+        parts = {name: getattr(self, name)[rows] for name in CURVES}
+        return Known(self.questions.take(rows), **parts)
+
+    def thinned(self, count: int) -> Known:
+        """At most `count` curves, the same share of every cell and half-cycle."""
+        if len(self) <= count:
+            return self
+        order = np.lexsort([self.questions.step, self.cell])
+        return self.take(np.sort(order[np.linspace(0, len(self) - 1, count).astype(np.int64)]))
+
+    def joined(self, other: Known) -> Known:
+        """These and others."""
+        parts = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in CURVES}
+        return Known(self.questions.joined(other.questions), **parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What is expected of curves.
+
+    Attributes:
+        values: coded channels `(N, C, L)`.
+        log_seconds: logarithms of the seconds of head and tail `(N, 2)`.
+        reach: root mean squared distance to the neighbours by each kernel `(N, K)`.
+        strays: how far the neighbours strayed, over how far curves stray on the whole, without and with a reference; near one
+            where neighbours are few `(N, 2, E)`.
+    """
+
+    values: Array
+    log_seconds: Array
+    reach: Array
+    strays: Array
+
+    def take(self, rows: NDArray[np.int64]) -> Expected:
+        """These rows."""
+        return Expected(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Expected]) -> Expected:
+        """The rows of all parts."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Known curves, and the kernels by which they are near.
+
+    Attributes:
+        known: the curves.
+        scales: of each kernel, for charges and discharges `(K, S, F + 1)`.
+        grid: the anchored grid.
+    """
+
+    known: Known
+    scales: Array
+    grid: GridConfig
+
+    @classmethod
+    def of(cls, known: Known, grid: GridConfig) -> Neighbours:
+        """Learn the scales of the kernels."""
+        scales = np.stack([np.where(looks_at, FIRST_SCALE, 0.0) for looks_at in LOOKS_AT])[:, None].repeat(len(STEPS), axis=1)
+        for step in range(len(STEPS)):
+            same = known.take(np.flatnonzero(known.questions.step == step))
+            for kernel, (rows, targets) in enumerate(_targets(same, grid)):
+                if len(rows):
+                    part = same.take(rows)
+                    scales[kernel, step] = fit_scales(part.questions, targets, cell=part.cell, looks_at=LOOKS_AT[kernel])
+        return cls(known, scales, grid)
+
+    def expect(
+        self, asked: Questions, log_seconds: Array | None = None, *, barred: NDArray[np.bool_] | None = None
+    ) -> Expected:
+        """What the known curves let expect.
+
+        Args:
+            asked: the conditions.
+            log_seconds: seconds of head and tail, where they are known already; else the expected ones are taken `(N, 2)`.
+            barred: known curves that must not be used `(N, M)`; those of another half-cycle never are.
+        """
+        found = []
+        for start in range(0, max(len(asked), 1), CHUNK):
+            rows = np.arange(start, min(start + CHUNK, len(asked)))
+            part = asked.take(rows)
+            closed = part.step[:, None] != self.known.questions.step[None]
+            closed = closed if barred is None else closed | barred[rows]
+            found.append(self._expected(part, None if log_seconds is None else log_seconds[rows], closed))
+        return Expected.joined(found)
+
+    def _expected(self, asked: Questions, log_seconds: Array | None, closed: NDArray[np.bool_]) -> Expected:
+        square, known = squares(asked, self.known.questions), self.known
+
+        def near(kernel: int) -> tuple[Array, Array]:
+            return weights(square, self.scales[kernel, asked.step], closed)
+
+        head, head_reach = near(HEAD)
+        lasts, lasts_reach = near(LASTS)
+        expected = np.column_stack([self._head_seconds(asked, head), self._tail_seconds(asked, lasts)])
+        lasting = asked.lasting((expected if log_seconds is None else log_seconds)[:, 1])
+        square[..., SECONDS] = squares(lasting, known.questions, feature=SECONDS)
+        tail, tail_reach = near(TAIL)
+        by_kernel = {HEAD: head, LASTS: lasts, TAIL: tail}
+        strays = [
+            [_leaning(by_kernel[kernel], known.strays[:, mode, e]) for e, kernel in enumerate(ERRORS.values())]
+            for mode in range(2)
+        ]
+        return Expected(
+            self._values(head, tail),
+            expected,
+            np.column_stack([head_reach, lasts_reach, tail_reach]),
+            np.sqrt(np.moveaxis(np.array(strays), 2, 0)),
+        )
+
+    def _values(self, head: Array, tail: Array) -> Array:
+        """Weighted means of coded channels `(N, C, L)`, for weights of head and tail `(N, M)`."""
+        values = np.tile(prior(self.grid), (len(head), 1, 1))
+        for weight, part in ((head, slice(0, self.grid.head)), (tail, slice(self.grid.head, self.grid.length))):
+            mask = self.known.mask[..., part].astype(np.float64)
+            total = np.tensordot(weight, mask, axes=1)
+            summed = np.tensordot(weight, self.known.values[..., part] * mask, axes=1)
+            values[..., part] = np.where(total > 1e-9, summed / np.maximum(total, 1e-9), values[..., part])
+        return values
+
+    def _head_seconds(self, asked: Questions, weight: Array) -> Array:
+        """Logarithms of the seconds of the head `(N,)`: as the neighbours', by the charge balance.
+
+        In proportion to health and inversely to the C-rate, where both sides know them.
+        """
+        other = self.known.questions
+        moved = _moved(asked.log_health, other.log_health) - _moved(asked.log_rate, other.log_rate)
+        return _mean(weight, self.known.log_seconds[:, 0] + moved, TYPICAL_LOG_SECONDS[0])
+
+    def _tail_seconds(self, asked: Questions, weight: Array) -> Array:
+        """Logarithms of the seconds of the tail `(N,)`: as this cell's so far, where that is known, else as the neighbours'."""
+        tail = self.known.log_seconds[:, 1]
+        plain = _mean(weight, np.broadcast_to(tail, weight.shape), TYPICAL_LOG_SECONDS[1])
+        beyond = _shrunk(weight, tail - self.known.questions.past, further=PAST_WEIGHT)
+        return np.where(np.isfinite(asked.past), asked.past + beyond, plain)
+
+    def apart(self, one: Questions, other: Questions) -> Array:
+        """Distance of pairs of conditions by the first kernel `(N,)`."""
+        return pairs_apart(one, other, self.known.questions, self.scales[HEAD])
+
+
+def corrected(expected: Expected, reference: Known, of_reference: Expected, *, apart: Array, head: int) -> Expected:
+    """What is expected, moved by how an earlier curve of the same cell differs from what was expected of it, inside its limits.
+
+    Args:
+        expected: of the curves that are asked for.
+        reference: the earlier curves.
+        of_reference: what the same neighbours let expect of them.
+        apart: distance of the two conditions `(N,)`.
+        head: points of the head.
+    """
+    values, log_seconds = expected.values.copy(), expected.log_seconds.copy()
+    mask = reference.mask[..., :head]
+    values[..., :head] += np.where(mask, reference.values[..., :head] - of_reference.values[..., :head], 0.0)
+    log_seconds[:, 0] += reference.log_seconds[:, 0] - of_reference.log_seconds[:, 0]
+    return Expected(values, log_seconds, np.column_stack([apart, expected.reach[:, 1:]]), expected.strays)
+
+
+def _targets(known: Known, grid: GridConfig) -> list[tuple[NDArray[np.int64], Array]]:
+    """For each kernel: which curves it is learnt from, and what of them is to be expected `(n, D)`."""
+    voltage, mask = known.values[:, VOLTAGE].astype(np.float64), known.mask[:, VOLTAGE]
+    sections = {HEAD: slice(0, grid.head), TAIL: slice(grid.head, grid.length)}
+    whole = {kernel: _even(np.asarray(mask[:, part].all(axis=1))) for kernel, part in sections.items()}
+    lasting = _even(np.isfinite(known.log_seconds[:, 1]))
+    return [
+        (whole[HEAD], _components(voltage[whole[HEAD], sections[HEAD]])),
+        (lasting, known.log_seconds[lasting, 1:]),
+        (whole[TAIL], _components(voltage[whole[TAIL], sections[TAIL]])),
+    ]
+
+
+def _even(usable: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Rows that are usable, thinned evenly to what a fit needs."""
+    rows = np.flatnonzero(usable)
+    return rows[np.linspace(0, len(rows) - 1, FIT_CURVES).astype(np.int64)] if len(rows) > FIT_CURVES else rows
+
+
+def _components(curves: Array) -> Array:
+    """The leading principal components of curves `(n, L)`, `(n, D)`."""
+    if not len(curves):
+        return curves
+    centred = curves - curves.mean(axis=0)
+    u, s, _ = np.linalg.svd(centred, full_matrices=False)
+    return np.asarray((u * s)[:, :COMPONENTS])
+
+
+def _moved(asked: Array, known: Array) -> Array:
+    """Difference of each question to each known curve `(N, M)`, zero where one of them does not know."""
+    return np.nan_to_num(asked[:, None] - known[None])
+
+
+def _mean(weight: Array, values: Array, otherwise: float) -> Array:
+    """Weighted mean of each row over what is not NaN `(N,)`."""
+    mask = np.isfinite(values)
+    total = (weight * mask).sum(axis=1)
+    summed = (weight * np.where(mask, values, 0.0)).sum(axis=1)
+    return np.where(total > 1e-9, summed / np.maximum(total, 1e-9), otherwise)
+
+
+def _leaning(weight: Array, squares: Array) -> Array:
+    """Weighted mean of squares `(M,)`, drawn towards one as if `STRAY_WEIGHT` further curves showed it `(N,)`."""
+    return 1 + _shrunk(weight, np.minimum(squares, LARGEST_STRAY) - 1, further=STRAY_WEIGHT)
+
+
+def _shrunk(weight: Array, values: Array, *, further: float) -> Array:
+    """Weighted mean of `values` `(M,)`, drawn towards zero as if further curves showed none `(N,)`."""
+    kept = weight * np.isfinite(values)
+    kept /= np.maximum(kept.sum(axis=1, keepdims=True), 1e-300)
+    count = 1 / np.maximum(np.square(kept).sum(axis=1), 1e-9) * (kept.sum(axis=1) > 0)
+    return np.asarray((kept @ np.nan_to_num(values)) * count / (count + further))
+
+
+def _number(name: str | None) -> int:
+    """A number for the name of a cell that does not change from set to set."""
+    return int.from_bytes(hashlib.sha256((name or "").encode()).digest()[:7], "big")

@@ -1,0 +1,141 @@
+"""Training curves as they will be asked for: expected from other cells, at times with little known, at times with a reference.
+
+What a model learns is what is left of a curve when all that other cells let expect of it is taken away. Had the curve's own
+cell a part in that expectation, too little would be left, and what is drawn for a new cell would be too sure of itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faultcell.conditioning import CONTEXT, Vocabulary
+from faultcell.config import NeighbourConfig
+from faultcell.kernel import FEATURES, Questions
+from faultcell.neighbours import Expected, Known, Neighbours, corrected
+
+CYCLE = FEATURES.index("cycle")
+LONGEST_LAG = 10  # cycles between a training curve and its reference
+
+
+@dataclass(frozen=True, eq=False)
+class Posed:
+    """Training curves with what is expected of them.
+
+    Attributes:
+        rows: which curve of the known ones each is `(N,)`.
+        questions: what is told of it.
+        expected: what others let expect.
+        told: which values of the condition vector may be told `(N, V)`.
+        referenced: whether an earlier curve of the cell helped `(N,)`.
+    """
+
+    rows: NDArray[np.int64]
+    questions: Questions
+    expected: Expected
+    told: NDArray[np.bool_]
+    referenced: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def pose(known: Known, neighbours: Neighbours, vocabulary: Vocabulary, *, config: NeighbourConfig, seed: int) -> Posed:
+    """Each curve as it is; some once more with less known and fewer neighbours; and, where its cell has another, a reference.
+
+    Args:
+        known: the curves to learn from.
+        neighbours: the curves to expect them from; those of its own cell never serve a curve.
+        vocabulary: of the condition vector.
+        config: how much is forgotten.
+        seed: of what is.
+    """
+    rng = np.random.default_rng(seed)
+    barred = _own(known, neighbours.known)
+    everything = np.ones((len(known), len(vocabulary)), dtype=bool)
+    plain = neighbours.expect(known.questions, known.log_seconds, barred=barred)
+    all_rows = np.arange(len(known))
+    as_it_is = Posed(all_rows, known.questions, plain, everything, np.zeros(len(known), dtype=bool))
+    some = np.sort(rng.permutation(len(known))[: round(config.forgetful * len(known))])
+    questions, told = _forgotten(known.questions.take(some), vocabulary, config, rng)
+    fewer = barred[some] | _some_cells(neighbours.known, len(some), config, rng)
+    fewer = _opened(fewer, barred[some], questions, neighbours.known.questions)
+    with_less = neighbours.expect(questions, known.log_seconds[some], barred=fewer)
+    poorer = Posed(some, questions, with_less, told, np.zeros(len(some), dtype=bool))
+    rows, partners = references(known, rng)
+    helped = corrected(
+        plain.take(rows),
+        known.take(partners),
+        plain.take(partners),
+        apart=neighbours.apart(known.questions.take(rows), known.questions.take(partners)),
+        head=neighbours.grid.head,
+    )
+    yes = np.ones(len(rows), dtype=bool)
+    with_reference = Posed(rows, known.questions.take(rows), helped, everything[rows], yes)
+    return _joined([as_it_is, poorer, with_reference])
+
+
+def references(known: Known, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Curves that have another of their cell and half-cycle, and an earlier one for each (the next, for a first)."""
+    rows, partners = [], []
+    order = np.lexsort([known.questions.features[:, CYCLE], known.questions.step, known.cell])
+    key = known.cell[order] * 2 + known.questions.step[order]
+    for group in np.split(order, np.flatnonzero(np.diff(key)) + 1):
+        if len(group) < 2:
+            continue
+        lag = np.where(rng.random(len(group)) < 0.5, 1, rng.integers(1, LONGEST_LAG + 1, len(group)))
+        place = np.arange(len(group))
+        rows.append(group)
+        partners.append(group[np.where(place == 0, 1, np.maximum(place - lag, 0))])
+    nothing = np.zeros(0, dtype=np.int64)
+    return np.concatenate([nothing, *rows]), np.concatenate([nothing, *partners])
+
+
+def _own(known: Known, others: Known) -> NDArray[np.bool_]:
+    """Which of the others are of a curve's own cell; only the curve itself, where there is no other cell `(N, M)`."""
+    same = known.cell[:, None] == others.cell[None]
+    return _opened(same, _itself(known, others), known.questions, others.questions)
+
+
+def _itself(known: Known, others: Known) -> NDArray[np.bool_]:
+    cycle, other = known.questions.features[:, CYCLE], others.questions.features[:, CYCLE]
+    return np.asarray((known.cell[:, None] == others.cell[None]) & (cycle[:, None] == other[None]))
+
+
+def _opened(barred: NDArray[np.bool_], otherwise: NDArray[np.bool_], asked: Questions, known: Questions) -> NDArray[np.bool_]:
+    """What is barred, or, for curves to which that leaves no neighbour, what is barred otherwise."""
+    useless = barred | (asked.step[:, None] != known.step[None])
+    return np.where(useless.all(axis=1, keepdims=True), otherwise, barred)
+
+
+def _some_cells(others: Known, count: int, config: NeighbourConfig, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Cells that are taken away at random, for each curve `(N, M)`."""
+    cells, index = np.unique(others.cell, return_inverse=True)
+    return np.asarray((rng.random((count, len(cells))) < config.forget_cells)[:, index])
+
+
+def _forgotten(
+    questions: Questions, vocabulary: Vocabulary, config: NeighbourConfig, rng: np.random.Generator
+) -> tuple[Questions, NDArray[np.bool_]]:
+    """The same questions with some of their context and past unknown, and what of the condition vector is still told."""
+    count = len(questions)
+    context = rng.random((count, len(CONTEXT))) >= config.forget_context
+    past = rng.random(count) >= config.forget_past
+    told = np.ones((count, len(vocabulary)), dtype=bool)
+    for i, name in enumerate(CONTEXT):
+        told[:, vocabulary.names.index(name)] = context[:, i]
+    told[:, vocabulary.history] = past[:, None]
+    return questions.forgetting(context, past), told
+
+
+def _joined(parts: Iterable[Posed]) -> Posed:
+    some = list(parts)
+    questions = some[0].questions
+    for part in some[1:]:
+        questions = questions.joined(part.questions)
+    expected = Expected.joined([part.expected for part in some])
+    rows, *rest = (np.concatenate([getattr(p, name) for p in some]) for name in ("rows", "told", "referenced"))
+    return Posed(rows, questions, expected, *rest)

@@ -1,0 +1,91 @@
+"""Reference curves: what a cell did before, from which its next fault can be told better than from other cells alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faultcell import severity
+from faultcell.conditions import conditions_of
+from faultcell.config import GridConfig
+from faultcell.curves import KEYS, REST_C_RATE, Condition, Curves, Load
+from faultcell.errors import ConditionError, DataError
+from faultcell.neighbours import Known
+from faultcell.prepare import CURRENT, STEPS, Encoded, encode
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """Curves of which only the part inside the limits is used.
+
+    Attributes:
+        known: the curves on the grid.
+        keys: cell, cycle and half-cycle of each.
+    """
+
+    known: Known
+    keys: Sequence[tuple[str, int, str]]
+
+    @classmethod
+    def of(cls, curves: Curves, *, faults: Sequence[str], grid: GridConfig) -> References:
+        """Put reference curves on the grid.
+
+        Raises:
+            ConditionError: none of them can be put there.
+            DataError: generated curves are among them.
+        """
+        if curves.has_generated:
+            raise DataError("the reference set has generated curves (synthetic = true): give measured ones only")
+        present = set(curves.halfcycles["step_type"])
+        curves = severity.complete(curves.select(step_type=[name for name in STEPS if name in present] or None))
+        conditions = conditions_of(curves)
+        encoded = encode(curves, conditions, grid)
+        if not encoded.usable.any():
+            raise ConditionError(
+                "none of the reference curves can be used: each needs at least four samples under load that begin inside the "
+                "limits"
+            )
+        keys = curves.halfcycles.select(KEYS).rows()
+        inside = [_inside(condition, encoded, row, grid) for row, condition in enumerate(conditions)]
+        usable = np.flatnonzero(encoded.usable).tolist()
+        return cls(Known.of(encoded, inside, faults=faults), [keys[row] for row in usable])
+
+    def find(self, conditions: Sequence[Condition]) -> NDArray[np.int64]:
+        """For each condition the nearest strictly earlier curve of its cell and half-cycle, else the next later one.
+
+        Returns:
+            Positions `(N,)`, -1 where there is neither.
+        """
+        cycles: dict[tuple[str | None, str], list[tuple[int, int]]] = {}
+        for i, (cell, cycle, step) in enumerate(self.keys):
+            cycles.setdefault((cell, step), []).append((cycle, i))
+        return np.array([_nearest(cycles.get((c.cell_id, c.step), []), c.cycle_count) for c in conditions], dtype=np.int64)
+
+    def cycles(self, rows: NDArray[np.int64]) -> list[int | None]:
+        """Cycles of the curves at these positions, None for -1."""
+        return [self.keys[row][1] if row >= 0 else None for row in rows.tolist()]
+
+
+def _inside(condition: Condition, encoded: Encoded, row: int, grid: GridConfig) -> Condition:
+    """The condition of a curve as its part inside the limits tells it: rate and load, too, are of that part alone."""
+    if not encoded.usable[row]:
+        return condition
+    head, tail = np.nan_to_num(encoded.seconds[row])
+    rate = float(np.median(np.abs(encoded.values[row, CURRENT, : grid.head])))
+    load = condition.load
+    if load is not None:
+        kept = load.fraction <= head / (head + tail)
+        load = Load(load.fraction[kept], load.current_ampere[kept])
+    return replace(condition, c_rate=max(rate, 1.01 * REST_C_RATE[condition.step]), load=load)
+
+
+def _nearest(cycles: Sequence[tuple[int, int]], cycle: int | None) -> int:
+    """The position of the last cycle before a given one, else of the first after it, else -1."""
+    if cycle is None:
+        return -1
+    earlier = [(other, i) for other, i in cycles if other < cycle]
+    later = [(other, i) for other, i in cycles if other > cycle]
+    return max(earlier)[1] if earlier else min(later)[1] if later else -1

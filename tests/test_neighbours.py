@@ -1,0 +1,271 @@
+"""What known curves let expect: nearer ones count more, learnt scales say what is near, the charge balances."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from faultcell.conditioning import CONTEXT
+from faultcell.curves import FAULTS, Condition
+from faultcell.frame import Frame
+from faultcell.kernel import C_RATE, FEATURES, HEALTH, KERNELS, LOOKS_AT, PAST, Questions, fit_scales, squares, weights
+from faultcell.neighbours import HEAD, LASTS, TAIL, Neighbours
+from faultcell.prepare import TEMPERATURE, VOLTAGE, prior
+from strategies import CONFIG, curves_of, discharge, fault_curves, known_of, normal_rows
+
+pytestmark = pytest.mark.filterwarnings("error", "ignore:__array__ implementation:DeprecationWarning")
+GRID, NAMES = CONFIG.grid, tuple(FAULTS)
+
+
+@pytest.fixture(scope="module")
+def normal(tiny):
+    """(neighbours, conditions): the normal curves, half of them charges."""
+    known, conditions = known_of(tiny[0])
+    return Neighbours.of(known, GRID), conditions
+
+
+@pytest.fixture(scope="module")
+def faulty(tiny):
+    known, conditions = known_of(tiny[1])
+    return Neighbours.of(known, GRID), conditions
+
+
+def asked(*conditions):
+    return Questions.of(conditions, NAMES)
+
+
+def kept(neighbours, rows):
+    """The same kernels among these known curves alone."""
+    return replace(neighbours, known=neighbours.known.take(np.asarray(rows)))
+
+
+def same(one, other):
+    for name in vars(one):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+
+
+# --- scales
+
+
+@pytest.mark.parametrize(("matters", "noise"), [("c_rate", "ambient_temperature_celsius"), ("state_of_health", "c_rate")])
+def test_what_matters_gets_a_larger_scale_than_what_is_noise(matters, noise):
+    rng, spans = (
+        np.random.default_rng(0),
+        {"c_rate": (0.3, 3), "ambient_temperature_celsius": (5, 45), "state_of_health": (0.6, 1)},
+    )
+    conditions = [
+        Condition("normal", step_type="discharge", **{name: float(rng.uniform(*span)) for name, span in spans.items()})
+        for _ in range(90)
+    ]
+    place = {"c_rate": C_RATE, "ambient_temperature_celsius": FEATURES.index("ambient"), "state_of_health": HEALTH}
+    questions = asked(*conditions)
+    target = np.sin(2 * questions.features[:, [place[matters]]])
+    scales = fit_scales(questions, target, cell=np.arange(90) // 3, looks_at=LOOKS_AT[HEAD])
+    assert scales[place[matters]] > 2 * scales[place[noise]] > 0
+    assert (scales[~LOOKS_AT[HEAD]] == 0).all()
+
+
+def test_each_kernel_looks_at_what_it_may_alone(normal, faulty):
+    for neighbours, _ in (normal, faulty):
+        assert neighbours.scales.shape == (len(KERNELS), 2, len(FEATURES) + 1)
+        for kernel in (HEAD, LASTS, TAIL):
+            assert ((neighbours.scales[kernel] > 0) == LOOKS_AT[kernel]).all()
+    outside = [FEATURES.index(name) for name in FEATURES if name not in CONTEXT]
+    assert (neighbours.scales[HEAD][:, [*outside, -1]] == 0).all()  # inside its limits a curve owes nothing to its fault
+
+
+# --- weights
+
+
+def test_weights_are_of_the_nearest_and_sum_to_one_or_to_zero_where_all_is_barred(normal):
+    neighbours, known = normal[0], normal[0].known
+    square, scales = squares(known.questions, known.questions), neighbours.scales[HEAD, known.questions.step]
+    closed = np.random.default_rng(0).random((len(known), len(known))) < 0.7
+    closed[3], closed[5] = True, True
+    closed[5, 7] = False
+    weight, reach = weights(square, scales, closed)
+    np.testing.assert_allclose(weight.sum(axis=1), np.where(np.arange(len(known)) == 3, 0, 1))
+    assert (weight[closed] == 0).all()
+    only = known.questions.take(np.array([5, 7]))
+    assert weight[5, 7] == 1
+    assert reach[5] == pytest.approx(neighbours.apart(only.take(np.array([0])), only.take(np.array([1])))[0])
+    assert reach[3] == reach.max()
+    free, _ = weights(square, scales, np.zeros_like(closed))
+    assert (free.argmax(axis=1) == np.arange(len(known))).all()  # nothing is nearer to a curve than itself
+
+
+def test_where_nothing_may_be_used_the_prior_is_expected(normal):
+    neighbours, known = normal[0], normal[0].known
+    nothing = neighbours.expect(known.questions, known.log_seconds, barred=np.ones((len(known), len(known)), dtype=bool))
+    np.testing.assert_array_equal(nothing.values, np.broadcast_to(prior(GRID), nothing.values.shape))
+    assert len(np.unique(nothing.log_seconds, axis=0)) == 1
+    assert np.isfinite(nothing.log_seconds).all()
+    assert (nothing.reach > neighbours.expect(known.questions, known.log_seconds).reach).all()
+
+
+def test_a_barred_cell_and_the_other_half_cycle_never_contribute(normal):
+    neighbours, known = normal[0], normal[0].known
+    barred = known.cell[:, None] == known.cell[None]
+    before = neighbours.expect(known.questions, known.log_seconds, barred=barred)
+    wild = known.cell == known.cell[0]
+    spoilt = replace(known, values=np.where(wild[:, None, None], 1e6, known.values).astype(np.float32))
+    spoilt = replace(spoilt, log_seconds=np.where(wild[:, None], 50.0, known.log_seconds))
+    after = replace(neighbours, known=spoilt).expect(known.questions, known.log_seconds, barred=barred)
+    assert np.array_equal(before.values[wild], after.values[wild])
+    assert np.array_equal(before.log_seconds[wild], after.log_seconds[wild])
+    assert (before.values[~wild] != after.values[~wild]).any(axis=(1, 2)).all()
+    charges = known.questions.step == 0
+    alone = kept(neighbours, np.flatnonzero(charges)).expect(known.questions.take(np.flatnonzero(charges)))
+    np.testing.assert_allclose(alone.values, neighbours.expect(known.questions).values[charges], rtol=1e-9)
+
+
+def test_what_one_side_does_not_know_counts_as_typical_and_what_nobody_knows_as_nothing():
+    rates = np.random.default_rng(0).uniform(0.5, 2, 12)
+    known = asked(*(Condition("normal", step_type="charge", c_rate=float(rate)) for rate in rates))
+    found = squares(asked(Condition("normal", step_type="charge")), known)[0]
+    typical = np.square(np.log2(rates)[:, None] - np.log2(rates)).mean()  # of two known curves, drawn at random
+    np.testing.assert_allclose(found[:, C_RATE], typical)
+    assert (found[:, HEALTH] == 0).all()
+    forgetful = known.forgetting(np.arange(60).reshape(12, 5) >= 5, np.ones(12, dtype=bool))  # the first knows nothing
+    found = squares(asked(Condition("normal", step_type="charge", c_rate=1.0)), forgetful)[0, :, C_RATE]
+    rest = np.log2(rates[1:])
+    np.testing.assert_allclose(found, [np.square(rest[:, None] - rest).mean(), *np.square(rest)])
+
+
+def test_the_fault_counts_for_how_a_curve_goes_on_and_not_for_how_it_came_there(faulty):
+    neighbours, known = faulty[0], faulty[0].known
+    one = known.questions.take(np.flatnonzero(known.questions.step == 0)[:1])
+    two = one.joined(replace(one, label=one.label + 1))  # alike in all but the fault
+    square, closed = squares(one, two), np.zeros((1, 2), dtype=bool)
+    weight = {kernel: weights(square, neighbours.scales[kernel, one.step], closed)[0][0] for kernel in (HEAD, LASTS, TAIL)}
+    np.testing.assert_array_equal(weight[HEAD], [0.5, 0.5])
+    for kernel in (LASTS, TAIL):
+        assert weight[kernel][0] > weight[kernel][1]
+
+
+# --- seconds
+
+
+@pytest.fixture(scope="module")
+def balanced():
+    """Discharges that last just as the charge balance says."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (f"B{i}", 1, "discharge", "normal", discharge(rate=rate, health=health), {"state_of_health": health})
+        for i, (rate, health) in enumerate(zip(rng.uniform(0.3, 2, 12), rng.uniform(0.7, 1, 12), strict=True))
+    ]
+    return Neighbours.of(known_of(curves_of(rows))[0], GRID)
+
+
+def head_seconds(neighbours, **context):
+    return np.exp(neighbours.expect(asked(Condition("normal", step_type="discharge", **context))).log_seconds[0, 0])
+
+
+def test_the_head_lasts_by_the_charge_balance(balanced):
+    once = head_seconds(balanced, c_rate=0.7, state_of_health=0.9)
+    assert once == pytest.approx(3600 * 0.9 / 0.7, rel=1e-3)
+    assert head_seconds(balanced, c_rate=1.4, state_of_health=0.9) == pytest.approx(once / 2, rel=1e-3)
+    assert head_seconds(balanced, c_rate=0.7, state_of_health=0.45) == pytest.approx(once / 2, rel=1e-3)
+
+
+def test_without_a_rate_the_head_lasts_as_the_known_ones_do(balanced):
+    known = np.exp(balanced.known.log_seconds[:, 0])
+    assert known.min() < head_seconds(balanced) < known.max()
+
+
+@pytest.fixture(scope="module")
+def firsts():
+    """Overdischarges, the first of their cells: their past is their own time beyond the limit."""
+    return Neighbours.of(known_of(fault_curves(cells=8, cycles=1).select(label=["overdischarge"]))[0], GRID)
+
+
+def tail_seconds(neighbours, **past):
+    condition = Condition("overdischarge", peak_deviation_volt=0.4, **past)
+    return np.exp(neighbours.expect(asked(condition)).log_seconds[0, 1])
+
+
+def test_the_tail_lasts_as_it_has_done_so_far_in_its_cell(firsts):
+    known = np.exp(firsts.known.log_seconds[:, 1])
+    assert known.min() < tail_seconds(firsts) < known.max()
+    for seconds in (10.0, 5000.0):  # far from all that is known
+        assert tail_seconds(firsts, repetition_count=1, cumulative_duration_second=seconds) == pytest.approx(seconds, rel=0.05)
+        third = tail_seconds(firsts, repetition_count=3, cumulative_duration_second=3 * seconds)
+        assert third == pytest.approx(seconds, rel=0.05)
+
+
+def test_how_the_tail_goes_on_follows_its_seconds(faulty):
+    """Curves as long as the one that is asked for count more."""
+    neighbours, known = faulty[0], faulty[0].known
+    low = np.flatnonzero(known.questions.step == 1)
+    questions = known.questions.take(low)
+    shorter = neighbours.expect(questions, known.log_seconds[low] - 2)
+    longer = neighbours.expect(questions, known.log_seconds[low] + 2)
+    tail = slice(GRID.head, None)
+    assert (shorter.values[:, TEMPERATURE, tail] != longer.values[:, TEMPERATURE, tail]).any()
+    np.testing.assert_array_equal(shorter.values[..., : GRID.head], longer.values[..., : GRID.head])
+    np.testing.assert_array_equal(shorter.log_seconds, longer.log_seconds)
+
+
+# --- curves
+
+
+def test_what_is_expected_is_a_mean_of_known_curves_of_the_half_cycle(normal):
+    neighbours, known = normal[0], normal[0].known
+    found = neighbours.expect(known.questions, known.log_seconds)
+    for step in (0, 1):
+        of_step = known.questions.step == step
+        head = known.values[of_step][:, VOLTAGE, : GRID.head]
+        expected = found.values[of_step][:, VOLTAGE, : GRID.head]
+        assert (expected >= head.min(axis=0) - 1e-6).all()
+        assert (expected <= head.max(axis=0) + 1e-6).all()
+    discharges = found.values[known.questions.step == 1]  # they have no tail: what is masked everywhere is the prior
+    plain = np.broadcast_to(prior(GRID), discharges.shape)
+    np.testing.assert_array_equal(discharges[..., GRID.head :], plain[..., GRID.head :])
+
+
+def test_many_questions_are_answered_as_each_alone(faulty):
+    neighbours, known = faulty[0], faulty[0].known
+    rows = np.arange(600) % len(known)
+    barred = np.random.default_rng(0).random((600, len(known))) < 0.5
+    together = neighbours.expect(known.questions.take(rows), known.log_seconds[rows], barred=barred)
+    for i in (0, 255, 256, 599):
+        alone = neighbours.expect(known.questions.take(rows[[i]]), known.log_seconds[rows[[i]]], barred=barred[[i]])
+        for name in vars(alone):
+            np.testing.assert_allclose(getattr(alone, name)[0], getattr(together, name)[i], rtol=1e-9, atol=1e-12)
+
+
+# --- known curves
+
+
+def test_thinning_keeps_the_share_of_every_cell_and_half_cycle():
+    rows = [(f"T{i}", *row[1:]) for i, cycles in enumerate((24, 12, 6, 2)) for row in normal_rows(cells=1, cycles=cycles)]
+    known = known_of(curves_of(rows))[0]
+    thin = known.thinned(len(known) // 2)
+    assert len(thin) == len(known) // 2
+    for cell in np.unique(known.cell):
+        for step in (0, 1):
+            before, after = (int(((k.cell == cell) & (k.questions.step == step)).sum()) for k in (known, thin))
+            assert after == pytest.approx(before / 2, abs=1)
+    assert known.thinned(len(known)) is known
+
+
+def test_what_is_stored_comes_back_and_expects_the_same(tuned):
+    frame = tuned.frame
+    again = Frame.restored(frame.tensors(), faults=frame.faults, grid=GRID)
+    conditions = [
+        Condition("overdischarge", peak_deviation_volt=0.4, c_rate=0.8, repetition_count=2, cumulative_duration_second=500.0),
+        Condition("overcharge", peak_deviation_volt=0.1, state_of_health=0.9),
+        Condition("normal", step_type="discharge", ambient_temperature_celsius=10.0),
+    ]
+    one, other = frame.ask(conditions), again.ask(conditions)
+    same(one.expected, other.expected)
+    np.testing.assert_array_equal(one.width, other.width)
+    deeper = replace(conditions[0], peak_deviation_volt=0.8)
+    assert not np.array_equal(one.expected.log_seconds[0], frame.ask([deeper]).expected.log_seconds[0])
+
+
+def test_the_past_is_seen_over_what_the_charge_balance_expects():
+    """A fault of 100 s is a long one where the whole curve takes little time."""
+    kind = {"peak_deviation_volt": 0.4, "repetition_count": 1, "cumulative_duration_second": 100.0}
+    slow, fast = asked(Condition("overdischarge", c_rate=0.5, **kind), Condition("overdischarge", c_rate=2.0, **kind)).features
+    assert fast[PAST] - slow[PAST] == pytest.approx(np.log(4))

@@ -1,0 +1,243 @@
+"""Training curves are posed as new cells will be: nothing of their own cell serves them, and what is forgotten is forgotten."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from faultcell.conditioning import CONTEXT, Vocabulary
+from faultcell.config import NeighbourConfig
+from faultcell.curves import FAULTS
+from faultcell.frame import Frame
+from faultcell.kernel import FEATURES, PAST, Questions
+from faultcell.neighbours import Neighbours
+from faultcell.posing import CYCLE, pose, references
+from faultcell.prepare import CURRENT
+from strategies import CONFIG, FINETUNE, curves_of, known_of, normal_curves, normal_rows
+
+pytestmark = pytest.mark.filterwarnings("error")
+GRID, VOCABULARY = CONFIG.grid, Vocabulary(tuple(FAULTS))
+PLAIN = NeighbourConfig(forgetful=0)
+CONTEXT_COLUMNS = [FEATURES.index(name) for name in CONTEXT]
+IN_VECTOR = [VOCABULARY.names.index(name) for name in CONTEXT]
+
+
+@pytest.fixture(scope="module")
+def source(tiny):
+    """(known curves, neighbours): every cell with charges and discharges."""
+    known = known_of(tiny[0])[0]
+    return known, Neighbours.of(known, GRID)
+
+
+@pytest.fixture(scope="module")
+def faulty(tiny):
+    known, conditions = known_of(tiny[1])
+    return known, Neighbours.of(known, GRID), conditions
+
+
+def posed(known, neighbours, config=PLAIN, seed=0):
+    return pose(known, neighbours, VOCABULARY, config=config, seed=seed)
+
+
+def forgetting(**shares):
+    nothing = {"forgetful": 1.0, "forget_context": 0.0, "forget_past": 0.0, "forget_cells": 0.0}
+    return NeighbourConfig(**{**nothing, **shares})
+
+
+def forgotten(known, neighbours, **shares):
+    """The curves that are posed once more, with less known."""
+    some = posed(known, neighbours, forgetting(**shares))
+    rows = np.arange(len(known), 2 * len(known))
+    assert np.array_equal(np.sort(some.rows[rows]), np.arange(len(known)))
+    assert not some.referenced[rows].any()
+    return rows, some
+
+
+def spoilt(neighbours, which):
+    """The same neighbours, but these are wild."""
+    known = neighbours.known
+    values = np.where(which[:, None, None], 1e6, known.values).astype(np.float32)
+    return replace(
+        neighbours, known=replace(known, values=values, log_seconds=np.where(which[:, None], 50.0, known.log_seconds))
+    )
+
+
+def moved(one, other):
+    """Which curves are expected otherwise."""
+    values = (one.expected.values != other.expected.values).any(axis=(1, 2))
+    return values | (one.expected.log_seconds != other.expected.log_seconds).any(axis=1)
+
+
+# --- neighbours
+
+
+@pytest.mark.parametrize("config", [PLAIN, forgetting(forget_context=0.5, forget_cells=0.5)])
+def test_the_own_cell_never_serves_a_curve_and_all_others_may(source, config):
+    known, neighbours = source
+    for cell in np.unique(known.cell)[:2]:
+        own = known.cell == cell
+        before, after = (posed(known, kernels, config) for kernels in (neighbours, spoilt(neighbours, own)))
+        changed = moved(before, after)
+        assert not changed[own[before.rows]].any()
+        assert changed[: len(known)][~own].all()
+
+
+def test_with_one_cell_only_the_curve_itself_is_barred():
+    known = known_of(normal_curves(cells=1, cycles=4))[0]
+    neighbours = Neighbours.of(known, GRID)
+    before = posed(known, neighbours)
+    for i in range(len(known)):
+        alike = known.questions.step == known.questions.step[i]
+        after = posed(known, spoilt(neighbours, np.arange(len(known)) == i))
+        changed = moved(before, after)[: len(known)]
+        assert np.array_equal(changed, alike & (np.arange(len(known)) != i))
+
+
+def test_a_half_cycle_that_one_cell_alone_has_is_served_by_that_cell():
+    """The other cell is no help there: it has charges only."""
+    rows = [row for row in normal_rows(cells=2, cycles=2) if row[0] == "N0" or row[2] == "charge"]
+    known = known_of(curves_of(rows))[0]
+    neighbours = Neighbours.of(known, GRID)
+    charges = known.questions.step == 0
+    before, after = (posed(known, kernels) for kernels in (neighbours, spoilt(neighbours, known.cell == known.cell[0])))
+    own = known.cell == known.cell[0]
+    assert np.array_equal(moved(before, after)[: len(known)], ~own | ~charges)
+
+
+def test_some_cells_are_taken_away_but_never_the_last(source):
+    known, neighbours = source
+    rows, all_there = forgotten(known, neighbours, forget_cells=0.0)
+    as_it_is = all_there.expected.take(np.arange(len(known)))
+    np.testing.assert_array_equal(all_there.expected.take(rows).values, as_it_is.values[all_there.rows[rows]])
+    rows, fewer = forgotten(known, neighbours, forget_cells=0.6)
+    assert (fewer.expected.values[rows] != as_it_is.values[fewer.rows[rows]]).any(axis=(1, 2)).mean() > 0.8
+    rows, none = forgotten(known, neighbours, forget_cells=1.0)  # and the own cell does not step in for them
+    np.testing.assert_array_equal(none.expected.values[rows], as_it_is.values[none.rows[rows]])
+
+
+# --- references
+
+
+def test_references_are_strictly_earlier_curves_of_the_cell_and_half_cycle_or_the_next_for_a_first(source):
+    known = source[0]
+    cycle, group = known.questions.features[:, CYCLE], known.cell * 2 + known.questions.step
+    for seed in range(20):
+        rows, partners = references(known, np.random.default_rng(seed))
+        assert np.array_equal(np.sort(rows), np.arange(len(known)))
+        assert (group[rows] == group[partners]).all()
+        first = np.array([cycle[row] == cycle[group == group[row]].min() for row in rows])
+        assert (cycle[partners] < cycle[rows])[~first].all()
+        second = np.array([np.sort(cycle[group == group[row]])[1] for row in rows])
+        np.testing.assert_array_equal(cycle[partners][first], second[first])
+
+
+def test_a_curve_without_another_of_its_cell_and_half_cycle_has_no_reference(source):
+    known = source[0]
+    some = known.take(
+        np.flatnonzero(
+            (known.cell != known.cell[0]) | (known.questions.features[:, CYCLE] == known.questions.features[0, CYCLE])
+        )
+    )
+    rows, _ = references(some, np.random.default_rng(0))
+    assert np.array_equal(np.sort(rows), np.flatnonzero(some.cell != known.cell[0]))
+    alone = known.take(np.array([0]))
+    assert references(alone, np.random.default_rng(0))[0].size == 0
+
+
+def test_what_is_referenced_is_moved_in_its_head_alone_and_says_so(faulty):
+    known, neighbours, _ = faulty
+    some = posed(known, neighbours)
+    with_reference = np.flatnonzero(some.referenced)
+    assert np.array_equal(with_reference, np.arange(len(known), len(some)))
+    plain, helped = some.expected.take(some.rows[with_reference]), some.expected.take(with_reference)
+    assert (plain.values[..., : GRID.head] != helped.values[..., : GRID.head]).any(axis=(1, 2)).all()
+    np.testing.assert_array_equal(plain.values[..., GRID.head :], helped.values[..., GRID.head :])
+    np.testing.assert_array_equal(plain.log_seconds[:, 1], helped.log_seconds[:, 1])
+    assert (plain.log_seconds[:, 0] != helped.log_seconds[:, 0]).all()
+
+
+# --- forgetting
+
+
+def test_a_share_of_the_curves_is_posed_once_more_and_every_curve_as_it_is(source):
+    known, neighbours = source
+    some = posed(known, neighbours, NeighbourConfig(forgetful=0.25))
+    again = round(0.25 * len(known))
+    assert len(some) == len(known) + again + some.referenced.sum()
+    assert np.array_equal(some.rows[: len(known)], np.arange(len(known)))
+    as_it_is = some.referenced.copy()
+    as_it_is[: len(known)] = True
+    assert some.told[as_it_is].all()
+    np.testing.assert_array_equal(some.questions.features[as_it_is], known.questions.features[some.rows[as_it_is]])
+
+
+def test_too_few_curves_to_forget_anything_of_are_posed_as_they_are(source):
+    known, neighbours = source
+    alone = posed(known.take(np.array([3])), neighbours, NeighbourConfig())
+    assert (len(alone), alone.told.all(), alone.referenced.any()) == (1, True, False)
+
+
+def test_context_is_told_to_the_kernel_where_it_is_told_to_the_network(faulty):
+    known, neighbours, _ = faulty
+    rows, some = forgotten(known, neighbours, forget_context=0.4, forget_past=0.5)
+    before = known.questions.take(some.rows[rows])
+    told, questions = some.told[rows], some.questions.take(rows)
+    known_before = np.isfinite(before.features[:, CONTEXT_COLUMNS])
+    np.testing.assert_array_equal(np.isfinite(questions.features[:, CONTEXT_COLUMNS]), told[:, IN_VECTOR] & known_before)
+    assert 0.4 < told[:, IN_VECTOR].mean() < 0.8
+    past = told[:, VOCABULARY.history]
+    assert np.array_equal(past.all(axis=1), past.any(axis=1))
+    assert 0 < past.mean() < 1
+    assert np.array_equal(np.isfinite(questions.past), past[:, 0])
+    assert np.array_equal(np.isfinite(questions.features[:, PAST]), past[:, 0])
+    assert told[:, ~VOCABULARY.droppable].all()
+
+
+def test_the_network_is_not_told_what_is_forgotten(tiny, faulty):
+    known, _, conditions = faulty
+    config = CONFIG.model_copy(update={"neighbours": forgetting(forget_context=1.0, forget_past=1.0), "finetune": FINETUNE})
+    frame = Frame.of(known_of(tiny[0])[0], CONFIG, faults=VOCABULARY.faults)[0]
+    frame, some = frame.adapted(known, config)
+    batch = frame.batch(known, conditions, some)
+    rows = slice(len(known), 2 * len(known))
+    width = len(VOCABULARY)
+    told, hidden = VOCABULARY.encode(conditions), VOCABULARY.droppable
+    for part, expected in ((batch.values, told[0]), (batch.flags, told[1])):
+        assert (part[rows, :width][:, hidden] == 0).all()
+        np.testing.assert_array_equal(part[rows, :width][:, ~hidden], expected[some.rows[rows]][:, ~hidden])
+        np.testing.assert_array_equal(part[: len(known), :width], expected)  # as they are, all is told
+    assert (batch.flags[:, width:] == 1).all()
+    assert (batch.values[:, -1].numpy() == some.referenced).all()
+    assert batch.curve.shape[1] > CURRENT
+
+
+@pytest.mark.parametrize("seconds", [False, True])
+def test_a_curve_of_forgotten_context_is_seen_as_one_asked_for_without(faulty, seconds):
+    """Nothing that is left of the question tells of it, how long it lasted in the past least of all."""
+    known, neighbours, conditions = faulty
+    rows, some = forgotten(known, neighbours, forget_context=1.0)
+    bare = [
+        replace(
+            conditions[row],
+            c_rate=None,
+            ambient_temperature_celsius=None,
+            cycle_count=None,
+            state_of_health=None,
+            load=None,
+        )
+        for row in some.rows[rows]
+    ]
+    asked = Questions.of(bare, VOCABULARY.faults).lasting(known.log_seconds[some.rows[rows], 1])
+    found = some.questions.take(rows)
+    columns = [FEATURES.index("seconds" if seconds else "past")]
+    np.testing.assert_array_equal(found.features[:, CONTEXT_COLUMNS], asked.features[:, CONTEXT_COLUMNS])
+    np.testing.assert_allclose(found.features[:, columns], asked.features[:, columns])
+
+
+def test_another_seed_forgets_other_things(source):
+    known, neighbours = source
+    config = forgetting(forget_context=0.5, forget_cells=0.5)
+    one, again, other = (posed(known, neighbours, config, seed) for seed in (1, 1, 2))
+    assert np.array_equal(one.told, again.told)
+    assert np.array_equal(one.expected.values, again.expected.values)
+    assert not np.array_equal(one.told, other.told)

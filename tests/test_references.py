@@ -1,0 +1,216 @@
+"""What a cell did before tells of its next fault: the nearest earlier curve, and only its part inside the limits."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from faultcell.conditions import conditions_of
+from faultcell.curves import Condition, Curves, grid
+from faultcell.errors import ConditionError, DataError
+from faultcell.prepare import TEMPERATURE, VOLTAGE
+from faultcell.references import References
+from strategies import CONFIG, LOWER, charge, curves_of, discharge
+
+pytestmark = pytest.mark.filterwarnings("error", "ignore:__array__ implementation:DeprecationWarning")
+HEAD = CONFIG.grid.head
+
+
+@pytest.fixture(scope="module")
+def known(tiny):
+    """Faults of cells D0 to D3 (overdischarges) and C0 to C3 (overcharges) at cycles 1 to 3."""
+    return tiny[1]
+
+
+def condition(cell="D0", cycle=3, **other):
+    kind = {"peak_deviation_volt": 0.4, "c_rate": 0.8, "state_of_health": 0.9, **other}
+    return Condition("overdischarge", cell_id=cell, cycle_count=cycle, **kind)
+
+
+def references(curves, tuned):
+    return References.of(curves, faults=tuned.profile.faults, grid=CONFIG.grid)
+
+
+def draw(model, conditions, reference=None, **kwargs):
+    return model.draw(conditions, range(len(conditions)), steps=4, reference=reference, **kwargs)
+
+
+def changed(curves, where, **columns):
+    """The same curves, with other samples where it says so."""
+    samples = curves.timeseries.with_columns(
+        pl.when(pl.Series(where)).then(value).otherwise(pl.col(name)).alias(name) for name, value in columns.items()
+    )
+    return Curves(samples, curves.halfcycles)
+
+
+def beyond(curves):
+    """Samples after the first that is beyond the lower limit: neither they nor the crossing itself."""
+    where = np.zeros(len(curves.column("voltage_volt")), dtype=bool)
+    for rows in curves.slices():
+        first = int(np.argmax(curves.column("voltage_volt")[rows] < LOWER))
+        where[rows.start + first + 1 : rows.stop] = True
+    return where
+
+
+def same_samples(one, other):
+    for name in ("step_time_second", "voltage_volt", "current_ampere", "surface_temperature_celsius"):
+        np.testing.assert_allclose(one.column(name), other.column(name), rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+# --- which one
+
+
+@pytest.mark.parametrize(("cycle", "found"), [(1, 4), (4, 9), (5, 4), (9, 4), (10, 9), (11, 10), (50, 10), (None, None)])
+def test_the_nearest_strictly_earlier_curve_else_the_next_and_never_the_curve_itself(tuned, cycle, found):
+    rows = [("A", at, "discharge", "normal", discharge(), {}) for at in (9, 4, 10)]
+    rows += [("A", at, "charge", "normal", charge(), {}) for at in (3, 8)] + [("B", 2, "discharge", "normal", discharge(), {})]
+    given = references(curves_of(rows), tuned)
+    asked = [condition("A", cycle), condition("B", 1), condition("B", 2), condition("C", 5), condition(None, 5)]
+    assert given.cycles(given.find(asked)) == [found, 2, None, None, None]
+
+
+def test_a_half_cycle_helps_its_own_kind(tuned, known):
+    given = references(known, tuned)
+    charges = replace(condition("C1", 3), fault="overcharge", peak_deviation_volt=0.1)
+    assert given.cycles(given.find([charges, condition("C1", 3)])) == [2, None]
+
+
+def test_the_reference_is_the_same_in_whatever_order_the_set_is(tuned, known):
+    backwards = known.take(range(len(known))[::-1])
+    asked = conditions_of(known)
+    one, other = (references(curves, tuned) for curves in (known, backwards))
+    assert one.cycles(one.find(asked)) == other.cycles(other.find(asked))
+    same_samples(draw(tuned, asked[:4], known), draw(tuned, asked[:4], backwards))
+
+
+# --- what it does
+
+
+def test_a_reference_changes_the_curve_and_says_which_it_was(tuned, known):
+    asked = [condition()]
+    without, with_one = draw(tuned, asked), draw(tuned, asked, known)
+    assert with_one.halfcycles["reference_cycle_count"].to_list() == [2]
+    assert "reference_cycle_count" not in without.halfcycles.columns
+    assert not np.array_equal(without.column("voltage_volt"), with_one.column("voltage_volt"))
+    np.testing.assert_allclose(with_one.known("peak_deviation_volt"), 0.4, atol=1e-3)
+
+
+def test_how_a_reference_differs_inside_its_limits_is_expected_again(tuned, known):
+    """A cell that was 10 mV lower and 3 degC warmer than another is expected to be so again, in its head alone."""
+    warmer = changed(
+        known,
+        np.ones(known.timeseries.height, dtype=bool),
+        surface_temperature_celsius=pl.col("surface_temperature_celsius") + 3,
+    )
+    one, other = (tuned.frame.ask([condition()], references(curves, tuned)).expected.values[0] for curves in (known, warmer))
+    np.testing.assert_allclose((other - one)[TEMPERATURE, :HEAD], 3, atol=1e-4)
+    np.testing.assert_allclose((other - one)[VOLTAGE], 0, atol=1e-9)
+    np.testing.assert_allclose((other - one)[:, HEAD:], 0, atol=1e-9)
+
+
+def test_a_cell_whose_reference_lasted_longer_is_expected_to_last_longer_again(tuned, known):
+    slower = Curves(known.timeseries.with_columns(pl.col("step_time_second") * 1.2), known.halfcycles)
+    one, other = (
+        tuned.frame.ask([condition()], references(curves, tuned)).expected.log_seconds[0] for curves in (known, slower)
+    )
+    assert other[0] - one[0] == pytest.approx(np.log(1.2))
+    assert other[1] == one[1]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"voltage_volt": LOWER - 1.3},
+        {"surface_temperature_celsius": 60.0},
+        {"step_time_second": pl.col("step_time_second") * 1.5 + 40},
+        {"current_ampere": pl.col("current_ampere") * 0.7},
+    ],
+    ids=["voltage", "temperature", "time", "current"],
+)
+def test_only_the_part_inside_the_limits_matters(tuned, known, columns):
+    low = known.select(label=["overdischarge"])
+    bare = Curves(low.timeseries, low.halfcycles.drop("peak_deviation_volt", "repetition_count", "cumulative_duration_second"))
+    other = changed(bare, beyond(bare), **columns)
+    asked = [condition(), condition("D2", 2, c_rate=None)]
+    assert not other.timeseries.equals(bare.timeseries)
+    same_samples(draw(tuned, asked, bare), draw(tuned, asked, other))
+
+
+def test_only_the_part_inside_matters_even_where_most_samples_lie_beyond(tuned):
+    """What the reference is told of its own conditions, its rate say, may not be of what it did beyond either."""
+    deep = discharge(cutoff=LOWER - 2, rest=0, samples=400)
+    first = int(np.argmax(deep["voltage_volt"] < LOWER))
+    kept = np.unique(np.concatenate([np.linspace(0, first, 20).astype(int), np.arange(first, 400)]))
+    samples = {name: values[kept] for name, values in deep.items()}
+    bare = curves_of([("D0", 1, "discharge", "overdischarge", samples, {"state_of_health": 0.9})])
+    other = changed(bare, beyond(bare), current_ampere=pl.col("current_ampere") * 0.7)
+    assert beyond(bare).mean() > 0.5
+    one, two = (tuned.frame.ask([condition()], references(curves, tuned)).expected for curves in (bare, other))
+    np.testing.assert_allclose(one.values, two.values, atol=1e-9)
+    np.testing.assert_allclose(one.log_seconds, two.log_seconds)
+    np.testing.assert_allclose(one.reach, two.reach)
+
+
+def test_the_part_inside_the_limits_does_matter(tuned, known):
+    low = known.select(label=["overdischarge"])
+    other = changed(low, ~beyond(low), surface_temperature_celsius=60.0)
+    one, two = (draw(tuned, [condition()], curves).column("surface_temperature_celsius") for curves in (low, other))
+    assert np.abs(one - two).max() > 1
+
+
+def test_a_curve_depends_on_its_own_reference_alone(tuned, known):
+    asked = [condition(f"D{i % 4}", 2 + i // 4) for i in range(8)]
+    whole = draw(tuned, asked, known)
+    for i in (0, 5):
+        own = known.take(np.flatnonzero(known.halfcycles["cell_id"] == asked[i].cell_id).tolist())
+        alone = tuned.draw([asked[i]], [i], steps=4, reference=own)
+        same_samples(whole.take([i]), alone)
+
+
+# --- what is missing
+
+
+def test_where_there_is_none_it_is_null_and_the_curve_is_as_without(tuned, known):
+    asked = [condition("D0"), condition("elsewhere"), condition(None), condition("D1", None)]
+    drawn = draw(tuned, asked, known)
+    column = drawn.halfcycles["reference_cycle_count"]
+    assert (column.to_list(), column.dtype) == ([2, None, None, None], pl.Int64)
+    without = draw(tuned, asked)
+    same_samples(drawn.take([1, 2, 3]), without.take([1, 2, 3]))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        grid("overdischarge", peak_deviation_volt=0.4),
+        [condition("elsewhere")],
+        [condition("D0", None)],
+        [condition("C0")],  # of which there are charges only
+    ],
+    ids=["no cell", "another cell", "no cycle", "another half-cycle"],
+)
+def test_no_reference_that_fits_is_one_sentence(tuned, known, asked):
+    with pytest.raises(ConditionError, match="no reference curve fits") as caught:
+        draw(tuned, asked, known)
+    assert "\n" not in str(caught.value)
+    assert not str(caught.value).endswith(".")
+    assert str(asked[0].cell_id) in str(caught.value)
+
+
+def test_references_that_cannot_be_put_on_the_grid_are_refused(tuned):
+    short = {name: values[:3] for name, values in discharge().items()}
+    with pytest.raises(ConditionError, match="none of the reference curves can be used"):
+        draw(tuned, [condition("U")], curves_of([("U", 1, "discharge", "normal", short, {})]))
+
+
+def test_generated_curves_are_no_references(tuned):
+    drawn = draw(tuned, [condition("U", 1)])
+    with pytest.raises(DataError, match="generated curves"):
+        draw(tuned, [condition("U", 2)], drawn)
+
+
+def test_an_unusable_reference_is_passed_over(tuned):
+    short = {name: values[:3] for name, values in discharge().items()}
+    rows = [("U", 1, "discharge", "normal", discharge(), {}), ("U", 2, "discharge", "normal", short, {})]
+    assert draw(tuned, [condition("U", 3)], curves_of(rows)).halfcycles["reference_cycle_count"].to_list() == [1]
