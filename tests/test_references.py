@@ -11,7 +11,7 @@ from faultcell.curves import Condition, Curves, grid
 from faultcell.errors import ConditionError, DataError
 from faultcell.prepare import TEMPERATURE, VOLTAGE
 from faultcell.references import References
-from strategies import CONFIG, LOWER, charge, curves_of, discharge
+from strategies import CONFIG, FINETUNE, LOWER, charge, curves_of, discharge
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore:__array__ implementation:DeprecationWarning")
 HEAD = CONFIG.grid.head
@@ -214,3 +214,17 @@ def test_an_unusable_reference_is_passed_over(tuned):
     short = {name: values[:3] for name, values in discharge().items()}
     rows = [("U", 1, "discharge", "normal", discharge(), {}), ("U", 2, "discharge", "normal", short, {})]
     assert draw(tuned, [condition("U", 3)], curves_of(rows)).halfcycles["reference_cycle_count"].to_list() == [1]
+
+
+def test_a_network_never_shown_a_fault_with_a_reference_is_not_told_of_one(models, tiny):
+    """Such a combination of conditions it would answer at random; the reference still moves what is expected."""
+    _, faults = tiny
+    one_each = Curves.concat([faults.select(cells=[cell]).take([0]) for cell in faults.cells])
+    tuned = models[0].finetune(one_each, config=FINETUNE)
+    asked = tuned.frame.ask(
+        [condition()], references(curves_of([("D0", 1, "discharge", "normal", discharge(rest=0), {})]), tuned)
+    )
+    assert asked.rows.tolist() == [0]
+    last = asked.condition().shape[1] // 2 - 1
+    assert asked.condition()[0, last] == 0
+    assert models[1].frame.scaler.seen.shape == tuned.frame.scaler.seen.shape

@@ -25,6 +25,7 @@ from faultcell.references import References
 from faultcell.widths import LEAST_REACH, Widths
 
 KINDS = 4 * len(STEPS)
+FEWEST_SHOWN = 8  # curves of a kind with a reference, for the network to be told of one
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +204,9 @@ class Asked:
     def condition(self) -> Tensor:
         """The condition vector with its flags `(N, F)`."""
         values, flags = Vocabulary(self.frame.faults).encode(self.conditions)
-        standing = _standing(self.questions, self.expected.reach, self.rows >= 0)
+        # A network that was never shown such a curve with a reference is not told of one: it would answer at random.
+        shown = self.frame.scaler.seen.max(axis=(1, 2))[self.kind] >= FEWEST_SHOWN
+        standing = _standing(self.questions, self.expected.reach, (self.rows >= 0) & shown)
         parts = [values, standing, flags, np.ones_like(standing)]
         return torch.cat([torch.from_numpy(part) for part in parts], dim=1)
 
