@@ -51,15 +51,15 @@ class Widths:
         """
         coefficients = before.coefficients.copy()
         inputs = _inputs(questions, reach)
-        for mode in range(2):
-            for step in range(len(STEPS)):
-                chosen = (referenced == bool(mode)) & (questions.step == step)
-                for e in range(len(ERRORS)):
-                    rows = chosen & np.isfinite(errors[:, e])
-                    if rows.any():
-                        coefficients[mode, step, e] = _regressed(
-                            inputs[rows, e], np.maximum(errors[rows, e], LEAST[e]), before=coefficients[mode, step, e]
-                        )
+        for mode, step, e in np.ndindex(coefficients.shape[:3]):
+            if mode and not coefficients[mode, step, e].any():
+                # No curve has told of it yet: with a reference as without, which is so for what lies beyond the limits.
+                coefficients[mode, step, e] = coefficients[0, step, e]
+            rows = (referenced == bool(mode)) & (questions.step == step) & np.isfinite(errors[:, e])
+            if rows.any():
+                coefficients[mode, step, e] = _regressed(
+                    inputs[rows, e], np.maximum(errors[rows, e], LEAST[e]), before=coefficients[mode, step, e]
+                )
         return cls(coefficients)
 
     @classmethod
