@@ -181,8 +181,8 @@ def evenly(curves: fc.Curves) -> list[int]:
 def report(rows: Sequence[Row]) -> str:
     """A table for each data set and number of faults: mean over seeds, and the 95 % interval where there are several."""
     lines = []
-    for data, few in dict.fromkeys((row["data"], row["few"] // 2 * 2) for row in rows):
-        part = [row for row in rows if (row["data"], row["few"] // 2 * 2) == (data, few)]
+    for data, few in dict.fromkeys((row["data"], row["few"]) for row in rows):
+        part = [row for row in rows if (row["data"], row["few"]) == (data, few)]
         seconds = np.mean([row["seconds"] for row in part])
         lines += ["", f"## {data}, adapted to {few} curves in all ({seconds:.0f} s)", "", "| | " + " | ".join(COLUMNS) + " |"]
         lines.append("|---" * (len(COLUMNS) + 1) + "|")
