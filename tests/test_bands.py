@@ -113,3 +113,12 @@ def test_extrapolations_are_said_once(tuned, asked, monkeypatch):
     messages = [str(warning.message) for warning in said if warning.category is OutOfRangeWarning]
     assert messages
     assert len(messages) == len(set(messages)) <= 2 * len({condition.fault for condition in far})
+
+
+def test_a_reference_for_some_of_the_cells_will_do(tuned, tiny, monkeypatch):
+    """Whichever conditions are drawn together."""
+    monkeypatch.setattr(bands, "AT_ONCE", 1)
+    faults = tiny[1].select(label=["overdischarge"])
+    some = faults.select(cells=faults.cells[:1])
+    both = faults.take([0, len(faults) - 1])
+    assert len(draw_band(tuned, conditions_of(both), draws=10, reference=some)) == 2

@@ -81,13 +81,13 @@ class Augmenter:
             TrainingError: no curve can be used, or training diverged.
         """
         config = config or Config()
-        normal, conditions, encoded = encoded_set(normal, config)
+        normal, encoded, known, conditions = _to_learn(normal, config, faults=tuple(FAULTS))
         profile = Profile.of(normal, encoded, faults=tuple(FAULTS))
-        known, conditions = Known.of(encoded, conditions, faults=profile.faults), _usable(conditions, encoded)
         frame, posed = Frame.of(known, config, faults=profile.faults)
         torch.manual_seed(config.train.seed)
         network = _network(config, profile)
-        network.silence(torch.tensor([*range(len(profile.faults)), network.shape.features // 2 - 2]))
+        faulty = len(Vocabulary(profile.faults)) + STANDING.index("faulty")
+        network.silence(torch.tensor([*range(len(profile.faults)), faulty]))
         data = [frame.batch(known, conditions, posed)]
         network.look_at(data[0])
         run = _Run(config, frame, profile, folder=folder, on_step=on_step)
@@ -119,16 +119,14 @@ class Augmenter:
         """
         config = config or FinetuneConfig()
         whole = self.config.model_copy(update={"finetune": config})
-        few, conditions, encoded = encoded_set(few, whole)
+        few, encoded, known, conditions = _to_learn(few, whole, faults=self.profile.faults)
         for name in set(few.labels) - {NORMAL, *self.profile.faults}:
             raise ConditionError(f"the model has no place for the fault '{name}': it has {', '.join(self.profile.faults)}")
-        known, conditions = Known.of(encoded, conditions, faults=self.profile.faults), _usable(conditions, encoded)
         frame, posed = self.frame.adapted(known, whole)
         data = [frame.batch(known, conditions, posed)]
         profile = self.profile.joined(Profile.of(few, encoded, faults=self.profile.faults))
         if normal is not None and config.lambda_source > 0:
-            normal, source, placed = encoded_set(normal, whole)
-            others, source = Known.of(placed, source, faults=self.profile.faults), _usable(source, placed)
+            normal, placed, others, source = _to_learn(normal, whole, faults=self.profile.faults)
             data.append(frame.batch(others, source, frame.posed(others, whole), weight=config.lambda_source))
             profile = profile.joined(Profile.of(normal, placed, faults=self.profile.faults))
         network = _network(whole, profile)
@@ -154,7 +152,7 @@ class Augmenter:
         *,
         steps: int | None = None,
         guidance: float | None = None,
-        reference: Curves | None = None,
+        reference: Curves | References | None = None,
         on_chunk: Callable[[int, int], None] | None = None,
     ) -> Curves:
         """Draw one curve for each condition and seed. Curve *i* depends on its condition, seed and reference alone.
@@ -166,7 +164,8 @@ class Augmenter:
             guidance: scale of classifier-free guidance; the configured one where not given, 1 for none.
             reference: earlier curves of the cells asked for (`Condition.cell_id`, `cycle_count`). Of each curve drawn the
                 nearest strictly earlier one of its cell and half-cycle helps, or the next where there is none; only its part
-                inside the limits is used. Its cycle is in the column `reference_cycle_count`.
+                inside the limits is used. Its cycle is in the column `reference_cycle_count`. Who draws often from the same
+                ones prepares them once, with `references`.
             on_chunk: called with curves done and curves in all.
 
         Raises:
@@ -180,7 +179,7 @@ class Augmenter:
             raise ConditionError(
                 f"draw needs a seed for each condition: found {len(seeds)} seeds for {len(conditions)} conditions"
             )
-        given = None if reference is None else self._references(reference, conditions)
+        given = self.references(reference, conditions) if isinstance(reference, Curves) else reference
         complete = [_with_load(condition) for condition in self.profile.complete(conditions)]
         how, drawn = Sampling(steps, guidance), []
         for start in range(0, len(seeds), CHUNK):
@@ -192,8 +191,17 @@ class Augmenter:
         curves = assemble(drawn, complete, seeds, origin=self.sha256)
         return curves if given is None else _told_reference(curves, given.cycles(given.find(complete)))
 
-    def _references(self, reference: Curves, conditions: Sequence[Condition]) -> References:
-        """Reference curves on the grid; raises ConditionError where none is of a cell that is asked for."""
+    def references(self, reference: Curves, conditions: Sequence[Condition]) -> References:
+        """Reference curves, ready to draw from.
+
+        Args:
+            reference: earlier curves of the cells asked for.
+            conditions: what will be asked for.
+
+        Raises:
+            ConditionError: none of them can be used, or none is of a cell that is asked for.
+            DataError: generated curves are among them.
+        """
         given = References.of(reference, faults=self.profile.faults, grid=self.config.grid)
         if conditions and not (given.find(conditions) >= 0).any():
             asked = ", ".join(sorted({str(condition.cell_id) for condition in conditions})[:5])
@@ -355,8 +363,11 @@ def _network(config: Config, profile: Profile) -> Generative:
     return make(shape, config)
 
 
-def _usable(conditions: Sequence[Condition], encoded: Encoded) -> list[Condition]:
-    return [conditions[row] for row in np.flatnonzero(encoded.usable).tolist()]
+def _to_learn(curves: Curves, config: Config, *, faults: Sequence[str]) -> tuple[Curves, Encoded, Known, list[Condition]]:
+    """Curves and the same on the grid; the usable ones among them as known curves, and the conditions of these."""
+    curves, conditions, encoded = encoded_set(curves, config)
+    usable = [conditions[row] for row in np.flatnonzero(encoded.usable).tolist()]
+    return curves, encoded, Known.of(encoded, conditions, faults=faults), usable
 
 
 def _balanced(asked: Asked, coded: Array, seconds: Array, head: int) -> Array:

@@ -126,12 +126,14 @@ def draw_band(
             f"a band needs at least one condition, at least {FEWEST_DRAWS} draws and a level between 0 and 1, found "
             f"{len(conditions)}, {draws} and {level:g}"
         )
+    options: dict[str, Any] = {"steps": steps, "reference": reference}
+    if reference is not None and isinstance(source, Augmenter):
+        options["reference"] = source.references(reference, conditions)  # once, not for each part
     total, parts, keys = len(conditions) * draws, [], []
     for start in range(0, len(conditions), AT_ONCE):
         some = conditions[start : start + AT_ONCE]
         first = seed + start * draws
-        tell = None if on_chunk is None else partial(_further, on_chunk, start * draws, total)
-        options = {"steps": steps, "reference": reference, "on_chunk": tell}
+        options["on_chunk"] = None if on_chunk is None else partial(_further, on_chunk, start * draws, total)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", OutOfRangeWarning)
             drawn = source.draw(

@@ -254,7 +254,7 @@ def _rest(known: Known, posed: Posed) -> tuple[Array, NDArray[np.bool_], Array]:
 
 
 def _errors(rest: Array, mask: NDArray[np.bool_], log_seconds: Array, grid: GridConfig) -> Array:
-    """Root mean squares of the rest, NaN where there is none `(N, E)`; see `widths.ERRORS`."""
+    """Root mean squares of the rest, NaN where there is none `(N, E)`; see `neighbours.ERRORS`."""
     parts = []
     for part in (slice(0, grid.head), slice(grid.head, grid.length)):
         kept = mask[:, VOLTAGE, part]

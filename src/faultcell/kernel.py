@@ -134,19 +134,23 @@ def squares(asked: Questions, known: Questions, *, feature: int | None = None) -
         feature: give those of this feature alone `(N, M)`.
     """
     if feature is not None:
-        one = np.square(asked.features[:, None, feature] - known.features[None, :, feature])
-        return np.where(np.isfinite(one), one, _typical(known)[feature])
-    difference = np.square(asked.features[:, None] - known.features[None])
+        return _squared(asked.features[:, None, feature], known.features[None, :, feature], _typical(known)[feature])
+    difference = _squared(asked.features[:, None], known.features[None], _typical(known))
     unlike = (asked.label[:, None] != known.label[None]).astype(np.float64)
-    return np.concatenate([np.where(np.isfinite(difference), difference, _typical(known)), unlike[..., None]], axis=2)
+    return np.concatenate([difference, unlike[..., None]], axis=2)
 
 
 def pairs_apart(one: Questions, other: Questions, known: Questions, scales: Array) -> Array:
     """Distance of pairs of questions `(N,)` by a kernel with scales `(S, F + 1)`, among known curves."""
-    difference = np.square(one.features - other.features)
     unlike = (one.label != other.label).astype(np.float64)
-    table = np.column_stack([np.where(np.isfinite(difference), difference, _typical(known)), unlike])
+    table = np.column_stack([_squared(one.features, other.features, _typical(known)), unlike])
     return np.asarray(np.sqrt((table * np.square(scales[one.step])).sum(axis=1)))
+
+
+def _squared(one: Array, other: Array, typical: Array) -> Array:
+    """Squared difference of features, the typical one where a side does not know."""
+    difference = np.square(one - other)
+    return np.where(np.isfinite(difference), difference, typical)
 
 
 def _typical(known: Questions) -> Array:
@@ -201,9 +205,7 @@ def fit_scales(known: Questions, targets: Array, *, cell: NDArray[np.int64], loo
     for _ in range(FIT_STEPS):
         distance = square @ (chosen * (2 * logarithm).exp())
         expected = torch.softmax((-distance).masked_fill(same, -1e9), dim=1) @ wanted
-        loss = ((expected - wanted).square().mean(dim=1) * weight).sum() + CAUTION * (
-            logarithm - float(np.log(FIRST_SCALE))
-        ).square().sum()
+        loss = ((expected - wanted).square().mean(dim=1) * weight).sum() + CAUTION * (logarithm - start).square().sum()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from faultcell import severity
-from faultcell.conditions import conditions_of
+from faultcell.batches import on_grid
 from faultcell.config import GridConfig
 from faultcell.curves import KEYS, REST_C_RATE, Condition, Curves, Load
 from faultcell.errors import ConditionError, DataError
 from faultcell.neighbours import Known
-from faultcell.prepare import CURRENT, STEPS, Encoded, encode
+from faultcell.prepare import CURRENT, Encoded
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +39,7 @@ class References:
         """
         if curves.has_generated:
             raise DataError("the reference set has generated curves (synthetic = true): give measured ones only")
-        present = set(curves.halfcycles["step_type"])
-        curves = severity.complete(curves.select(step_type=[name for name in STEPS if name in present] or None))
-        conditions = conditions_of(curves)
-        encoded = encode(curves, conditions, grid)
+        curves, conditions, encoded = on_grid(curves, grid)
         if not encoded.usable.any():
             raise ConditionError(
                 "none of the reference curves can be used: each needs at least four samples under load that begin inside the "
@@ -59,10 +56,16 @@ class References:
         Returns:
             Positions `(N,)`, -1 where there is neither.
         """
-        cycles: dict[tuple[str | None, str], list[tuple[int, int]]] = {}
+        of = self._by_cell
+        return np.array([_nearest(of.get((c.cell_id, c.step), []), c.cycle_count) for c in conditions], dtype=np.int64)
+
+    @cached_property
+    def _by_cell(self) -> dict[tuple[str | None, str], list[tuple[int, int]]]:
+        """Cycles and positions of the curves of each cell and half-cycle."""
+        found: dict[tuple[str | None, str], list[tuple[int, int]]] = {}
         for i, (cell, cycle, step) in enumerate(self.keys):
-            cycles.setdefault((cell, step), []).append((cycle, i))
-        return np.array([_nearest(cycles.get((c.cell_id, c.step), []), c.cycle_count) for c in conditions], dtype=np.int64)
+            found.setdefault((cell, step), []).append((cycle, i))
+        return found
 
     def cycles(self, rows: NDArray[np.int64]) -> list[int | None]:
         """Cycles of the curves at these positions, None for -1."""

@@ -157,15 +157,6 @@ def finetune(
 
 
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Model to draw from.")]
-FaultName = Annotated[str | None, typer.Option(help="Fault to draw, or normal.")]
-PeakDeviation = Annotated[float | None, typer.Option(help="How far beyond the rated limit, V.")]
-Repetitions = Annotated[int | None, typer.Option(help="Faults of that kind so far, this one included.")]
-Duration = Annotated[float | None, typer.Option(help="Time beyond the limit, summed over those faults, s.")]
-CRate = Annotated[float | None, typer.Option(help="Load current over nominal capacity, 1/h.")]
-Ambient = Annotated[float | None, typer.Option(help="degC.")]
-Cycle = Annotated[int | None, typer.Option(help="Cycle number in the life of the cell.")]
-Health = Annotated[float | None, typer.Option(help="Capacity over nominal capacity.")]
-Like = Annotated[Path | None, typer.Option(metavar="DIR", help="One curve for each curve of this set, with its conditions.")]
 Reference = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Earlier curves of the same cells; only their part inside the limits is used."),
@@ -176,16 +167,18 @@ SamplerSteps = Annotated[int | None, typer.Option(min=2, help="Network evaluatio
 def sample(
     bundle: Bundle,
     out: Out,
-    fault: FaultName = None,
-    peak_deviation_volt: PeakDeviation = None,
-    repetition_count: Repetitions = None,
-    duration_second: Duration = None,
+    fault: Annotated[str | None, typer.Option(help="Fault to draw, or normal.")] = None,
+    peak_deviation_volt: Annotated[float | None, typer.Option(help="How far beyond the rated limit, V.")] = None,
+    repetition_count: Annotated[int | None, typer.Option(help="Faults of that kind so far, this one included.")] = None,
+    duration_second: Annotated[float | None, typer.Option(help="Time beyond the limit, summed over those faults, s.")] = None,
     count: Annotated[int, typer.Option(min=1, help="How many curves.")] = 1,
-    c_rate: CRate = None,
-    ambient_temperature_celsius: Ambient = None,
-    cycle_count: Cycle = None,
-    state_of_health: Health = None,
-    like: Like = None,
+    c_rate: Annotated[float | None, typer.Option(help="Load current over nominal capacity, 1/h.")] = None,
+    ambient_temperature_celsius: Annotated[float | None, typer.Option(help="degC.")] = None,
+    cycle_count: Annotated[int | None, typer.Option(help="Cycle number in the life of the cell.")] = None,
+    state_of_health: Annotated[float | None, typer.Option(help="Capacity over nominal capacity.")] = None,
+    like: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="One curve for each curve of this set, with its conditions.")
+    ] = None,
     reference: Reference = None,
     steps: SamplerSteps = None,
     seed: Seed = 0,
@@ -209,9 +202,10 @@ def sample(
         "cycle_count": cycle_count,
         "state_of_health": state_of_health,
     }
-    if like is None:
-        asked = asked_for(fault or "", count, given(**values))
+    if fault is not None:
+        asked = asked_for(fault, count, given(**values))
     else:
+        assert like is not None
         if given(**values) or count != 1:
             raise ConditionError("sample --like takes every condition from that set: leave out --count and the conditions")
         asked = conditions_of(read(like, label=label, cells=cells, step_type=step_type))
