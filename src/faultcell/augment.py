@@ -32,7 +32,7 @@ from faultcell.references import References
 from faultcell.train import State, Step, train
 
 CHUNK = 64  # curves drawn at once; always padded to this, so that a curve's bits do not depend on its neighbours
-FORMAT = 3
+FORMAT = 4
 LOG_EVERY = 25
 OnStep = Callable[[Step], None]
 OnSnapshot = Callable[[int, "Augmenter"], None]

@@ -114,6 +114,8 @@ class Frame:
         """Conditions as a network is asked for them, before their durations are known."""
         questions = Questions.of(conditions, self.faults)
         rows = references.find(conditions) if references else np.full(len(conditions), -1)
+        if references is not None:
+            questions = references.since(questions, rows)
         return Asked.of(self, conditions, questions, references, rows)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -213,6 +215,7 @@ class Asked:
     def seconds(self, drawn: Tensor) -> Array:
         """Seconds of head and tail from what a network drew `(N, 2)`."""
         rest = self.frame.scaler.inverse_durations(drawn.double().numpy(), self.kind) * self.width[:, 2:]
+        rest[:, 1] = np.where(np.isfinite(self.questions.certain), 0.0, rest[:, 1])
         return np.asarray(np.exp(self.expected.log_seconds + rest))
 
     def coded(self, drawn: Tensor) -> Array:
@@ -250,7 +253,9 @@ def _rest(known: Known, posed: Posed) -> tuple[Array, NDArray[np.bool_], Array]:
     """What curves have beyond what is expected of them: channels, where they are known, logarithms of seconds."""
     mask = known.mask[posed.rows]
     rest = np.where(mask, known.values[posed.rows] - posed.expected.values, 0.0)
-    return rest, mask, known.log_seconds[posed.rows] - posed.expected.log_seconds
+    log_seconds = known.log_seconds[posed.rows] - posed.expected.log_seconds
+    log_seconds[np.isfinite(posed.questions.certain), 1] = np.nan  # nothing is left to learn, or to draw
+    return rest, mask, log_seconds
 
 
 def _errors(rest: Array, mask: NDArray[np.bool_], log_seconds: Array, grid: GridConfig) -> Array:

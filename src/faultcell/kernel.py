@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from faultcell.conditioning import CONTEXT, Vocabulary
 from faultcell.curves import Array, Condition
-from faultcell.prepare import STEPS
+from faultcell.prepare import PULSED_REST_SHARE, STEPS
 
 # What conditions are near by, each about one wide: the operating context, and the logarithms of the peak deviation, of the
 # mean seconds beyond the limit so far and, once they are known, of those of the curve itself. Seconds count over those that the
@@ -50,12 +50,14 @@ class Questions:
         label: place of the fault among those of the model, -1 for none `(N,)`.
         step: index into `prepare.STEPS` `(N,)`.
         past: logarithm of the mean seconds beyond the limit of the faults so far, NaN where unknown `(N,)`.
+        count: over how many faults, the one that is asked for included, that is the mean; NaN where unknown `(N,)`.
     """
 
     features: Array
     label: NDArray[np.int64]
     step: NDArray[np.int64]
     past: Array
+    count: Array
 
     def __len__(self) -> int:
         return len(self.label)
@@ -74,6 +76,7 @@ class Questions:
             label=np.array([faults.index(c.fault) if c.fault in faults else -1 for c in conditions], dtype=np.int64),
             step=np.array([STEPS.index(c.step) for c in conditions], dtype=np.int64),
             past=np.array([_past(c) for c in conditions], dtype=np.float64),
+            count=np.array([c.repetition_count or np.nan for c in conditions], dtype=np.float64),
         )
         return asked._with(PAST, asked.past)
 
@@ -97,8 +100,32 @@ class Questions:
         seconds = self.features[:, SECONDS] - self._balance
         features = self.features.copy()
         features[:, : len(CONTEXT)] = np.where(context, features[:, : len(CONTEXT)], np.nan)
-        left = replace(self, features=features, past=np.where(past, self.past, np.nan))
-        return left._with(PAST, left.past)._with(SECONDS, seconds)
+        left = replace(self, features=features, count=np.where(past, self.count, np.nan))
+        return left._since(np.where(past, self.past, np.nan))._with(SECONDS, seconds)
+
+    def since(self, earlier: Questions) -> Questions:
+        """The same, with the past counted from these earlier faults of the same cells on, where both sides know theirs.
+
+        What is asked of a cell that stands at some number of faults and seconds beyond the limit says how long those that
+        are still to come last; of the very next fault it says so exactly.
+        """
+        count = self.count - earlier.count
+        seconds = self.count * np.exp(self.past) - earlier.count * np.exp(earlier.past)
+        known = (count >= 1) & (seconds > 0)
+        mean = np.log(np.where(known, seconds, 1.0) / np.where(known, count, 1.0))
+        return replace(self, count=np.where(known, count, self.count))._since(np.where(known, mean, self.past))
+
+    def _since(self, past: Array) -> Questions:
+        return replace(self, past=past)._with(PAST, past)
+
+    @property
+    def certain(self) -> Array:
+        """Logarithms of the seconds beyond the limit where the past is the one fault that is asked for, else NaN `(N,)`.
+
+        A pulsed load crosses the limit many times: there the seconds of the tail are more than those beyond the limit.
+        """
+        steady = np.nan_to_num(self.features[:, DUTY], nan=1.0) >= 1 - PULSED_REST_SHARE
+        return np.where((self.count == 1) & (self.label >= 0) & steady, self.past, np.nan)
 
     def take(self, rows: NDArray[np.int64]) -> Questions:
         """These rows."""

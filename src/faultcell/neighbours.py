@@ -218,10 +218,11 @@ class Neighbours:
 
     def _tail_seconds(self, asked: Questions, weight: Array) -> Array:
         """Logarithms of the seconds of the tail `(N,)`: as this cell's so far, where that is known, else as the neighbours'."""
-        tail = self.known.log_seconds[:, 1]
+        tail, certain = self.known.log_seconds[:, 1], asked.certain
         plain = _mean(weight, np.broadcast_to(tail, weight.shape), TYPICAL_LOG_SECONDS[1])
-        beyond = _shrunk(weight, tail - self.known.questions.past, further=PAST_WEIGHT)
-        return np.where(np.isfinite(asked.past), asked.past + beyond, plain)
+        further = np.where(np.isfinite(self.known.questions.certain), np.nan, tail - self.known.questions.past)
+        beyond = _shrunk(weight, further, further=PAST_WEIGHT)
+        return np.where(np.isfinite(certain), certain, np.where(np.isfinite(asked.past), asked.past + beyond, plain))
 
     def apart(self, one: Questions, other: Questions) -> Array:
         """Distance of pairs of conditions by the first kernel `(N,)`."""

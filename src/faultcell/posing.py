@@ -66,15 +66,16 @@ def pose(known: Known, neighbours: Neighbours, vocabulary: Vocabulary, *, config
     with_less = neighbours.expect(questions, known.log_seconds[some], barred=fewer)
     poorer = Posed(some, questions, with_less, told, np.zeros(len(some), dtype=bool))
     rows, partners = references(known, rng)
+    asked = known.questions.take(rows).since(known.questions.take(partners))
     helped = corrected(
-        plain.take(rows),
+        neighbours.expect(asked, known.log_seconds[rows], barred=barred[rows]),
         known.take(partners),
         plain.take(partners),
-        apart=neighbours.apart(known.questions.take(rows), known.questions.take(partners)),
+        apart=neighbours.apart(asked, known.questions.take(partners)),
         head=neighbours.grid.head,
     )
     yes = np.ones(len(rows), dtype=bool)
-    with_reference = Posed(rows, known.questions.take(rows), helped, everything[rows], yes)
+    with_reference = Posed(rows, asked, helped, everything[rows], yes)
     return _joined([as_it_is, poorer, with_reference])
 
 

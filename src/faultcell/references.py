@@ -10,16 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell.batches import on_grid
+from faultcell.conditioning import CONTEXT
 from faultcell.config import GridConfig
 from faultcell.curves import KEYS, REST_C_RATE, Condition, Curves, Load
 from faultcell.errors import ConditionError, DataError
+from faultcell.kernel import Questions
 from faultcell.neighbours import Known
 from faultcell.prepare import CURRENT, Encoded
+
+Key = tuple[str, int, str]  # cell, cycle and half-cycle of a curve
 
 
 @dataclass(frozen=True, eq=False)
 class References:
-    """Curves of which only the part inside the limits is used.
+    """Curves of which only the part inside the limits is used, and what their table tells of the cell's past.
 
     Attributes:
         known: the curves on the grid.
@@ -27,7 +31,7 @@ class References:
     """
 
     known: Known
-    keys: Sequence[tuple[str, int, str]]
+    keys: Sequence[Key]
 
     @classmethod
     def of(cls, curves: Curves, *, faults: Sequence[str], grid: GridConfig) -> References:
@@ -39,6 +43,7 @@ class References:
         """
         if curves.has_generated:
             raise DataError("the reference set has generated curves (synthetic = true): give measured ones only")
+        told = _histories(curves)
         curves, conditions, encoded = on_grid(curves, grid)
         if not encoded.usable.any():
             raise ConditionError(
@@ -46,7 +51,7 @@ class References:
                 "limits"
             )
         keys = curves.halfcycles.select(KEYS).rows()
-        inside = [_inside(condition, encoded, row, grid) for row, condition in enumerate(conditions)]
+        inside = [_inside(condition, told[keys[row]], encoded, row, grid) for row, condition in enumerate(conditions)]
         usable = np.flatnonzero(encoded.usable).tolist()
         return cls(Known.of(encoded, inside, faults=faults), [keys[row] for row in usable])
 
@@ -58,6 +63,11 @@ class References:
         """
         of = self._by_cell
         return np.array([_nearest(of.get((c.cell_id, c.step), []), c.cycle_count) for c in conditions], dtype=np.int64)
+
+    def since(self, questions: Questions, rows: NDArray[np.int64]) -> Questions:
+        """Questions with the past counted from where the cell stands at these curves, -1 for none."""
+        earlier = self.known.questions.take(np.maximum(rows, 0))
+        return questions.since(earlier.forgetting(np.ones((len(rows), len(CONTEXT)), dtype=bool), rows >= 0))
 
     @cached_property
     def _by_cell(self) -> dict[tuple[str | None, str], list[tuple[int, int]]]:
@@ -72,8 +82,24 @@ class References:
         return [self.keys[row][1] if row >= 0 else None for row in rows.tolist()]
 
 
-def _inside(condition: Condition, encoded: Encoded, row: int, grid: GridConfig) -> Condition:
-    """The condition of a curve as its part inside the limits tells it: rate and load, too, are of that part alone."""
+def _histories(curves: Curves) -> dict[Key, tuple[float | None, float | None]]:
+    """How many faults, and how many seconds beyond the limit, each cell stood at, as far as the table of the set tells.
+
+    What it does not tell is not measured here: that would need the samples beyond the limits.
+    """
+    counts, seconds = curves.known("repetition_count"), curves.known("cumulative_duration_second")
+    told = np.isfinite(counts + seconds)
+    return {
+        key: (float(counts[row]), float(seconds[row])) if told[row] else (None, None)
+        for row, key in enumerate(curves.halfcycles.select(KEYS).rows())
+    }
+
+
+def _inside(
+    condition: Condition, history: tuple[float | None, float | None], encoded: Encoded, row: int, grid: GridConfig
+) -> Condition:
+    """The condition of a curve as its part inside the limits and its table tell it: rate and load are of that part alone."""
+    condition = replace(condition, repetition_count=history[0], cumulative_duration_second=history[1])
     if not encoded.usable[row]:
         return condition
     head, tail = np.nan_to_num(encoded.seconds[row])
