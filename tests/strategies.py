@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from faultcell.batches import encoded_set
 from faultcell.config import Config, FinetuneConfig, NetConfig, TrainConfig
 from faultcell.curves import FAULTS, HALFCYCLES, TIMESERIES, Curves
-from faultcell.neighbours import Known
+from faultcell.known import Known
 from faultcell.severity import complete
 
 LOWER, UPPER, NOMINAL = 2.7, 4.2, 2.0

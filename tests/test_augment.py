@@ -13,7 +13,7 @@ from faultcell.augment import CHUNK, Augmenter
 from faultcell.conditions import conditions_of
 from faultcell.curves import FAULTS, KEYS, SEVERITY, Condition, Curves, Limits, Load, grid
 from faultcell.errors import ConditionError, OutOfRangeWarning, TrainingError
-from faultcell.neighbours import Known
+from faultcell.known import Known
 from faultcell.prepare import CURRENT, encode
 from faultcell.profile import Profile
 from faultcell.severity import complete

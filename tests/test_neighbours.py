@@ -8,8 +8,22 @@ import pytest
 from faultcell.conditioning import CONTEXT
 from faultcell.curves import FAULTS, Condition
 from faultcell.frame import Frame
-from faultcell.kernel import C_RATE, FEATURES, HEALTH, KERNELS, LOOKS_AT, PAST, Questions, fit_scales, squares, weights
-from faultcell.neighbours import HEAD, LASTS, TAIL, Neighbours
+from faultcell.kernel import (
+    C_RATE,
+    FEATURES,
+    HEAD,
+    HEALTH,
+    KERNELS,
+    LASTS,
+    LOOKS_AT,
+    PAST,
+    TAIL,
+    Questions,
+    fit_scales,
+    squares,
+    weights,
+)
+from faultcell.neighbours import Neighbours
 from faultcell.prepare import TEMPERATURE, VOLTAGE, prior
 from strategies import CONFIG, curves_of, discharge, fault_curves, known_of, normal_rows
 

@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from faultcell.closing import CYCLE
 from faultcell.conditioning import CONTEXT, Vocabulary
 from faultcell.config import NeighbourConfig
 from faultcell.curves import FAULTS
 from faultcell.frame import Frame
 from faultcell.kernel import FEATURES, PAST, Questions
 from faultcell.neighbours import Neighbours
-from faultcell.posing import CYCLE, pose, references
+from faultcell.posing import pose, references
 from faultcell.prepare import CURRENT
 from strategies import CONFIG, FINETUNE, curves_of, known_of, normal_curves, normal_rows
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from faultcell.curves import FAULTS, Condition
 from faultcell.kernel import KERNELS, Questions
-from faultcell.neighbours import ERRORS
+from faultcell.known import ERRORS
 from faultcell.widths import LEAST, Widths
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -22,10 +22,10 @@ from faultcell.config import Config, FinetuneConfig, TrainConfig
 from faultcell.curves import FAULTS, NORMAL, REST_C_RATE, Array, Condition, Curves, Load
 from faultcell.errors import BundleError, ConditionError
 from faultcell.frame import Asked, Frame
+from faultcell.known import Known
 from faultcell.models.diffusion import Diffusion
 from faultcell.models.generative import Batch, Generative, Sampling, Shape
 from faultcell.models.kinds import KINDS, make
-from faultcell.neighbours import Known
 from faultcell.prepare import CHANNELS, CURRENT, Encoded, has_tail, known_current
 from faultcell.profile import Profile, fingerprint
 from faultcell.references import References

@@ -35,7 +35,7 @@ class NeighbourConfig(_Frozen):
     forgetful: float = Field(0.3, ge=0, le=1, description="share of curves that are trained once more with less known")
     forget_context: float = Field(0.25, ge=0, le=1, description="share of each context value made unknown in these")
     forget_past: float = Field(0.5, ge=0, le=1, description="share of these without counts and cumulated times")
-    forget_cells: float = Field(0.5, ge=0, le=1, description="share of cells that do not serve these as neighbours")
+    forget_cells: float = Field(0.5, ge=0, le=1, description="share of cells, at most, closed to these, nearest first")
 
 
 class NetConfig(_Frozen):

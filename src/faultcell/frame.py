@@ -16,12 +16,14 @@ from torch import Tensor
 from faultcell.conditioning import Vocabulary
 from faultcell.config import Config, GridConfig
 from faultcell.curves import Array, Condition
-from faultcell.kernel import Questions
+from faultcell.kernel import HEAD, LASTS, Questions
+from faultcell.known import CURVES, ERRORS, Known
 from faultcell.models.generative import Batch
-from faultcell.neighbours import CURVES, ERRORS, HEAD, LASTS, Expected, Known, Neighbours, corrected
+from faultcell.neighbours import Expected, Neighbours, corrected
 from faultcell.posing import Posed, pose
 from faultcell.prepare import CURRENT, STEPS, VOLTAGE, Scaler, known_current
 from faultcell.references import References
+from faultcell.slopes import Slopes
 from faultcell.widths import LEAST_REACH, Widths
 
 KINDS = 4 * len(STEPS)
@@ -124,6 +126,7 @@ class Frame:
         parts = {
             "scaler": vars(self.scaler),
             "widths": vars(self.widths),
+            "slopes": vars(self.neighbours.slopes),
             "neighbours": {
                 "scales": self.neighbours.scales,
                 **vars(known.questions),
@@ -145,9 +148,10 @@ class Frame:
 
         questions = Questions(**part("neighbours", _names(Questions)))  # type: ignore[arg-type]
         curves = part("neighbours", CURVES)
+        slopes = Slopes(**part("slopes", _names(Slopes)))  # type: ignore[arg-type]
         return cls(
             tuple(faults),
-            Neighbours(Known(questions, **curves), tensors["neighbours.scales"].numpy(), grid),  # type: ignore[arg-type]
+            Neighbours(Known(questions, **curves), tensors["neighbours.scales"].numpy(), slopes, grid),  # type: ignore[arg-type]
             Widths(**part("widths", _names(Widths))),  # type: ignore[arg-type]
             Scaler(**part("scaler", _names(Scaler))),  # type: ignore[arg-type]
         )

@@ -29,6 +29,7 @@ LEAST_PEAK_VOLT = 0.02
 # Which features each kernel looks at, and, last, whether at the fault too. How a curve runs inside its limits owes nothing to
 # how it goes on beyond them.
 KERNELS = ("head", "lasts", "tail")
+HEAD, LASTS, TAIL = range(len(KERNELS))
 LOOKS_AT = np.array(
     [
         [*(name in CONTEXT for name in FEATURES), False],

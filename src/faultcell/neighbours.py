@@ -10,95 +10,39 @@ References:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from faultcell.closing import nearest_cells, opened, own
 from faultcell.config import GridConfig
-from faultcell.curves import Array, Condition
+from faultcell.curves import Array
 from faultcell.kernel import (
     FIRST_SCALE,
     FIT_CURVES,
-    KERNELS,
+    HEAD,
+    LASTS,
     LOOKS_AT,
     SECONDS,
+    TAIL,
     Questions,
     fit_scales,
     pairs_apart,
     squares,
     weights,
 )
-from faultcell.prepare import STEPS, VOLTAGE, Encoded, prior
+from faultcell.known import ERRORS, Known
+from faultcell.prepare import CHANNELS, STEPS, VOLTAGE, prior
+from faultcell.slopes import Slopes, ways
 
-HEAD, LASTS, TAIL = range(len(KERNELS))
-# In what curves stray from what is expected, and the kernel that tells which curves stray alike.
-ERRORS = {"head": HEAD, "tail": TAIL, "head_seconds": HEAD, "tail_seconds": LASTS}
-CURVES = ("cell", "values", "mask", "log_seconds", "strays")  # of `Known`, beside its questions
 COMPONENTS = 8  # of the voltages, in which distances are learnt
 TYPICAL_LOG_SECONDS = (float(np.log(3600.0)), 4.5)  # of head and tail, where nothing is known
 PAST_WEIGHT = 16.0  # curves for which it counts that the next fault of a cell lasts as its faults have lasted so far
 STRAY_WEIGHT, LARGEST_STRAY = 4.0, 6.0
+EMPTIED = 0.5  # of the cells, at most, that are closed to a curve slopes are learnt from, the nearest first
 CHUNK = 256  # questions at once
-
-
-@dataclass(frozen=True, eq=False)
-class Known:
-    """Known curves on the anchored grid, and their conditions.
-
-    Attributes:
-        questions: their conditions, with the seconds beyond the limit.
-        cell: a number for the name of the cell of each `(M,)`.
-        values: coded channels `(M, C, L)`.
-        mask: where they are known `(M, C, L)`.
-        log_seconds: logarithms of the seconds of head and tail, NaN where there is no tail `(M, 2)`.
-        strays: squares of how far each strayed from what others let expect of it, over how far such curves stray on the whole,
-            without and with a reference; see `widths`. NaN where unknown `(M, 2, E)`.
-    """
-
-    questions: Questions
-    cell: NDArray[np.int64]
-    values: NDArray[np.float32]
-    mask: NDArray[np.bool_]
-    log_seconds: Array
-    strays: Array
-
-    def __len__(self) -> int:
-        return len(self.cell)
-
-    @classmethod
-    def of(cls, encoded: Encoded, conditions: Sequence[Condition], *, faults: Sequence[str]) -> Known:
-        """The usable curves of a set, for a model with these faults."""
-        rows = np.flatnonzero(encoded.usable)
-        kept = [conditions[row] for row in rows.tolist()]
-        log_seconds = np.log(np.maximum(encoded.seconds[rows], 1e-3))
-        return cls(
-            Questions.of(kept, faults).lasting(log_seconds[:, 1]),
-            np.array([_number(c.cell_id) for c in kept], dtype=np.int64),
-            encoded.values[rows],
-            encoded.mask[rows],
-            log_seconds,
-            np.full((len(rows), 2, len(ERRORS)), np.nan),
-        )
-
-    def take(self, rows: NDArray[np.int64]) -> Known:
-        """These rows."""
-        parts = {name: getattr(self, name)[rows] for name in CURVES}
-        return Known(self.questions.take(rows), **parts)
-
-    def thinned(self, count: int) -> Known:
-        """At most `count` curves, the same share of every cell and half-cycle."""
-        if len(self) <= count:
-            return self
-        order = np.lexsort([self.questions.step, self.cell])
-        return self.take(np.sort(order[np.linspace(0, len(self) - 1, count).astype(np.int64)]))
-
-    def joined(self, other: Known) -> Known:
-        """These and others."""
-        parts = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in CURVES}
-        return Known(self.questions.joined(other.questions), **parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,12 +55,14 @@ class Expected:
         reach: root mean squared distance to the neighbours by each kernel `(N, K)`.
         strays: how far the neighbours strayed, over how far curves stray on the whole, without and with a reference; near one
             where neighbours are few `(N, 2, E)`.
+        way: mean way from the neighbours by the first kernel, in the conditions; see `slopes` `(N, F)`.
     """
 
     values: Array
     log_seconds: Array
     reach: Array
     strays: Array
+    way: Array
 
     def take(self, rows: NDArray[np.int64]) -> Expected:
         """These rows."""
@@ -135,11 +81,13 @@ class Neighbours:
     Attributes:
         known: the curves.
         scales: of each kernel, for charges and discharges `(K, S, F + 1)`.
+        slopes: of the coded channels inside the limits, `C * head` targets.
         grid: the anchored grid.
     """
 
     known: Known
     scales: Array
+    slopes: Slopes
     grid: GridConfig
 
     @classmethod
@@ -152,10 +100,46 @@ class Neighbours:
                 if len(rows):
                     part = same.take(rows)
                     scales[kernel, step] = fit_scales(part.questions, targets, cell=part.cell, looks_at=LOOKS_AT[kernel])
-        return cls(known, scales, grid)
+        found = cls(known, scales, Slopes.none(len(CHANNELS) * grid.head), grid)
+        for step in range(len(STEPS)):
+            found = replace(found, slopes=found._slopes_with(step))
+        return found
+
+    def _slopes_with(self, step: int) -> Slopes:
+        """With those of a half-cycle: from curves to which their own cell, and then the nearest others, too, are closed."""
+        rows = np.flatnonzero((self.known.questions.step == step) & self.known.mask[:, VOLTAGE, : self.grid.head].all(axis=1))
+        if not len(rows):
+            return self.slopes
+        some, rng = self.known.take(rows[_even(np.ones(len(rows), dtype=bool))]), np.random.default_rng(0)
+        near = own(some, self.known)
+        ways_gone, left = [], []
+        for closed in (near, self.emptied(some.questions, near, share=EMPTIED, rng=rng)):
+            expected = self.expect(some.questions, some.log_seconds, barred=closed)
+            rest = np.where(some.mask, some.values - expected.values, 0.0)[..., : self.grid.head]
+            ways_gone.append(expected.way)
+            left.append(rest.reshape(len(some), -1))
+        return self.slopes.learnt(step, np.concatenate(ways_gone), np.concatenate(left), cell=np.tile(some.cell, 2))
+
+    def emptied(
+        self, asked: Questions, barred: NDArray[np.bool_], *, share: float, rng: np.random.Generator
+    ) -> NDArray[np.bool_]:
+        """What is barred, and with it for each question the curves of the nearest cells; see `nearest_cells` `(N, M)`."""
+        closed = barred | (asked.step[:, None] != self.known.questions.step[None])
+        apart = np.empty(closed.shape)
+        for start in range(0, len(asked), CHUNK):
+            part = np.arange(start, min(start + CHUNK, len(asked)))
+            scales = np.square(self.scales[HEAD, asked.step[part]])
+            apart[part] = np.einsum("nmf,nf->nm", squares(asked.take(part), self.known.questions), scales)
+        further = nearest_cells(np.where(closed, np.inf, apart), self.known.cell, share=share, rng=rng)
+        return opened(barred | further, barred, asked, self.known.questions)
 
     def expect(
-        self, asked: Questions, log_seconds: Array | None = None, *, barred: NDArray[np.bool_] | None = None
+        self,
+        asked: Questions,
+        log_seconds: Array | None = None,
+        *,
+        barred: NDArray[np.bool_] | None = None,
+        cell: NDArray[np.int64] | None = None,
     ) -> Expected:
         """What the known curves let expect.
 
@@ -163,6 +147,7 @@ class Neighbours:
             asked: the conditions.
             log_seconds: seconds of head and tail, where they are known already; else the expected ones are taken `(N, 2)`.
             barred: known curves that must not be used `(N, M)`; those of another half-cycle never are.
+            cell: numbers of the cells that are asked for, if they may be among the known ones `(N,)`.
         """
         found = []
         for start in range(0, max(len(asked), 1), CHUNK):
@@ -170,16 +155,20 @@ class Neighbours:
             part = asked.take(rows)
             closed = part.step[:, None] != self.known.questions.step[None]
             closed = closed if barred is None else closed | barred[rows]
-            found.append(self._expected(part, None if log_seconds is None else log_seconds[rows], closed))
+            seconds, cells = (None if log_seconds is None else log_seconds[rows]), (None if cell is None else cell[rows])
+            found.append(self._expected(part, closed, seconds, cells))
         return Expected.joined(found)
 
-    def _expected(self, asked: Questions, log_seconds: Array | None, closed: NDArray[np.bool_]) -> Expected:
+    def _expected(
+        self, asked: Questions, closed: NDArray[np.bool_], log_seconds: Array | None, cell: NDArray[np.int64] | None
+    ) -> Expected:
         square, known = squares(asked, self.known.questions), self.known
 
         def near(kernel: int) -> tuple[Array, Array]:
             return weights(square, self.scales[kernel, asked.step], closed)
 
         head, head_reach = near(HEAD)
+        way = ways(asked, known.questions, head)
         lasts, lasts_reach = near(LASTS)
         expected = np.column_stack([self._head_seconds(asked, head), self._tail_seconds(asked, lasts)])
         lasting = asked.lasting((expected if log_seconds is None else log_seconds)[:, 1])
@@ -190,11 +179,15 @@ class Neighbours:
             [_leaning(by_kernel[kernel], known.strays[:, mode, e]) for e, kernel in enumerate(ERRORS.values())]
             for mode in range(2)
         ]
+        values = self._values(head, tail)
+        inside = values[..., : self.grid.head]
+        inside += self.slopes.along(way, asked.step, cell=cell).reshape(inside.shape)
         return Expected(
-            self._values(head, tail),
+            values,
             expected,
             np.column_stack([head_reach, lasts_reach, tail_reach]),
             np.sqrt(np.moveaxis(np.array(strays), 2, 0)),
+            way,
         )
 
     def _values(self, head: Array, tail: Array) -> Array:
@@ -243,7 +236,7 @@ def corrected(expected: Expected, reference: Known, of_reference: Expected, *, a
     mask = reference.mask[..., :head]
     values[..., :head] += np.where(mask, reference.values[..., :head] - of_reference.values[..., :head], 0.0)
     log_seconds[:, 0] += reference.log_seconds[:, 0] - of_reference.log_seconds[:, 0]
-    return Expected(values, log_seconds, np.column_stack([apart, expected.reach[:, 1:]]), expected.strays)
+    return Expected(values, log_seconds, np.column_stack([apart, expected.reach[:, 1:]]), expected.strays, expected.way)
 
 
 def _targets(known: Known, grid: GridConfig) -> list[tuple[NDArray[np.int64], Array]]:
@@ -298,8 +291,3 @@ def _shrunk(weight: Array, values: Array, *, further: float) -> Array:
     kept /= np.maximum(kept.sum(axis=1, keepdims=True), 1e-300)
     count = 1 / np.maximum(np.square(kept).sum(axis=1), 1e-9) * (kept.sum(axis=1) > 0)
     return np.asarray((kept @ np.nan_to_num(values)) * count / (count + further))
-
-
-def _number(name: str | None) -> int:
-    """A number for the name of a cell that does not change from set to set."""
-    return int.from_bytes(hashlib.sha256((name or "").encode()).digest()[:7], "big")

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from faultcell.closing import CYCLE, own
 from faultcell.conditioning import CONTEXT, Vocabulary
 from faultcell.config import NeighbourConfig
-from faultcell.kernel import FEATURES, Questions
-from faultcell.neighbours import Expected, Known, Neighbours, corrected
+from faultcell.kernel import Questions
+from faultcell.known import Known
+from faultcell.neighbours import Expected, Neighbours, corrected
 
-CYCLE = FEATURES.index("cycle")
 LONGEST_LAG = 10  # cycles between a training curve and its reference
 
 
@@ -54,21 +55,20 @@ def pose(known: Known, neighbours: Neighbours, vocabulary: Vocabulary, *, config
         seed: of what is.
     """
     rng = np.random.default_rng(seed)
-    barred = _own(known, neighbours.known)
+    barred = own(known, neighbours.known)
     everything = np.ones((len(known), len(vocabulary)), dtype=bool)
-    plain = neighbours.expect(known.questions, known.log_seconds, barred=barred)
+    plain = neighbours.expect(known.questions, known.log_seconds, barred=barred, cell=known.cell)
     all_rows = np.arange(len(known))
     as_it_is = Posed(all_rows, known.questions, plain, everything, np.zeros(len(known), dtype=bool))
     some = np.sort(rng.permutation(len(known))[: round(config.forgetful * len(known))])
     questions, told = _forgotten(known.questions.take(some), vocabulary, config, rng)
-    fewer = barred[some] | _some_cells(neighbours.known, len(some), config, rng)
-    fewer = _opened(fewer, barred[some], questions, neighbours.known.questions)
-    with_less = neighbours.expect(questions, known.log_seconds[some], barred=fewer)
+    fewer = neighbours.emptied(questions, barred[some], share=config.forget_cells, rng=rng)
+    with_less = neighbours.expect(questions, known.log_seconds[some], barred=fewer, cell=known.cell[some])
     poorer = Posed(some, questions, with_less, told, np.zeros(len(some), dtype=bool))
     rows, partners = references(known, rng)
     asked = known.questions.take(rows).since(known.questions.take(partners))
     helped = corrected(
-        neighbours.expect(asked, known.log_seconds[rows], barred=barred[rows]),
+        neighbours.expect(asked, known.log_seconds[rows], barred=barred[rows], cell=known.cell[rows]),
         known.take(partners),
         plain.take(partners),
         apart=neighbours.apart(asked, known.questions.take(partners)),
@@ -93,29 +93,6 @@ def references(known: Known, rng: np.random.Generator) -> tuple[NDArray[np.int64
         partners.append(group[np.where(place == 0, 1, np.maximum(place - lag, 0))])
     nothing = np.zeros(0, dtype=np.int64)
     return np.concatenate([nothing, *rows]), np.concatenate([nothing, *partners])
-
-
-def _own(known: Known, others: Known) -> NDArray[np.bool_]:
-    """Which of the others are of a curve's own cell; only the curve itself, where there is no other cell `(N, M)`."""
-    same = known.cell[:, None] == others.cell[None]
-    return _opened(same, _itself(known, others), known.questions, others.questions)
-
-
-def _itself(known: Known, others: Known) -> NDArray[np.bool_]:
-    cycle, other = known.questions.features[:, CYCLE], others.questions.features[:, CYCLE]
-    return np.asarray((known.cell[:, None] == others.cell[None]) & (cycle[:, None] == other[None]))
-
-
-def _opened(barred: NDArray[np.bool_], otherwise: NDArray[np.bool_], asked: Questions, known: Questions) -> NDArray[np.bool_]:
-    """What is barred, or, for curves to which that leaves no neighbour, what is barred otherwise."""
-    useless = barred | (asked.step[:, None] != known.step[None])
-    return np.where(useless.all(axis=1, keepdims=True), otherwise, barred)
-
-
-def _some_cells(others: Known, count: int, config: NeighbourConfig, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Cells that are taken away at random, for each curve `(N, M)`."""
-    cells, index = np.unique(others.cell, return_inverse=True)
-    return np.asarray((rng.random((count, len(cells))) < config.forget_cells)[:, index])
 
 
 def _forgotten(

@@ -15,7 +15,7 @@ from faultcell.config import GridConfig
 from faultcell.curves import KEYS, REST_C_RATE, Condition, Curves, Load
 from faultcell.errors import ConditionError, DataError
 from faultcell.kernel import Questions
-from faultcell.neighbours import Known
+from faultcell.known import Known
 from faultcell.prepare import CURRENT, Encoded
 
 Key = tuple[str, int, str]  # cell, cycle and half-cycle of a curve

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from faultcell.curves import Array
 from faultcell.kernel import Questions
-from faultcell.neighbours import ERRORS
+from faultcell.known import ERRORS
 from faultcell.prepare import STEPS
 
 # Of the voltages of head and tail, as shares of the window and of the peak deviation, and of the logarithms of their seconds.

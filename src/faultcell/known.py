@@ -1,0 +1,80 @@
+"""Known curves, from which others are expected: on the anchored grid, with their conditions and how far they strayed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faultcell.curves import Array, Condition
+from faultcell.kernel import HEAD, LASTS, TAIL, Questions
+from faultcell.prepare import Encoded
+
+# In what curves stray from what is expected, and the kernel that tells which curves stray alike.
+ERRORS = {"head": HEAD, "tail": TAIL, "head_seconds": HEAD, "tail_seconds": LASTS}
+CURVES = ("cell", "values", "mask", "log_seconds", "strays")  # of `Known`, beside its questions
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Known curves on the anchored grid, and their conditions.
+
+    Attributes:
+        questions: their conditions, with the seconds beyond the limit.
+        cell: a number for the name of the cell of each `(M,)`.
+        values: coded channels `(M, C, L)`.
+        mask: where they are known `(M, C, L)`.
+        log_seconds: logarithms of the seconds of head and tail, NaN where there is no tail `(M, 2)`.
+        strays: squares of how far each strayed from what others let expect of it, over how far such curves stray on the whole,
+            without and with a reference; see `widths`. NaN where unknown `(M, 2, E)`.
+    """
+
+    questions: Questions
+    cell: NDArray[np.int64]
+    values: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    log_seconds: Array
+    strays: Array
+
+    def __len__(self) -> int:
+        return len(self.cell)
+
+    @classmethod
+    def of(cls, encoded: Encoded, conditions: Sequence[Condition], *, faults: Sequence[str]) -> Known:
+        """The usable curves of a set, for a model with these faults."""
+        rows = np.flatnonzero(encoded.usable)
+        kept = [conditions[row] for row in rows.tolist()]
+        log_seconds = np.log(np.maximum(encoded.seconds[rows], 1e-3))
+        return cls(
+            Questions.of(kept, faults).lasting(log_seconds[:, 1]),
+            np.array([_number(c.cell_id) for c in kept], dtype=np.int64),
+            encoded.values[rows],
+            encoded.mask[rows],
+            log_seconds,
+            np.full((len(rows), 2, len(ERRORS)), np.nan),
+        )
+
+    def take(self, rows: NDArray[np.int64]) -> Known:
+        """These rows."""
+        parts = {name: getattr(self, name)[rows] for name in CURVES}
+        return Known(self.questions.take(rows), **parts)
+
+    def thinned(self, count: int) -> Known:
+        """At most `count` curves, the same share of every cell and half-cycle."""
+        if len(self) <= count:
+            return self
+        order = np.lexsort([self.questions.step, self.cell])
+        return self.take(np.sort(order[np.linspace(0, len(self) - 1, count).astype(np.int64)]))
+
+    def joined(self, other: Known) -> Known:
+        """These and others."""
+        parts = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in CURVES}
+        return Known(self.questions.joined(other.questions), **parts)
+
+
+def _number(name: str | None) -> int:
+    """A number for the name of a cell that does not change from set to set."""
+    return int.from_bytes(hashlib.sha256((name or "").encode()).digest()[:7], "big")
