@@ -119,7 +119,7 @@ def fault_curves(**kwargs):
 def known_of(curves):
     """Curves on the grid, and their conditions, as training takes them."""
     _, conditions, encoded = encoded_set(curves, CONFIG)
-    return Known.of(encoded, conditions, faults=tuple(FAULTS)), conditions
+    return Known.of(encoded, conditions, faults=tuple(FAULTS), grid=CONFIG.grid), conditions
 
 
 @st.composite

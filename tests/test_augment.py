@@ -294,7 +294,7 @@ def told_and_taught(model, curves):
     from faultcell.batches import encoded_set
 
     _, conditions, encoded = encoded_set(of_other_cells(curves), CONFIG)  # which none of the known curves is barred from
-    known = Known.of(encoded, conditions, faults=model.profile.faults)
+    known = Known.of(encoded, conditions, faults=model.profile.faults, grid=model.config.grid)
     told, flags = model.frame.ask(conditions).lasting(encoded.seconds).loads(encoded.seconds)
     assert flags.all()
     return told, model.frame.batch(known, conditions, model.frame.posed(known, CONFIG)).known[: len(known)]

@@ -367,7 +367,7 @@ def _to_learn(curves: Curves, config: Config, *, faults: Sequence[str]) -> tuple
     """Curves and the same on the grid; the usable ones among them as known curves, and the conditions of these."""
     curves, conditions, encoded = encoded_set(curves, config)
     usable = [conditions[row] for row in np.flatnonzero(encoded.usable).tolist()]
-    return curves, encoded, Known.of(encoded, conditions, faults=faults), usable
+    return curves, encoded, Known.of(encoded, conditions, faults=faults, grid=config.grid), usable
 
 
 def _balanced(asked: Asked, coded: Array, seconds: Array, head: int) -> Array:

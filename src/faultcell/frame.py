@@ -19,7 +19,7 @@ from faultcell.curves import Array, Condition
 from faultcell.kernel import HEAD, LASTS, Questions
 from faultcell.known import CURVES, ERRORS, Known
 from faultcell.models.generative import Batch
-from faultcell.neighbours import Expected, Neighbours, corrected
+from faultcell.neighbours import Correction, Expected, Neighbours
 from faultcell.posing import Posed, pose
 from faultcell.prepare import CURRENT, STEPS, VOLTAGE, Scaler, known_current
 from faultcell.references import References
@@ -190,9 +190,8 @@ class Asked:
         log_seconds: Array | None = None,
     ) -> Asked:
         """What is expected, with the durations where they are known already `(N, 2)`."""
-        expected = frame.neighbours.expect(questions, log_seconds)
-        if references is not None and (rows >= 0).any():
-            expected = _with_references(frame, questions, expected, references, rows)
+        correction = _correction(frame, questions, references, rows) if references is not None else None
+        expected = frame.neighbours.expect(questions, log_seconds, correction=correction)
         width = _width(frame.widths, questions, expected, rows >= 0)
         return cls(frame, conditions, questions, references, rows, expected, width)
 
@@ -241,16 +240,12 @@ class Asked:
         return torch.from_numpy(scaled).float()[:, None] * flags[..., None], flags
 
 
-def _with_references(
-    frame: Frame, questions: Questions, expected: Expected, references: References, rows: NDArray[np.int64]
-) -> Expected:
-    """What is expected, corrected where there is a reference."""
+def _correction(frame: Frame, questions: Questions, references: References, rows: NDArray[np.int64]) -> Correction:
+    """What earlier curves tell of these questions; nothing where there is none."""
     earlier = references.known.take(np.maximum(rows, 0))
-    of_earlier = frame.neighbours.expect(earlier.questions, earlier.log_seconds)
-    apart = frame.neighbours.apart(questions, earlier.questions)
-    found = corrected(expected, earlier, of_earlier, apart=apart, head=frame.neighbours.grid.head)
-    order = np.where(rows >= 0, np.arange(len(rows)), len(rows) + np.arange(len(rows)))
-    return Expected.joined([found, expected]).take(order)
+    expected = frame.neighbours.expect(earlier.questions, earlier.log_seconds)
+    apart = np.where(rows >= 0, frame.neighbours.apart(questions, earlier.questions), np.nan)
+    return Correction.of(earlier, expected, apart=apart, head=frame.neighbours.grid.head)
 
 
 def _rest(known: Known, posed: Posed) -> tuple[Array, NDArray[np.bool_], Array]:

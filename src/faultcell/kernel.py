@@ -21,10 +21,11 @@ from faultcell.curves import Array, Condition
 from faultcell.prepare import PULSED_REST_SHARE, STEPS
 
 # What conditions are near by, each about one wide: the operating context, and the logarithms of the peak deviation, of the
-# mean seconds beyond the limit so far and, once they are known, of those of the curve itself. Seconds count over those that the
-# charge balance expects of the whole curve.
-FEATURES = (*CONTEXT, "peak", "past", "seconds")
-C_RATE, HEALTH, DUTY, PAST, SECONDS = (FEATURES.index(name) for name in ("c_rate", "health", "duty", "past", "seconds"))
+# mean seconds beyond the limit so far and, once they are known, of those of the curve itself; seconds count over those that the
+# charge balance expects of the whole curve. Last, how steeply the curve goes beyond the limit, for no voltage has a kink there:
+# where it would be on that line at its end, over where it is, as a logarithm.
+FEATURES = (*CONTEXT, "peak", "past", "seconds", "entry")
+C_RATE, HEALTH, DUTY, PEAK, PAST, SECONDS, ENTRY = map(FEATURES.index, ("c_rate", "health", "duty", *FEATURES[len(CONTEXT) :]))
 LEAST_PEAK_VOLT = 0.02
 # Which features each kernel looks at, and, last, whether at the fault too. How a curve runs inside its limits owes nothing to
 # how it goes on beyond them.
@@ -33,7 +34,7 @@ HEAD, LASTS, TAIL = range(len(KERNELS))
 LOOKS_AT = np.array(
     [
         [*(name in CONTEXT for name in FEATURES), False],
-        [*(name != "seconds" for name in FEATURES), True],
+        [*(name not in ("seconds", "entry") for name in FEATURES), True],
         [*(name != "past" for name in FEATURES), True],
     ]
 )
@@ -73,7 +74,7 @@ class Questions:
         peak = np.log([LEAST_PEAK_VOLT + c.peak_deviation_volt for c in conditions])
         unknown = np.full(len(conditions), np.nan)
         asked = cls(
-            features=np.column_stack([context, peak, unknown, unknown]),
+            features=np.column_stack([context, peak, unknown, unknown, unknown]),
             label=np.array([faults.index(c.fault) if c.fault in faults else -1 for c in conditions], dtype=np.int64),
             step=np.array([STEPS.index(c.step) for c in conditions], dtype=np.int64),
             past=np.array([_past(c) for c in conditions], dtype=np.float64),
@@ -84,6 +85,12 @@ class Questions:
     def lasting(self, log_seconds: Array) -> Questions:
         """The same, with the logarithm of the seconds beyond the limit known; NaN where there are none `(N,)`."""
         return self._with(SECONDS, log_seconds)
+
+    def entering(self, log_steepness: Array) -> Questions:
+        """The same, with how steeply they go beyond the limit, in the logarithm of windows a second, known `(N,)`."""
+        features = self.features.copy()
+        features[:, ENTRY] = log_steepness + features[:, SECONDS] - self._balance - features[:, PEAK]
+        return replace(self, features=features)
 
     def _with(self, feature: int, log_seconds: Array) -> Questions:
         """The same, with a feature that is a duration set `(N,)`."""

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from faultcell.config import GridConfig
 from faultcell.curves import Array, Condition
 from faultcell.kernel import HEAD, LASTS, TAIL, Questions
-from faultcell.prepare import Encoded
+from faultcell.prepare import VOLTAGE, Encoded
 
 # In what curves stray from what is expected, and the kernel that tells which curves stray alike.
 ERRORS = {"head": HEAD, "tail": TAIL, "head_seconds": HEAD, "tail_seconds": LASTS}
 CURVES = ("cell", "values", "mask", "log_seconds", "strays")  # of `Known`, beside its questions
+END_SHARE = 0.04  # of the head, over which its steepness at the limit is taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,13 +45,15 @@ class Known:
         return len(self.cell)
 
     @classmethod
-    def of(cls, encoded: Encoded, conditions: Sequence[Condition], *, faults: Sequence[str]) -> Known:
+    def of(cls, encoded: Encoded, conditions: Sequence[Condition], *, faults: Sequence[str], grid: GridConfig) -> Known:
         """The usable curves of a set, for a model with these faults."""
         rows = np.flatnonzero(encoded.usable)
         kept = [conditions[row] for row in rows.tolist()]
         log_seconds = np.log(np.maximum(encoded.seconds[rows], 1e-3))
         return cls(
-            Questions.of(kept, faults).lasting(log_seconds[:, 1]),
+            Questions.of(kept, faults)
+            .lasting(log_seconds[:, 1])
+            .entering(log_steepness(encoded.values[rows], log_seconds, grid)),
             np.array([_number(c.cell_id) for c in kept], dtype=np.int64),
             encoded.values[rows],
             encoded.mask[rows],
@@ -73,6 +77,19 @@ class Known:
         """These and others."""
         parts = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in CURVES}
         return Known(self.questions.joined(other.questions), **parts)
+
+
+def log_steepness(values: Array | NDArray[np.float32], log_seconds: Array, grid: GridConfig) -> Array:
+    """How steeply the voltage ends inside the limits, as the logarithm of windows a second `(N,)`.
+
+    Args:
+        values: coded channels of the head, at least `(N, C, head)`.
+        log_seconds: logarithms of the seconds of head and tail `(N, 2)`.
+        grid: the anchored grid.
+    """
+    end, points = grid.head - 1, max(1, round(END_SHARE * grid.head))
+    step = np.abs(values[:, VOLTAGE, end].astype(np.float64) - values[:, VOLTAGE, end - points])
+    return np.asarray(np.log(np.maximum(step, 1e-6)) - np.log(points / end) - log_seconds[:, 0])
 
 
 def _number(name: str | None) -> int:

@@ -20,6 +20,7 @@ from faultcell.closing import nearest_cells, opened, own
 from faultcell.config import GridConfig
 from faultcell.curves import Array
 from faultcell.kernel import (
+    ENTRY,
     FIRST_SCALE,
     FIT_CURVES,
     HEAD,
@@ -33,7 +34,7 @@ from faultcell.kernel import (
     squares,
     weights,
 )
-from faultcell.known import ERRORS, Known
+from faultcell.known import ERRORS, Known, log_steepness
 from faultcell.prepare import CHANNELS, STEPS, VOLTAGE, prior
 from faultcell.slopes import Slopes, ways
 
@@ -72,6 +73,36 @@ class Expected:
     def joined(cls, parts: Sequence[Expected]) -> Expected:
         """The rows of all parts."""
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """How an earlier curve of the same cell differs from what was expected of it, inside its limits.
+
+    Attributes:
+        values: of the coded channels, zero where there is none `(N, C, head)`.
+        log_seconds: of the logarithm of the seconds of the head `(N,)`.
+        apart: distance of its condition, NaN where there is no earlier curve `(N,)`.
+    """
+
+    values: Array
+    log_seconds: Array
+    apart: Array
+
+    @classmethod
+    def of(cls, earlier: Known, expected: Expected, *, apart: Array, head: int) -> Correction:
+        """From the earlier curves and what the neighbours let expect of them; none where `apart` is NaN."""
+        known, inside = np.isfinite(apart), np.s_[..., :head]
+        mask = earlier.mask[inside] & known[:, None, None]
+        return cls(
+            np.where(mask, earlier.values[inside] - expected.values[inside], 0.0),
+            np.where(known, earlier.log_seconds[:, 0] - expected.log_seconds[:, 0], 0.0),
+            apart,
+        )
+
+    def take(self, rows: NDArray[np.int64]) -> Correction:
+        """These rows."""
+        return Correction(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +171,7 @@ class Neighbours:
         *,
         barred: NDArray[np.bool_] | None = None,
         cell: NDArray[np.int64] | None = None,
+        correction: Correction | None = None,
     ) -> Expected:
         """What the known curves let expect.
 
@@ -148,6 +180,7 @@ class Neighbours:
             log_seconds: seconds of head and tail, where they are known already; else the expected ones are taken `(N, 2)`.
             barred: known curves that must not be used `(N, M)`; those of another half-cycle never are.
             cell: numbers of the cells that are asked for, if they may be among the known ones `(N,)`.
+            correction: by earlier curves of the same cells.
         """
         found = []
         for start in range(0, max(len(asked), 1), CHUNK):
@@ -156,32 +189,46 @@ class Neighbours:
             closed = part.step[:, None] != self.known.questions.step[None]
             closed = closed if barred is None else closed | barred[rows]
             seconds, cells = (None if log_seconds is None else log_seconds[rows]), (None if cell is None else cell[rows])
-            found.append(self._expected(part, closed, seconds, cells))
+            found.append(self._expected(part, closed, seconds, cells, correction.take(rows) if correction else None))
         return Expected.joined(found)
 
     def _expected(
-        self, asked: Questions, closed: NDArray[np.bool_], log_seconds: Array | None, cell: NDArray[np.int64] | None
+        self,
+        asked: Questions,
+        closed: NDArray[np.bool_],
+        log_seconds: Array | None,
+        cell: NDArray[np.int64] | None,
+        correction: Correction | None,
     ) -> Expected:
-        square, known = squares(asked, self.known.questions), self.known
+        square, known, inside = squares(asked, self.known.questions), self.known, slice(0, self.grid.head)
+        values = np.tile(prior(self.grid), (len(asked), 1, 1))
 
         def near(kernel: int) -> tuple[Array, Array]:
             return weights(square, self.scales[kernel, asked.step], closed)
 
         head, head_reach = near(HEAD)
         way = ways(asked, known.questions, head)
+        values[..., inside] = self._mean_of(head, inside, otherwise=values[..., inside])
+        values[..., inside] += self.slopes.along(way, asked.step, cell=cell).reshape(values[..., inside].shape)
+        head_seconds = self._head_seconds(asked, head)
+        if correction:
+            values[..., inside] += correction.values
+            head_seconds = head_seconds + correction.log_seconds
+            head_reach = np.where(np.isfinite(correction.apart), correction.apart, head_reach)
         lasts, lasts_reach = near(LASTS)
-        expected = np.column_stack([self._head_seconds(asked, head), self._tail_seconds(asked, lasts)])
-        lasting = asked.lasting((expected if log_seconds is None else log_seconds)[:, 1])
-        square[..., SECONDS] = squares(lasting, known.questions, feature=SECONDS)
+        expected = np.column_stack([head_seconds, self._tail_seconds(asked, lasts)])
+        lasting = expected if log_seconds is None else log_seconds
+        entering = asked.lasting(lasting[:, 1]).entering(log_steepness(values, lasting, self.grid))
+        for feature in (SECONDS, ENTRY):
+            square[..., feature] = squares(entering, known.questions, feature=feature)
         tail, tail_reach = near(TAIL)
+        beyond = slice(self.grid.head, self.grid.length)
+        values[..., beyond] = self._mean_of(tail, beyond, otherwise=values[..., beyond])
         by_kernel = {HEAD: head, LASTS: lasts, TAIL: tail}
         strays = [
             [_leaning(by_kernel[kernel], known.strays[:, mode, e]) for e, kernel in enumerate(ERRORS.values())]
             for mode in range(2)
         ]
-        values = self._values(head, tail)
-        inside = values[..., : self.grid.head]
-        inside += self.slopes.along(way, asked.step, cell=cell).reshape(inside.shape)
         return Expected(
             values,
             expected,
@@ -190,15 +237,12 @@ class Neighbours:
             way,
         )
 
-    def _values(self, head: Array, tail: Array) -> Array:
-        """Weighted means of coded channels `(N, C, L)`, for weights of head and tail `(N, M)`."""
-        values = np.tile(prior(self.grid), (len(head), 1, 1))
-        for weight, part in ((head, slice(0, self.grid.head)), (tail, slice(self.grid.head, self.grid.length))):
-            mask = self.known.mask[..., part].astype(np.float64)
-            total = np.tensordot(weight, mask, axes=1)
-            summed = np.tensordot(weight, self.known.values[..., part] * mask, axes=1)
-            values[..., part] = np.where(total > 1e-9, summed / np.maximum(total, 1e-9), values[..., part])
-        return values
+    def _mean_of(self, weight: Array, part: slice, *, otherwise: Array) -> Array:
+        """Weighted mean of coded channels over a part of the grid `(N, C, l)`, for weights `(N, M)`."""
+        mask = self.known.mask[..., part].astype(np.float64)
+        total = np.tensordot(weight, mask, axes=1)
+        summed = np.tensordot(weight, self.known.values[..., part] * mask, axes=1)
+        return np.where(total > 1e-9, summed / np.maximum(total, 1e-9), otherwise)
 
     def _head_seconds(self, asked: Questions, weight: Array) -> Array:
         """Logarithms of the seconds of the head `(N,)`: as the neighbours', by the charge balance.
@@ -220,23 +264,6 @@ class Neighbours:
     def apart(self, one: Questions, other: Questions) -> Array:
         """Distance of pairs of conditions by the first kernel `(N,)`."""
         return pairs_apart(one, other, self.known.questions, self.scales[HEAD])
-
-
-def corrected(expected: Expected, reference: Known, of_reference: Expected, *, apart: Array, head: int) -> Expected:
-    """What is expected, moved by how an earlier curve of the same cell differs from what was expected of it, inside its limits.
-
-    Args:
-        expected: of the curves that are asked for.
-        reference: the earlier curves.
-        of_reference: what the same neighbours let expect of them.
-        apart: distance of the two conditions `(N,)`.
-        head: points of the head.
-    """
-    values, log_seconds = expected.values.copy(), expected.log_seconds.copy()
-    mask = reference.mask[..., :head]
-    values[..., :head] += np.where(mask, reference.values[..., :head] - of_reference.values[..., :head], 0.0)
-    log_seconds[:, 0] += reference.log_seconds[:, 0] - of_reference.log_seconds[:, 0]
-    return Expected(values, log_seconds, np.column_stack([apart, expected.reach[:, 1:]]), expected.strays, expected.way)
 
 
 def _targets(known: Known, grid: GridConfig) -> list[tuple[NDArray[np.int64], Array]]:

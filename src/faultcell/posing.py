@@ -17,7 +17,7 @@ from faultcell.conditioning import CONTEXT, Vocabulary
 from faultcell.config import NeighbourConfig
 from faultcell.kernel import Questions
 from faultcell.known import Known
-from faultcell.neighbours import Expected, Neighbours, corrected
+from faultcell.neighbours import Correction, Expected, Neighbours
 
 LONGEST_LAG = 10  # cycles between a training curve and its reference
 
@@ -67,13 +67,9 @@ def pose(known: Known, neighbours: Neighbours, vocabulary: Vocabulary, *, config
     poorer = Posed(some, questions, with_less, told, np.zeros(len(some), dtype=bool))
     rows, partners = references(known, rng)
     asked = known.questions.take(rows).since(known.questions.take(partners))
-    helped = corrected(
-        neighbours.expect(asked, known.log_seconds[rows], barred=barred[rows], cell=known.cell[rows]),
-        known.take(partners),
-        plain.take(partners),
-        apart=neighbours.apart(asked, known.questions.take(partners)),
-        head=neighbours.grid.head,
-    )
+    apart = neighbours.apart(asked, known.questions.take(partners))
+    moved = Correction.of(known.take(partners), plain.take(partners), apart=apart, head=neighbours.grid.head)
+    helped = neighbours.expect(asked, known.log_seconds[rows], barred=barred[rows], cell=known.cell[rows], correction=moved)
     yes = np.ones(len(rows), dtype=bool)
     with_reference = Posed(rows, asked, helped, everything[rows], yes)
     return _joined([as_it_is, poorer, with_reference])

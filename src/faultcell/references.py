@@ -53,7 +53,7 @@ class References:
         keys = curves.halfcycles.select(KEYS).rows()
         inside = [_inside(condition, told[keys[row]], encoded, row, grid) for row, condition in enumerate(conditions)]
         usable = np.flatnonzero(encoded.usable).tolist()
-        return cls(Known.of(encoded, inside, faults=faults), [keys[row] for row in usable])
+        return cls(Known.of(encoded, inside, faults=faults, grid=grid), [keys[row] for row in usable])
 
     def find(self, conditions: Sequence[Condition]) -> NDArray[np.int64]:
         """For each condition the nearest strictly earlier curve of its cell and half-cycle, else the next later one.
