@@ -2,7 +2,8 @@
 
 NASA: pre-train on normal discharges, adapt to 24 over-discharge curves of the fault cells that are not left out, and draw one
 curve for each over-discharge of the cells that are; without, and with a reference (the cell's own earlier cycles, of which only
-the part inside the limits is used). Every cell is left out once, in groups, but those settings were chosen on (`CHOSEN_ON`),
+the part inside the limits is used, and its row of `halfcycles.parquet`: at how many faults and seconds beyond the limit the cell
+stands; once more without these, from the curve alone). Every cell is left out once, in groups, but those settings were chosen on (`CHOSEN_ON`),
 which are adapted to and never scored. Then the same with 10 and 5 fault curves in all, and the embedded data, both faults.
 Means and 95 % intervals (Student's t) over the seeds, which set the choice of curves, the training and the draw.
 
@@ -146,11 +147,17 @@ def tried(trial: Trial, base: fc.Augmenter, normal: fc.Curves, *, seed: int) -> 
 
     add("model", tuned)
     add("model, reference", tuned, reference=trial.reference)
+    add("model, reference's curve alone", tuned, reference=without_history(trial.reference))
     for name, make in fc.CHEAP.items():
         add(name, make(trial.few))
     rows.append(floor(trial))
     about: Row = {"data": trial.data, "few": len(trial.few), "seed": seed, "seconds": seconds}
     return [about | found for found in rows]
+
+
+def without_history(curves: fc.Curves) -> fc.Curves:
+    """The same curves with nothing told of the past of their cells."""
+    return fc.Curves(curves.timeseries, curves.halfcycles.drop("repetition_count", "cumulative_duration_second", strict=False))
 
 
 def row(name: str, scores: dict[str, Score], band: dict[str, float], match: Match, known: Known) -> Row:

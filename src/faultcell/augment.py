@@ -227,18 +227,18 @@ class Augmenter:
         asked = asked.lasting(seconds)
         told = self.network.tell(asked.condition(), torch.where(mask, drawn, 0.0), mask)
         sampled = self.network.draw_curve(told, asked.loads(seconds), noise, how)
-        coded = self._blanked(asked.coded(sampled)[:count], conditions, seconds[:count])
+        coded = self._blanked(asked.coded(sampled)[:count], conditions, seconds[:count], asked.shown()[:count])
         return coded, _balanced(asked, coded, seconds[:count], self.config.grid.head)
 
-    def _blanked(self, coded: Array, conditions: Sequence[Condition], seconds: Array) -> Array:
-        """Known currents as they are, and no values for channels that the model has never seen."""
+    def _blanked(self, coded: Array, conditions: Sequence[Condition], seconds: Array, shown: Array) -> Array:
+        """Known currents as they are; of channels that no training curve had, what a reference shows `(B, C, L)`, or nothing."""
         for i, condition in enumerate(conditions):
             current = known_current(condition.load, seconds[i], condition.nominal_capacity_ah or 1.0, self.config.grid)
             if current is not None:
                 coded[i, CURRENT] = current
         for index, name in enumerate(CHANNELS):
             if name not in self.profile.channels:
-                coded[:, index] = np.nan
+                coded[:, index] = shown[:, index]
         return coded
 
     @cached_property

@@ -226,6 +226,15 @@ class Asked:
         rest = self.frame.scaler.inverse(drawn.double().numpy(), self.kind)
         return np.asarray(self.expected.values + rest * _over_grid(self.width, self.frame.neighbours.grid))
 
+    def shown(self) -> Array:
+        """What is expected where a reference tells of it, else NaN `(N, C, L)`."""
+        found = np.full_like(self.expected.values, np.nan)
+        if self.references is not None:
+            inside = np.s_[..., : self.frame.neighbours.grid.head]
+            told = self.references.known.mask[np.maximum(self.rows, 0)][inside] & (self.rows >= 0)[:, None, None]
+            found[inside] = np.where(told, self.expected.values[inside], np.nan)
+        return found
+
     def loads(self, seconds: Array) -> tuple[Tensor, Tensor]:
         """Known load currents as a network sees them `(N, 1, L)`, and which are known `(N, 1)`."""
         grid = self.frame.neighbours.grid
