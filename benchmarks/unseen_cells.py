@@ -1,10 +1,11 @@
 """Faults of cells the model has never seen: fidelity, spread and bands, beside every cheap source and the floor.
 
 NASA: pre-train on normal discharges, adapt to 24 over-discharge curves of the fault cells that are not left out, and draw one
-curve for each over-discharge of the cells that are; without, and with a reference (the cell's own earlier cycles, of which only
-the part inside the limits is used, and its row of `halfcycles.parquet`: at how many faults and seconds beyond the limit the cell
-stands; once more without these, from the curve alone). Every cell is left out once, in groups, but those settings were chosen on (`CHOSEN_ON`),
-which are adapted to and never scored. Then the same with 10 and 5 fault curves in all, and the embedded data, both faults.
+curve for each over-discharge of the cells that are; without, and with a reference: the cell's own earlier cycles, of which only
+the part inside the limits is used, and their rows of `halfcycles.parquet`, which tell at how many faults and seconds beyond the
+limit the cell stands; once more without these, from the curve alone. Every cell is left out once, in groups, but those settings
+were chosen on (`CHOSEN_ON`), which are adapted to and never scored. Then the same with 10 and 5 fault curves in all, and the
+embedded data, both faults.
 Means and 95 % intervals (Student's t) over the seeds, which set the choice of curves, the training and the draw.
 
     python benchmarks/unseen_cells.py [--data FOLDER] [--seeds N] [--workers N] [--out JSON]
@@ -103,7 +104,11 @@ def run(job: Job) -> list[Row]:
         started = time.perf_counter()
         base = fc.Augmenter.pretrain(normal, config=fc.Config(train=TrainConfig(seed=job.seed)))
         print(f"{job.data}, seed {job.seed}: pre-training {time.perf_counter() - started:.0f} s", file=sys.stderr)
-        return [row for trial in trials for row in tried(trial, base, normal, seed=job.seed)]
+        rows = []
+        for number, trial in enumerate(trials, start=1):
+            rows += tried(trial, base, normal, seed=job.seed)
+            print(f"{job.data}, seed {job.seed}: {number} of {len(trials)} models", file=sys.stderr, flush=True)
+        return rows
 
 
 def nasa(job: Job) -> tuple[fc.Curves, list[Trial]]:

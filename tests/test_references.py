@@ -7,10 +7,11 @@ import polars as pl
 import pytest
 
 from faultcell.conditions import conditions_of
-from faultcell.curves import Condition, Curves, grid
+from faultcell.curves import Condition, Curves, Load, grid
 from faultcell.errors import ConditionError, DataError
 from faultcell.prepare import TEMPERATURE, VOLTAGE
 from faultcell.references import References
+from faultcell.severity import excursion
 from strategies import CONFIG, FINETUNE, LOWER, charge, curves_of, discharge
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore:__array__ implementation:DeprecationWarning")
@@ -24,8 +25,8 @@ def known(tiny):
 
 
 def condition(cell="D0", cycle=3, **other):
-    kind = {"peak_deviation_volt": 0.4, "c_rate": 0.8, "state_of_health": 0.9, **other}
-    return Condition("overdischarge", cell_id=cell, cycle_count=cycle, **kind)
+    kind = {"fault": "overdischarge", "peak_deviation_volt": 0.4, "c_rate": 0.8, "state_of_health": 0.9, **other}
+    return Condition(cell_id=cell, cycle_count=cycle, **kind)
 
 
 def references(curves, tuned):
@@ -166,6 +167,99 @@ def test_a_curve_depends_on_its_own_reference_alone(tuned, known):
         own = known.take(np.flatnonzero(known.halfcycles["cell_id"] == asked[i].cell_id).tolist())
         alone = tuned.draw([asked[i]], [i], steps=4, reference=own)
         same_samples(whole.take([i]), alone)
+
+
+# --- at how many faults, and seconds beyond the limit, the cell stands
+
+
+def standing(count, seconds, *, cycle=2, **further):
+    """A reference set: one cycle of cell D0, which stands at so many faults and seconds."""
+    past = {"repetition_count": count, "cumulative_duration_second": seconds, "state_of_health": 0.9}
+    past = {name: value for name, value in past.items() if value is not None}
+    return curves_of([("D0", cycle, "discharge", "overdischarge", discharge(cutoff=LOWER - 0.4), {**past, **further})])
+
+
+def expected_tail(model, asked, given=None):
+    return float(np.exp(model.frame.ask([asked], given).expected.log_seconds[0, 1]))
+
+
+def test_the_next_fault_lasts_just_as_long_as_is_asked_beyond_where_the_cell_stands(tuned):
+    asked = condition(repetition_count=3, cumulative_duration_second=940.0)
+    drawn = tuned.draw([asked] * 3, range(3), steps=4, reference=standing(2, 800.0))
+    np.testing.assert_allclose(excursion(drawn, side="low")[1], 140.0, rtol=1e-3)
+    other = tuned.draw([asked] * 3, range(3), steps=4, reference=standing(2, 700.0))
+    np.testing.assert_allclose(excursion(other, side="low")[1], 240.0, rtol=1e-3)
+
+
+def test_the_first_fault_of_a_cell_lasts_what_is_asked_with_no_reference(tuned):
+    asked = condition(repetition_count=1, cumulative_duration_second=300.0)
+    np.testing.assert_allclose(excursion(draw(tuned, [asked] * 3), side="low")[1], 300.0, rtol=1e-3)
+
+
+def test_several_faults_on_they_last_as_those_since_then_on_the_mean(tuned):
+    asked = condition(repetition_count=3, cumulative_duration_second=1000.0)
+    given = references(standing(1, 400.0), tuned)
+    questions = tuned.frame.ask([asked], given).questions
+    assert np.exp(questions.past[0]) == pytest.approx(300.0)
+    assert questions.count[0] == 2
+    assert np.isnan(questions.certain[0])
+    drawn = tuned.draw([asked] * 8, range(8), steps=4, reference=standing(1, 400.0))
+    assert np.ptp(excursion(drawn, side="low")[1]) > 0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        standing(None, None),
+        standing(2, None),
+        standing(3, 800.0),  # as many faults as are asked for
+        standing(4, 990.0, cycle=9),  # the next cycle, where there is no earlier one
+        standing(2, 941.0),  # more seconds than are asked for
+        standing(0, 0.0),
+    ],
+    ids=["no history", "no seconds", "no fewer faults", "later", "no fewer seconds", "no faults"],
+)
+def test_a_past_that_tells_nothing_of_this_fault_leaves_the_mean_of_all(tuned, given):
+    asked = condition(repetition_count=3, cumulative_duration_second=940.0)
+    questions = tuned.frame.ask([asked], references(given, tuned)).questions
+    assert np.exp(questions.past[0]) == pytest.approx(940 / 3)
+    assert np.isnan(questions.certain[0])
+
+
+def test_the_past_is_not_measured_from_samples_beyond_the_limits(tuned):
+    """What the table does not tell stays unknown, whatever the curve itself did."""
+    asked = condition(repetition_count=2, cumulative_duration_second=500.0)
+    given = references(standing(None, None), tuned)
+    assert given.find([asked]).tolist() == [0]
+    assert expected_tail(tuned, asked, given) == pytest.approx(expected_tail(tuned, asked), rel=1e-6)
+
+
+def test_under_a_pulsed_load_the_seconds_are_not_certain(tuned):
+    """There the tail has rests, too, which are not beyond the limit."""
+    swings = Load(np.linspace(0, 1, 41), np.where(np.arange(41) % 2, -2.0, 0.0))
+    asked = condition(repetition_count=1, cumulative_duration_second=77.0, load=swings)
+    assert np.isnan(tuned.frame.ask([asked]).questions.certain[0])
+
+
+def test_of_a_normal_curve_nothing_beyond_the_limit_is_certain(tuned):
+    asked = Condition("normal", step_type="discharge", repetition_count=1, cumulative_duration_second=77.0)
+    assert np.isnan(tuned.frame.ask([asked]).questions.certain[0])
+
+
+def test_a_voltage_at_rest_that_no_training_curve_had_is_drawn_as_the_reference_shows_it(tuned):
+    assert "rest_voltage" not in tuned.profile.channels
+    samples = discharge(samples=200)
+    at_rest = np.arange(200) // 10 % 2 == 1
+    samples["current_ampere"] = np.where(at_rest, 0.0, samples["current_ampere"])
+    samples["voltage_volt"] = samples["voltage_volt"] + 0.2 * at_rest
+    load = Load(np.linspace(0, 1, 200), samples["current_ampere"])
+    asked = condition("P", 2, fault="normal", step_type="discharge", peak_deviation_volt=0.0, load=load)
+    pulsed = curves_of([("P", 1, "discharge", "normal", samples, {"state_of_health": 0.9})])
+    for given, gap in ((pulsed, 0.2), (None, 0.0)):
+        volt = draw(tuned, [asked], given).column("voltage_volt")
+        middle = slice(40, 160)
+        rise = volt[middle][at_rest[middle]].mean() - volt[middle][~at_rest[middle]].mean()
+        assert rise == pytest.approx(gap, abs=0.09)
 
 
 # --- what is missing

@@ -231,7 +231,7 @@ class Augmenter:
         return coded, _balanced(asked, coded, seconds[:count], self.config.grid.head)
 
     def _blanked(self, coded: Array, conditions: Sequence[Condition], seconds: Array, shown: Array) -> Array:
-        """Known currents as they are; of channels that no training curve had, what a reference shows `(B, C, L)`, or nothing."""
+        """Known currents as they are; of channels that no training curve had, what a reference shows `(B, C, L)` or nothing."""
         for i, condition in enumerate(conditions):
             current = known_current(condition.load, seconds[i], condition.nominal_capacity_ah or 1.0, self.config.grid)
             if current is not None:

@@ -21,7 +21,7 @@ from faultcell.kernel import C_RATE, Questions
 from faultcell.prepare import STEPS
 
 # Ridges, as numbers of curves that show no slope; the last is no slope at all.
-RIDGES = (10.0, 30.0, 100.0, 300.0, np.inf)
+RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, np.inf)
 FOLDS, FEWEST_CELLS = 8, 4
 
 
@@ -58,11 +58,12 @@ class Slopes:
         weight = np.sqrt(len(cell) / len(cells) / count[index])[:, None]
         inputs, targets, fold = weight * ways, weight * rest, cell % FOLDS
         parts = [fold != out for out in range(FOLDS)]
+        whole = np.maximum(np.square(targets).sum(axis=0), 1e-12)  # volts and degrees count the same
         errors, found = np.zeros(len(RIDGES)), []
         for i, ridge in enumerate(RIDGES):
             found.append([_ridge(inputs[kept], targets[kept], ridge=ridge) for kept in parts])
             rests = (targets[~kept] - inputs[~kept] @ part for kept, part in zip(parts, found[i], strict=True))
-            errors[i] = sum(float(np.square(one).sum()) for one in rests)
+            errors[i] = (sum(np.square(one).sum(axis=0) for one in rests) / whole).mean()
         best = int(np.argmin(errors))
         coefficients, span = self.coefficients.copy(), self.span.copy()
         coefficients[step] = [_ridge(inputs, targets, ridge=RIDGES[best]), *found[best]]
