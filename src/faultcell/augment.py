@@ -164,8 +164,9 @@ class Augmenter:
             guidance: scale of classifier-free guidance; the configured one where not given, 1 for none.
             reference: earlier curves of the cells asked for (`Condition.cell_id`, `cycle_count`). Of each curve drawn the
                 nearest strictly earlier one of its cell and half-cycle helps, or the next where there is none; only its part
-                inside the limits is used. Its cycle is in the column `reference_cycle_count`. Who draws often from the same
-                ones prepares them once, with `references`.
+                inside the limits is used, and at how many faults and seconds beyond the limit its row says the cell stood.
+                Its cycle is in the column `reference_cycle_count`. Who draws often from the same ones prepares them once,
+                with `references`.
             on_chunk: called with curves done and curves in all.
 
         Raises:

@@ -23,7 +23,7 @@ from faultcell.prepare import PULSED_REST_SHARE, STEPS
 # What conditions are near by, each about one wide: the operating context, and the logarithms of the peak deviation, of the
 # mean seconds beyond the limit so far and, once they are known, of those of the curve itself; seconds count over those that the
 # charge balance expects of the whole curve. Last, how steeply the curve goes beyond the limit, for no voltage has a kink there:
-# where it would be on that line at its end, over where it is, as a logarithm.
+# how deep it would be at its end on that line, in windows, over how deep it is, in volts, as a logarithm.
 FEATURES = (*CONTEXT, "peak", "past", "seconds", "entry")
 C_RATE, HEALTH, DUTY, PEAK, PAST, SECONDS, ENTRY = map(FEATURES.index, ("c_rate", "health", "duty", *FEATURES[len(CONTEXT) :]))
 LEAST_PEAK_VOLT = 0.02

@@ -159,7 +159,7 @@ def finetune(
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Model to draw from.")]
 Reference = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Earlier curves of the same cells; only their part inside the limits is used."),
+    typer.Option(metavar="DIR", help="Earlier curves of the same cells: their part inside the limits, and their past."),
 ]
 SamplerSteps = Annotated[int | None, typer.Option(min=2, help="Network evaluations a curve.")]
 
