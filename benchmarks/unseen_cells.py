@@ -53,6 +53,7 @@ PAIRED = {
     "highest": "highest_voltage_error_volt",
     "duration": "duration_error",
 }
+BY_CELL = ("model", "model, reference", "model, reference's curve alone", "replay", "floor")
 COLUMNS = (*PAIRED, "spread", "closest", "band")
 
 
@@ -201,7 +202,23 @@ def report(rows: Sequence[Row]) -> str:
         for source in dict.fromkeys(row["source"] for row in part):
             some = [row for row in part if row["source"] == source]
             lines.append(f"| {source} | " + " | ".join(cell(some, column) for column in COLUMNS) + " |")
+        lines += by_cell(part)
     return "\n".join(lines)
+
+
+def by_cell(rows: Sequence[Row]) -> list[str]:
+    """MAE of each cell, mean over seeds; for the models also the share of points their bands cover."""
+    sources = [source for source in dict.fromkeys(row["source"] for row in rows) if source in BY_CELL]
+    lines = ["", "| MAE (share within the band) | " + " | ".join(sources) + " |", "|---" * (len(sources) + 1) + "|"]
+    for name in sorted({name for row in rows for name in row["cells"]}):
+        entries = []
+        for source in sources:
+            found = [row["cells"][name] for row in rows if row["source"] == source and name in row["cells"]]
+            bands = [one["band"] for one in found if one["band"] is not None]
+            share = f" ({np.mean(bands):.2f})" if bands and source.startswith("model") else ""
+            entries.append(f"{np.mean([one['mae'] for one in found]):.3f}{share}" if found else "")
+        lines.append(f"| {name} | " + " | ".join(entries) + " |")
+    return lines
 
 
 def cell(rows: Sequence[Row], column: str) -> str:

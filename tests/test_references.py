@@ -187,6 +187,8 @@ def test_the_next_fault_lasts_just_as_long_as_is_asked_beyond_where_the_cell_sta
     asked = condition(repetition_count=3, cumulative_duration_second=940.0)
     drawn = tuned.draw([asked] * 3, range(3), steps=4, reference=standing(2, 800.0))
     np.testing.assert_allclose(excursion(drawn, side="low")[1], 140.0, rtol=1e-3)
+    np.testing.assert_allclose(drawn.known("cumulative_duration_second"), 940.0, rtol=1e-3)
+    assert drawn.known("repetition_count").tolist() == [3, 3, 3]
     other = tuned.draw([asked] * 3, range(3), steps=4, reference=standing(2, 700.0))
     np.testing.assert_allclose(excursion(other, side="low")[1], 240.0, rtol=1e-3)
 

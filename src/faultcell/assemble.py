@@ -98,7 +98,14 @@ def _pulsed(physical: Array, times: Array, condition: Condition) -> Samples:
     )
 
 
-def assemble(drawn: Sequence[Samples], conditions: Sequence[Condition], seeds: Sequence[int], *, origin: str) -> Curves:
+def assemble(
+    drawn: Sequence[Samples],
+    conditions: Sequence[Condition],
+    seeds: Sequence[int],
+    *,
+    origin: str,
+    stood: Sequence[tuple[float, float]] | None = None,
+) -> Curves:
     """The curve set of drawn curves, with the requested condition and the severity measured back.
 
     Args:
@@ -106,6 +113,7 @@ def assemble(drawn: Sequence[Samples], conditions: Sequence[Condition], seeds: S
         conditions: what was asked for, with limits and nominal capacity filled in.
         seeds: one for each curve.
         origin: SHA-256 of the model, or the name of the source, for the column `model_sha256`.
+        stood: faults, and seconds beyond the limit, that each cell is known to have seen before; none where not given.
     """
     keys = _keys(conditions, seeds)
     lengths = [curve.second.size for curve in drawn]
@@ -120,7 +128,7 @@ def assemble(drawn: Sequence[Samples], conditions: Sequence[Condition], seeds: S
         for name, column in names.items()
     )
     curves = Curves(timeseries, keys.hstack(_halfcycles(conditions, seeds, origin)))
-    back = {name: pl.Series(name, values) for name, values in measured_back(curves, conditions).items()}
+    back = {name: pl.Series(name, values) for name, values in measured_back(curves, conditions, stood).items()}
     amount = {"c_rate": typical_current(curves) / curves.known("nominal_capacity_ah"), "capacity_ah": _charge(curves)}
     return Curves(curves.timeseries, curves.halfcycles.with_columns(**back, **{k: pl.Series(k, v) for k, v in amount.items()}))
 
@@ -169,11 +177,14 @@ def _halfcycles(conditions: Sequence[Condition], seeds: Sequence[int], origin: s
     )
 
 
-def measured_back(curves: Curves, conditions: Sequence[Condition]) -> dict[str, Array]:
+def measured_back(
+    curves: Curves, conditions: Sequence[Condition], stood: Sequence[tuple[float, float]] | None = None
+) -> dict[str, Array]:
     """The severity of drawn curves, measured as that of real ones, on top of the history their conditions speak of.
 
     A drawn curve has no past. The past asked for is `repetition_count - 1` faults that took an equal share each of
-    `cumulative_duration_second`; the drawn curve adds itself, if it really is beyond its limit.
+    `cumulative_duration_second`, or, where the cell is known to have stood somewhere, of what has come since; the drawn curve
+    adds itself, if it really is beyond its limit.
     """
     peak, seconds = np.zeros(len(curves)), np.zeros(len(curves))
     for side, step in severity.SIDES.items():
@@ -184,7 +195,9 @@ def measured_back(curves: Curves, conditions: Sequence[Condition]) -> dict[str, 
     faults = [float(condition.fault != "normal") for condition in conditions]
     count = np.array([c.repetition_count or own for c, own in zip(conditions, faults, strict=True)], dtype=np.float64)
     total = np.array([condition.cumulative_duration_second or 0.0 for condition in conditions], dtype=np.float64)
-    before = np.where(count > 1, total * (count - 1) / np.maximum(count, 1), 0.0)
+    first, until_then = np.array(stood or [(0.0, 0.0)] * len(conditions), dtype=np.float64).reshape(-1, 2).T
+    since = count - first
+    before = until_then + np.where(since > 1, (total - until_then) * (since - 1) / np.maximum(since, 1), 0.0)
     history = (np.maximum(count - 1, 0) + is_fault, before + np.where(is_fault, seconds, 0.0))
     return dict(zip(SEVERITY, (peak, *history), strict=True))
 

@@ -189,7 +189,7 @@ class Augmenter:
             drawn += [rebuild(coded[i], seconds[i], condition, self.config.grid) for i, condition in enumerate(asked)]
             if on_chunk is not None:
                 on_chunk(len(drawn), len(seeds))
-        curves = assemble(drawn, complete, seeds, origin=self.sha256)
+        curves = assemble(drawn, complete, seeds, origin=self.sha256, stood=given.stood(complete) if given else None)
         return curves if given is None else _told_reference(curves, given.cycles(given.find(complete)))
 
     def references(self, reference: Curves, conditions: Sequence[Condition]) -> References:

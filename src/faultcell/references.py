@@ -69,6 +69,16 @@ class References:
         earlier = self.known.questions.take(np.maximum(rows, 0))
         return questions.since(earlier.forgetting(np.ones((len(rows), len(CONTEXT)), dtype=bool), rows >= 0))
 
+    def stood(self, conditions: Sequence[Condition]) -> list[tuple[float, float]]:
+        """At how many faults, and seconds beyond the limit, each cell stood before; zero where that is not told."""
+        earlier = self.since(Questions.of(conditions, ()), self.find(conditions))
+        found = []
+        for condition, count, past in zip(conditions, earlier.count, earlier.past, strict=True):
+            before = (condition.repetition_count or 0) - count
+            seconds = (condition.cumulative_duration_second or 0) - count * np.exp(past)
+            found.append((float(before), float(seconds)) if before > 0 else (0.0, 0.0))
+        return found
+
     @cached_property
     def _by_cell(self) -> dict[tuple[str | None, str], list[tuple[int, int]]]:
         """Cycles and positions of the curves of each cell and half-cycle."""
