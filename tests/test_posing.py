@@ -5,12 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from faultcell.closing import CYCLE
 from faultcell.conditioning import CONTEXT, Vocabulary
 from faultcell.config import NeighbourConfig
 from faultcell.curves import FAULTS
 from faultcell.frame import Frame
-from faultcell.kernel import FEATURES, HEAD, PAST, Questions
+from faultcell.kernel import CYCLE, FEATURES, HEAD, PAST, Questions
 from faultcell.neighbours import Neighbours
 from faultcell.posing import pose, references
 from faultcell.prepare import CURRENT

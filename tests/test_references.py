@@ -6,9 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from faultcell.conditioning import CONTEXT
 from faultcell.conditions import conditions_of
 from faultcell.curves import Condition, Curves, Load, grid
 from faultcell.errors import ConditionError, DataError
+from faultcell.kernel import Questions
 from faultcell.prepare import TEMPERATURE, VOLTAGE
 from faultcell.references import References
 from faultcell.severity import excursion
@@ -217,15 +219,53 @@ def test_several_faults_on_they_last_as_those_since_then_on_the_mean(tuned):
         standing(3, 800.0),  # as many faults as are asked for
         standing(4, 990.0, cycle=9),  # the next cycle, where there is no earlier one
         standing(2, 941.0),  # more seconds than are asked for
+        standing(2, 940.0),  # as many, but for rounding
+        standing(2, 800.0, cycle=9),  # fewer, but later
         standing(0, 0.0),
     ],
-    ids=["no history", "no seconds", "no fewer faults", "later", "no fewer seconds", "no faults"],
+    ids=[
+        "no history",
+        "no seconds",
+        "no fewer faults",
+        "later",
+        "more seconds",
+        "no fewer seconds",
+        "fewer but later",
+        "no faults",
+    ],
 )
 def test_a_past_that_tells_nothing_of_this_fault_leaves_the_mean_of_all(tuned, given):
     asked = condition(repetition_count=3, cumulative_duration_second=940.0)
     questions = tuned.frame.ask([asked], references(given, tuned)).questions
     assert np.exp(questions.past[0]) == pytest.approx(940 / 3)
     assert np.isnan(questions.certain[0])
+
+
+def test_a_folder_that_tells_of_no_past_is_not_measured_for_one(tuned, tmp_path):
+    from faultcell import files
+    from faultcell.cli.common import read_as_told
+
+    folder = files.write(standing(None, None), tmp_path / "given")
+    asked = condition(repetition_count=2, cumulative_duration_second=500.0)
+    assert np.isnan(tuned.frame.ask([asked], references(read_as_told(folder), tuned)).questions.certain[0])
+
+
+def test_of_a_pulsed_load_that_is_forgotten_nothing_is_certain_either():
+    swings = Load(np.linspace(0, 1, 41), np.where(np.arange(41) % 2, -2.0, 0.0))
+    asked = [condition(repetition_count=1, cumulative_duration_second=77.0, load=load) for load in (swings, None)]
+    questions = Questions.of(asked, ("overdischarge",))
+    forgotten = questions.forgetting(np.zeros((2, len(CONTEXT)), dtype=bool), np.ones(2, dtype=bool))
+    assert np.isfinite(forgotten.certain).tolist() == [False, True]
+    np.testing.assert_array_equal(forgotten.past, questions.past)
+
+
+def test_a_certain_duration_is_not_told_to_the_network_as_one_that_it_drew(tuned, monkeypatch):
+    told = []
+    tell = type(tuned.network).tell
+    monkeypatch.setattr(type(tuned.network), "tell", lambda self, *args: told.append(args[2]) or tell(self, *args))
+    for count in (1, 3):
+        draw(tuned, [condition(repetition_count=count, cumulative_duration_second=400.0)])
+    assert [mask[0].tolist() for mask in told] == [[True, False], [True, True]]
 
 
 def test_the_past_is_not_measured_from_samples_beyond_the_limits(tuned):

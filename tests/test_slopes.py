@@ -11,7 +11,7 @@ from faultcell.curves import FAULTS, Condition
 from faultcell.kernel import HEAD, Questions
 from faultcell.known import Known, log_steepness
 from faultcell.neighbours import Neighbours
-from faultcell.prepare import STEPS, VOLTAGE
+from faultcell.prepare import STEPS, VOLTAGE, head_positions
 from faultcell.slopes import FEWEST_CELLS, FOLDS, Slopes, ways
 from strategies import CONFIG, curves_of, discharge, known_of
 
@@ -74,6 +74,15 @@ def test_a_cell_has_no_part_in_the_slopes_it_is_tried_on():
     assert (np.abs(one.coefficients - other.coefficients)[LOW, rest].max(axis=(1, 2)) > 0.01).all()
     tried = one.along(gone[:1], low(1), cell=np.array([3]))
     np.testing.assert_allclose(tried[0], gone[0] @ one.coefficients[LOW, own_fold])
+
+
+def test_a_channel_that_some_cells_do_not_know_is_learnt_from_the_others():
+    gone, left, cell, truth = sample()
+    left[cell % 2 == 0, :3] = np.nan
+    slopes = Slopes.none(7).learnt(LOW, gone, left, cell=cell)
+    np.testing.assert_allclose(slopes.coefficients[LOW, 0], truth, atol=0.15)
+    left[cell > 2, :3] = np.nan  # which leaves too few
+    assert not Slopes.none(7).learnt(LOW, gone, left, cell=cell).coefficients[..., :3].any()
 
 
 def test_every_cell_counts_the_same_however_many_curves_it_has():
@@ -172,7 +181,7 @@ def test_what_is_left_when_the_nearest_are_closed_is_further(rated):
 
 def test_steepness_is_that_of_the_last_of_the_head():
     values = np.zeros((2, 4, GRID.length))
-    values[:, VOLTAGE, : GRID.head] = np.linspace([0.5, 1.0], 0, GRID.head).T
+    values[:, VOLTAGE, : GRID.head] = np.outer([0.5, 1.0], 1 - head_positions(GRID))
     found = log_steepness(values, np.log([[1000.0, 9], [1000.0, 9]]), GRID)
     np.testing.assert_allclose(found, np.log([0.5 / 1000, 1.0 / 1000]), rtol=1e-6)
 

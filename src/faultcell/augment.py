@@ -26,7 +26,7 @@ from faultcell.known import Known
 from faultcell.models.diffusion import Diffusion
 from faultcell.models.generative import Batch, Generative, Sampling, Shape
 from faultcell.models.kinds import KINDS, make
-from faultcell.prepare import CHANNELS, CURRENT, Encoded, has_tail, known_current
+from faultcell.prepare import CHANNELS, CURRENT, REST, Encoded, has_tail, known_current
 from faultcell.profile import Profile, fingerprint
 from faultcell.references import References
 from faultcell.train import State, Step, train
@@ -225,21 +225,22 @@ class Augmenter:
         seconds = asked.seconds(drawn)
         seconds[[not has_tail(condition) for condition in padded], 1] = np.nan
         mask = torch.tensor(np.isfinite(seconds))
+        mask[:, 1] &= torch.tensor(np.isnan(asked.questions.certain))  # as in training: what is certain was not drawn
         asked = asked.lasting(seconds)
         told = self.network.tell(asked.condition(), torch.where(mask, drawn, 0.0), mask)
         sampled = self.network.draw_curve(told, asked.loads(seconds), noise, how)
-        coded = self._blanked(asked.coded(sampled)[:count], conditions, seconds[:count], asked.shown()[:count])
+        coded = self._blanked(asked.coded(sampled)[:count], conditions, seconds[:count], asked.shown_at_rest()[:count])
         return coded, _balanced(asked, coded, seconds[:count], self.config.grid.head)
 
     def _blanked(self, coded: Array, conditions: Sequence[Condition], seconds: Array, shown: Array) -> Array:
-        """Known currents as they are; of channels that no training curve had, what a reference shows `(B, C, L)` or nothing."""
+        """Known currents as they are; no values for channels that no training curve had, but at rest what a reference shows."""
         for i, condition in enumerate(conditions):
             current = known_current(condition.load, seconds[i], condition.nominal_capacity_ah or 1.0, self.config.grid)
             if current is not None:
                 coded[i, CURRENT] = current
         for index, name in enumerate(CHANNELS):
             if name not in self.profile.channels:
-                coded[:, index] = shown[:, index]
+                coded[:, index] = shown if index == REST else np.nan
         return coded
 
     @cached_property
@@ -390,7 +391,7 @@ def _told_reference(curves: Curves, cycles: Sequence[int | None]) -> Curves:
 
 def _key(config: Config, profile: Profile, base: str = "") -> str:
     """What must be equal for a run to go on from a checkpoint."""
-    return hashlib.sha256(f"{config.model_dump_json()}{profile.model_dump_json()}{base}".encode()).hexdigest()
+    return hashlib.sha256(f"{FORMAT}{config.model_dump_json()}{profile.model_dump_json()}{base}".encode()).hexdigest()
 
 
 def _with_load(condition: Condition) -> Condition:

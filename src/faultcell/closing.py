@@ -6,10 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell.curves import Array
-from faultcell.kernel import FEATURES, Questions
+from faultcell.kernel import CYCLE, Questions
 from faultcell.known import Known
-
-CYCLE = FEATURES.index("cycle")
 
 
 def own(known: Known, others: Known) -> NDArray[np.bool_]:

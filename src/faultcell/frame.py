@@ -21,7 +21,7 @@ from faultcell.known import CURVES, ERRORS, Known
 from faultcell.models.generative import Batch
 from faultcell.neighbours import Correction, Expected, Neighbours
 from faultcell.posing import Posed, pose
-from faultcell.prepare import CURRENT, STEPS, VOLTAGE, Scaler, known_current
+from faultcell.prepare import CURRENT, REST, STEPS, VOLTAGE, Scaler, known_current
 from faultcell.references import References
 from faultcell.slopes import Slopes
 from faultcell.widths import LEAST_REACH, Widths
@@ -226,13 +226,13 @@ class Asked:
         rest = self.frame.scaler.inverse(drawn.double().numpy(), self.kind)
         return np.asarray(self.expected.values + rest * _over_grid(self.width, self.frame.neighbours.grid))
 
-    def shown(self) -> Array:
-        """What is expected where a reference tells of it, else NaN `(N, C, L)`."""
-        found = np.full_like(self.expected.values, np.nan)
+    def shown_at_rest(self) -> Array:
+        """The voltage at rest that is expected where a reference shows it, else NaN `(N, L)`."""
+        found = np.full_like(self.expected.values[:, REST], np.nan)
         if self.references is not None:
-            inside = np.s_[..., : self.frame.neighbours.grid.head]
-            told = self.references.known.mask[np.maximum(self.rows, 0)][inside] & (self.rows >= 0)[:, None, None]
-            found[inside] = np.where(told, self.expected.values[inside], np.nan)
+            inside = np.s_[:, : self.frame.neighbours.grid.head]
+            told = self.references.known.mask[np.maximum(self.rows, 0), REST][inside] & (self.rows >= 0)[:, None]
+            found[inside] = np.where(told, self.expected.values[:, REST][inside], np.nan)
         return found
 
     def loads(self, seconds: Array) -> tuple[Tensor, Tensor]:
@@ -267,7 +267,7 @@ def _rest(known: Known, posed: Posed) -> tuple[Array, NDArray[np.bool_], Array]:
 
 
 def _errors(rest: Array, mask: NDArray[np.bool_], log_seconds: Array, grid: GridConfig) -> Array:
-    """Root mean squares of the rest, NaN where there is none `(N, E)`; see `neighbours.ERRORS`."""
+    """Root mean squares of the rest, NaN where there is none `(N, E)`; see `known.ERRORS`."""
     parts = []
     for part in (slice(0, grid.head), slice(grid.head, grid.length)):
         kept = mask[:, VOLTAGE, part]

@@ -25,7 +25,7 @@ from faultcell.prepare import PULSED_REST_SHARE, STEPS
 # charge balance expects of the whole curve. Last, how steeply the curve goes beyond the limit, for no voltage has a kink there:
 # how deep it would be at its end on that line, in windows, over how deep it is, in volts, as a logarithm.
 FEATURES = (*CONTEXT, "peak", "past", "seconds", "entry")
-C_RATE, HEALTH, DUTY, PEAK, PAST, SECONDS, ENTRY = map(FEATURES.index, ("c_rate", "health", "duty", *FEATURES[len(CONTEXT) :]))
+C_RATE, _, CYCLE, HEALTH, DUTY, PEAK, PAST, SECONDS, ENTRY = range(len(FEATURES))
 LEAST_PEAK_VOLT = 0.02
 # Which features each kernel looks at, and, last, whether at the fault too. How a curve runs inside its limits owes nothing to
 # how it goes on beyond them.
@@ -108,7 +108,9 @@ class Questions:
         seconds = self.features[:, SECONDS] - self._balance
         features = self.features.copy()
         features[:, : len(CONTEXT)] = np.where(context, features[:, : len(CONTEXT)], np.nan)
-        left = replace(self, features=features, count=np.where(past, self.count, np.nan))
+        # Of a load that is not known one cannot say that it is steady; see `certain`.
+        unsteady = ~context[:, DUTY] & ~self._steady
+        left = replace(self, features=features, count=np.where(past & ~unsteady, self.count, np.nan))
         return left._since(np.where(past, self.past, np.nan))._with(SECONDS, seconds)
 
     def since(self, earlier: Questions) -> Questions:
@@ -117,9 +119,10 @@ class Questions:
         What is asked of a cell that stands at some number of faults and seconds beyond the limit says how long those that
         are still to come last; of the very next fault it says so exactly.
         """
-        count = self.count - earlier.count
-        seconds = self.count * np.exp(self.past) - earlier.count * np.exp(earlier.past)
-        known = (count >= 1) & (seconds > 0)
+        count, in_all = self.count - earlier.count, self.count * np.exp(self.past)
+        seconds = in_all - earlier.count * np.exp(earlier.past)
+        before = earlier.features[:, CYCLE] < self.features[:, CYCLE]
+        known = before & (count >= 1) & (seconds > 1e-6 * in_all)  # logarithms round
         mean = np.log(np.where(known, seconds, 1.0) / np.where(known, count, 1.0))
         return replace(self, count=np.where(known, count, self.count))._since(np.where(known, mean, self.past))
 
@@ -132,8 +135,11 @@ class Questions:
 
         A pulsed load crosses the limit many times: there the seconds of the tail are more than those beyond the limit.
         """
-        steady = np.nan_to_num(self.features[:, DUTY], nan=1.0) >= 1 - PULSED_REST_SHARE
-        return np.where((self.count == 1) & (self.label >= 0) & steady, self.past, np.nan)
+        return np.where((self.count == 1) & (self.label >= 0) & self._steady, self.past, np.nan)
+
+    @property
+    def _steady(self) -> NDArray[np.bool_]:
+        return np.asarray(np.nan_to_num(self.features[:, DUTY], nan=1.0) >= 1 - PULSED_REST_SHARE)
 
     def take(self, rows: NDArray[np.int64]) -> Questions:
         """These rows."""

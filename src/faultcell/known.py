@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from faultcell.config import GridConfig
 from faultcell.curves import Array, Condition
 from faultcell.kernel import HEAD, LASTS, TAIL, Questions
-from faultcell.prepare import VOLTAGE, Encoded
+from faultcell.prepare import VOLTAGE, Encoded, head_positions
 
 # In what curves stray from what is expected, and the kernel that tells which curves stray alike.
 ERRORS = {"head": HEAD, "tail": TAIL, "head_seconds": HEAD, "tail_seconds": LASTS}
 CURVES = ("cell", "values", "mask", "log_seconds", "strays")  # of `Known`, beside its questions
-END_SHARE = 0.04  # of the head, over which its steepness at the limit is taken
+END_SHARE = 0.04  # of the head's points, over which its steepness at the limit is taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +87,9 @@ def log_steepness(values: Array | NDArray[np.float32], log_seconds: Array, grid:
         log_seconds: logarithms of the seconds of head and tail `(N, 2)`.
         grid: the anchored grid.
     """
-    end, points = grid.head - 1, max(1, round(END_SHARE * grid.head))
-    step = np.abs(values[:, VOLTAGE, end].astype(np.float64) - values[:, VOLTAGE, end - points])
-    return np.asarray(np.log(np.maximum(step, 1e-6)) - np.log(points / end) - log_seconds[:, 0])
+    end, before = grid.head - 1, grid.head - 1 - max(1, round(END_SHARE * grid.head))
+    step = np.abs(values[:, VOLTAGE, end].astype(np.float64) - values[:, VOLTAGE, before])
+    return np.asarray(np.log(np.maximum(step, 1e-6)) - np.log(1 - head_positions(grid)[before]) - log_seconds[:, 0])
 
 
 def _number(name: str | None) -> int:

@@ -146,7 +146,7 @@ class Neighbours:
         ways_gone, left = [], []
         for closed in (near, self.emptied(some.questions, near, share=EMPTIED, rng=rng)):
             expected = self.expect(some.questions, some.log_seconds, barred=closed)
-            rest = np.where(some.mask, some.values - expected.values, 0.0)[..., : self.grid.head]
+            rest = np.where(some.mask, some.values - expected.values, np.nan)[..., : self.grid.head]
             ways_gone.append(expected.way)
             left.append(rest.reshape(len(some), -1))
         return self.slopes.learnt(step, np.concatenate(ways_gone), np.concatenate(left), cell=np.tile(some.cell, 2))

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from faultcell.closing import CYCLE, own
+from faultcell.closing import own
 from faultcell.conditioning import CONTEXT, Vocabulary
 from faultcell.config import NeighbourConfig
-from faultcell.kernel import Questions
+from faultcell.kernel import CYCLE, Questions
 from faultcell.known import Known
 from faultcell.neighbours import Correction, Expected, Neighbours
 

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell.batches import on_grid
-from faultcell.conditioning import CONTEXT
 from faultcell.config import GridConfig
 from faultcell.curves import KEYS, REST_C_RATE, Condition, Curves, Load
 from faultcell.errors import ConditionError, DataError
@@ -67,7 +66,7 @@ class References:
     def since(self, questions: Questions, rows: NDArray[np.int64]) -> Questions:
         """Questions with the past counted from where the cell stands at these curves, -1 for none."""
         earlier = self.known.questions.take(np.maximum(rows, 0))
-        return questions.since(earlier.forgetting(np.ones((len(rows), len(CONTEXT)), dtype=bool), rows >= 0))
+        return questions.since(replace(earlier, count=np.where(rows >= 0, earlier.count, np.nan)))
 
     def stood(self, conditions: Sequence[Condition]) -> list[tuple[float, float]]:
         """At how many faults, and seconds beyond the limit, each cell stood before; zero where that is not told."""
@@ -95,7 +94,7 @@ class References:
 def _histories(curves: Curves) -> dict[Key, tuple[float | None, float | None]]:
     """How many faults, and how many seconds beyond the limit, each cell stood at, as far as the table of the set tells.
 
-    What it does not tell is not measured here: that would need the samples beyond the limits.
+    What it does not tell is not measured: that would need the samples beyond the limits, and all curves of the cell so far.
     """
     counts, seconds = curves.known("repetition_count"), curves.known("cumulative_duration_second")
     told = np.isfinite(counts + seconds)

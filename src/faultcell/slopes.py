@@ -30,8 +30,8 @@ class Slopes:
     """Change of what is expected with the conditions, for charges and discharges.
 
     Attributes:
-        coefficients: of each target by the conditions; first those for new cells, then for the cells of each fold, which had no
-            part in them `(S, 1 + FOLDS, F, D)`.
+        coefficients: of each target by the conditions; first those for new cells, then for the cells of each fold, whose own
+            curves they were not fitted to `(S, 1 + FOLDS, F, D)`.
         span: the furthest way in each condition they were learnt from; no longer one is gone `(S, F)`.
     """
 
@@ -49,25 +49,18 @@ class Slopes:
         Args:
             step: index into `prepare.STEPS`.
             ways: from the neighbours to each question, in the conditions `(N, F)`.
-            rest: what the neighbours left over of each curve `(N, D)`.
+            rest: what the neighbours left over of each curve, NaN where it is unknown `(N, D)`.
             cell: number of the cell of each `(N,)`.
         """
-        cells, index, count = np.unique(cell, return_inverse=True, return_counts=True)
-        if len(cells) < FEWEST_CELLS:
+        if len(np.unique(cell)) < FEWEST_CELLS:
             return self
-        weight = np.sqrt(len(cell) / len(cells) / count[index])[:, None]
-        inputs, targets, fold = weight * ways, weight * rest, cell % FOLDS
-        parts = [fold != out for out in range(FOLDS)]
-        whole = np.maximum(np.square(targets).sum(axis=0), 1e-12)  # volts and degrees count the same
-        errors, found = np.zeros(len(RIDGES)), []
-        for i, ridge in enumerate(RIDGES):
-            found.append([_ridge(inputs[kept], targets[kept], ridge=ridge) for kept in parts])
-            rests = (targets[~kept] - inputs[~kept] @ part for kept, part in zip(parts, found[i], strict=True))
-            errors[i] = (sum(np.square(one).sum(axis=0) for one in rests) / whole).mean()
-        best = int(np.argmin(errors))
         coefficients, span = self.coefficients.copy(), self.span.copy()
-        coefficients[step] = [_ridge(inputs, targets, ridge=RIDGES[best]), *found[best]]
         span[step] = np.abs(ways).max(axis=0)
+        told = np.isfinite(rest)
+        for rows in np.unique(told, axis=1).T:  # channels that are known of the same curves are learnt together
+            same = (told == rows[:, None]).all(axis=0)
+            if len(np.unique(cell[rows])) >= FEWEST_CELLS:
+                coefficients[step][..., same] = _fitted(ways[rows], rest[np.ix_(rows, same)], cell[rows])
         return Slopes(coefficients, span)
 
     def along(self, ways: Array, step: NDArray[np.int64], *, cell: NDArray[np.int64] | None = None) -> Array:
@@ -94,6 +87,22 @@ def _drive(questions: Questions) -> Array:
     context = questions.features[:, : len(CONTEXT)].copy()
     context[:, C_RATE] = np.exp2(context[:, C_RATE])
     return context
+
+
+def _fitted(ways: Array, rest: Array, cell: NDArray[np.int64]) -> Array:
+    """Coefficients from all cells, and without the cells of each fold `(1 + FOLDS, F, D)`."""
+    cells, index, count = np.unique(cell, return_inverse=True, return_counts=True)
+    weight = np.sqrt(len(cell) / len(cells) / count[index])[:, None]
+    inputs, targets, fold = weight * ways, weight * rest, cell % FOLDS
+    parts = [fold != out for out in range(FOLDS)]
+    whole = np.maximum(np.square(targets).sum(axis=0), 1e-12)  # volts and degrees count the same
+    errors, found = np.zeros(len(RIDGES)), []
+    for i, ridge in enumerate(RIDGES):
+        found.append([_ridge(inputs[kept], targets[kept], ridge=ridge) for kept in parts])
+        rests = (targets[~kept] - inputs[~kept] @ part for kept, part in zip(parts, found[i], strict=True))
+        errors[i] = (sum(np.square(one).sum(axis=0) for one in rests) / whole).mean()
+    best = int(np.argmin(errors))
+    return np.stack([_ridge(inputs, targets, ridge=RIDGES[best]), *found[best]])
 
 
 def _ridge(inputs: Array, targets: Array, *, ridge: float) -> Array:

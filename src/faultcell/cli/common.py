@@ -40,6 +40,13 @@ def read(
     return select(files.read(path), label=label, cells=cells, step_type=step_type)
 
 
+def read_as_told(path: Path) -> Curves:
+    """The curves of a folder with the severities that its table tells; none is measured."""
+    from faultcell.files.curve_set import read_checked
+
+    return read_checked(path)[0]
+
+
 def select(curves: Curves, *, label: list[str] | None, cells: list[str] | None, step_type: list[str] | None) -> Curves:
     """The curves of a set that the options select."""
     return curves.select(label=label, cells=separated(cells) or None, step_type=step_type)

@@ -20,6 +20,7 @@ from faultcell.cli.common import (
     given,
     progress,
     read,
+    read_as_told,
     say,
     say_model,
 )
@@ -209,7 +210,7 @@ def sample(
         if given(**values) or count != 1:
             raise ConditionError("sample --like takes every condition from that set: leave out --count and the conditions")
         asked = conditions_of(read(like, label=label, cells=cells, step_type=step_type))
-    earlier = read(reference) if reference else None
+    earlier = read_as_told(reference) if reference else None
     model = Augmenter.load(bundle)
     with progress() as tick:
         drawn = model.draw(
@@ -250,7 +251,7 @@ def band(
     from faultcell.conditions import conditions_of
 
     real = read(like, label=label, cells=cells, step_type=step_type)
-    earlier = read(reference) if reference else None
+    earlier = read_as_told(reference) if reference else None
     model = Augmenter.load(bundle)
     with progress() as tick:
         found = bands.draw_band(
