@@ -153,7 +153,8 @@ def tried(trial: Trial, base: fc.Augmenter, normal: fc.Curves, *, seed: int) -> 
 
     add("model", tuned)
     add("model, reference", tuned, reference=trial.reference)
-    add("model, reference's curve alone", tuned, reference=without_history(trial.reference))
+    if len(trial.few) > FEW[1]:
+        add("model, reference's curve alone", tuned, reference=without_history(trial.reference))
     for name, make in fc.CHEAP.items():
         add(name, make(trial.few))
     rows.append(floor(trial))

@@ -6,12 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from faultcell.assemble import rebuild
 from faultcell.conditioning import CONTEXT
 from faultcell.conditions import conditions_of
-from faultcell.curves import Condition, Curves, Load, grid
+from faultcell.curves import Condition, Curves, Limits, Load, grid
 from faultcell.errors import ConditionError, DataError
 from faultcell.kernel import Questions
-from faultcell.prepare import TEMPERATURE, VOLTAGE
+from faultcell.prepare import CHANNELS, REST, TEMPERATURE, VOLTAGE
 from faultcell.references import References
 from faultcell.severity import excursion
 from strategies import CONFIG, FINETUNE, LOWER, charge, curves_of, discharge
@@ -302,6 +303,25 @@ def test_a_voltage_at_rest_that_no_training_curve_had_is_drawn_as_the_reference_
         middle = slice(40, 160)
         rise = volt[middle][at_rest[middle]].mean() - volt[middle][~at_rest[middle]].mean()
         assert rise == pytest.approx(gap, abs=0.09)
+
+
+@pytest.mark.parametrize(("half", "fault", "sign"), [("discharge", "overdischarge", 1), ("charge", "overcharge", -1)])
+def test_at_rest_a_cell_is_never_further_than_under_load(half, fault, sign):
+    """Whatever a network says: so the deviation asked for is met under a pulsed load, too."""
+    coded = np.zeros((len(CHANNELS), CONFIG.grid.length))
+    under = np.linspace(1, 0, HEAD) if half == "discharge" else np.linspace(0, 1, HEAD)
+    coded[VOLTAGE] = np.concatenate([under, np.linspace(0, 1, CONFIG.grid.tail)])
+    coded[REST] = under.mean() - 9 * sign
+    current = np.where(np.arange(400) // 20 % 2, 0.0, -2.0 * sign)
+    asked = Condition(
+        fault,
+        peak_deviation_volt=0.5,
+        nominal_capacity_ah=2.0,
+        limits=Limits(LOWER, 4.2),
+        load=Load(np.linspace(0, 1, 400), current),
+    )
+    volt = rebuild(coded, np.array([3000.0, 100.0]), asked, CONFIG.grid).volt
+    assert (volt.min() if sign > 0 else volt.max()) == pytest.approx(LOWER - 0.5 if sign > 0 else 4.7, abs=0.02)
 
 
 # --- what is missing

@@ -90,6 +90,8 @@ def _pulsed(physical: Array, times: Array, condition: Condition) -> Samples:
     under_load, at_rest = (np.interp(seconds, times, physical[channel]) for channel in (VOLTAGE, REST))
     # A model that has never seen a rest knows of no recovery: the voltage stays as it is under load.
     at_rest = np.where(np.isnan(at_rest), under_load, at_rest)
+    # A rested cell recovers: it is never further along its half-cycle than it is under load.
+    at_rest = np.minimum(at_rest, under_load) if condition.step == "charge" else np.maximum(at_rest, under_load)
     return Samples(
         seconds,
         np.where(resting(condition.load), at_rest, under_load),
