@@ -106,7 +106,7 @@ def assemble(
     seeds: Sequence[int],
     *,
     origin: str,
-    stood: Sequence[tuple[float, float]] | None = None,
+    stood: Array | None = None,
 ) -> Curves:
     """The curve set of drawn curves, with the requested condition and the severity measured back.
 
@@ -115,7 +115,8 @@ def assemble(
         conditions: what was asked for, with limits and nominal capacity filled in.
         seeds: one for each curve.
         origin: SHA-256 of the model, or the name of the source, for the column `model_sha256`.
-        stood: faults, and seconds beyond the limit, that each cell is known to have seen before; none where not given.
+        stood: faults, and seconds beyond the limit, that each cell is known to have seen before `(N, 2)`; none
+            where not given.
     """
     keys = _keys(conditions, seeds)
     lengths = [curve.second.size for curve in drawn]
@@ -179,9 +180,7 @@ def _halfcycles(conditions: Sequence[Condition], seeds: Sequence[int], origin: s
     )
 
 
-def measured_back(
-    curves: Curves, conditions: Sequence[Condition], stood: Sequence[tuple[float, float]] | None = None
-) -> dict[str, Array]:
+def measured_back(curves: Curves, conditions: Sequence[Condition], stood: Array | None = None) -> dict[str, Array]:
     """The severity of drawn curves, measured as that of real ones, on top of the history their conditions speak of.
 
     A drawn curve has no past. The past asked for is `repetition_count - 1` faults that took an equal share each of
@@ -197,7 +196,7 @@ def measured_back(
     faults = [float(condition.fault != "normal") for condition in conditions]
     count = np.array([c.repetition_count or own for c, own in zip(conditions, faults, strict=True)], dtype=np.float64)
     total = np.array([condition.cumulative_duration_second or 0.0 for condition in conditions], dtype=np.float64)
-    first, until_then = np.array(stood or [(0.0, 0.0)] * len(conditions), dtype=np.float64).reshape(-1, 2).T
+    first, until_then = np.zeros((2, len(conditions))) if stood is None else stood.T
     since = count - first
     before = until_then + np.where(since > 1, (total - until_then) * (since - 1) / np.maximum(since, 1), 0.0)
     history = (np.maximum(count - 1, 0) + is_fault, before + np.where(is_fault, seconds, 0.0))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
 from torch import Tensor
 
@@ -189,8 +188,10 @@ class Augmenter:
             drawn += [rebuild(coded[i], seconds[i], condition, self.config.grid) for i, condition in enumerate(asked)]
             if on_chunk is not None:
                 on_chunk(len(drawn), len(seeds))
-        curves = assemble(drawn, complete, seeds, origin=self.sha256, stood=given.stood(complete) if given else None)
-        return curves if given is None else _told_reference(curves, given.cycles(given.find(complete)))
+        if given is None:
+            return assemble(drawn, complete, seeds, origin=self.sha256)
+        rows = given.find(complete)
+        return given.named_in(assemble(drawn, complete, seeds, origin=self.sha256, stood=given.stood(complete, rows)), rows)
 
     def references(self, reference: Curves, conditions: Sequence[Condition]) -> References:
         """Reference curves, ready to draw from.
@@ -382,11 +383,6 @@ def _balanced(asked: Asked, coded: Array, seconds: Array, head: int) -> Array:
             least = 2 * REST_C_RATE[condition.step]
             balanced[i, 0] *= max(expected, least) / max(drawn, least)
     return balanced
-
-
-def _told_reference(curves: Curves, cycles: Sequence[int | None]) -> Curves:
-    column = pl.Series("reference_cycle_count", cycles, dtype=pl.Int64)
-    return Curves(curves.timeseries, curves.halfcycles.with_columns(column))
 
 
 def _key(config: Config, profile: Profile, base: str = "") -> str:

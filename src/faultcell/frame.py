@@ -118,7 +118,8 @@ class Frame:
         rows = references.find(conditions) if references else np.full(len(conditions), -1)
         if references is not None:
             questions = references.since(questions, rows)
-        return Asked.of(self, conditions, questions, references, rows)
+        correction = _correction(self, questions, references, rows) if references is not None else None
+        return Asked.of(self, conditions, questions, references, rows, correction)
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it, as it is stored."""
@@ -167,6 +168,7 @@ class Asked:
         questions: the same for the kernels.
         references: earlier curves of cells.
         rows: which of them is each condition's, -1 for none `(N,)`.
+        correction: what they tell, whatever the durations.
         expected: what is expected.
         width: how far a curve may stray `(N, E)`.
     """
@@ -176,6 +178,7 @@ class Asked:
     questions: Questions
     references: References | None
     rows: NDArray[np.int64]
+    correction: Correction | None
     expected: Expected
     width: Array
 
@@ -187,19 +190,19 @@ class Asked:
         questions: Questions,
         references: References | None,
         rows: NDArray[np.int64],
+        correction: Correction | None,
         log_seconds: Array | None = None,
     ) -> Asked:
         """What is expected, with the durations where they are known already `(N, 2)`."""
-        correction = _correction(frame, questions, references, rows) if references is not None else None
         expected = frame.neighbours.expect(questions, log_seconds, correction=correction)
         width = _width(frame.widths, questions, expected, rows >= 0)
-        return cls(frame, conditions, questions, references, rows, expected, width)
+        return cls(frame, conditions, questions, references, rows, correction, expected, width)
 
     def lasting(self, seconds: Array) -> Asked:
         """The same, now that the durations are known `(N, 2)`."""
         log_seconds = np.log(np.maximum(seconds, 1e-3))
         questions = self.questions.lasting(log_seconds[:, 1])
-        return Asked.of(self.frame, self.conditions, questions, self.references, self.rows, log_seconds)
+        return Asked.of(self.frame, self.conditions, questions, self.references, self.rows, self.correction, log_seconds)
 
     @property
     def kind(self) -> NDArray[np.int64]:

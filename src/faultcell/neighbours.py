@@ -138,10 +138,10 @@ class Neighbours:
 
     def _slopes_with(self, step: int) -> Slopes:
         """With those of a half-cycle: from curves to which their own cell, and then the nearest others, too, are closed."""
-        rows = np.flatnonzero((self.known.questions.step == step) & self.known.mask[:, VOLTAGE, : self.grid.head].all(axis=1))
-        if not len(rows):
+        whole = self.known.mask[:, VOLTAGE, : self.grid.head].all(axis=1)
+        some, rng = self.known.take(_even((self.known.questions.step == step) & whole)), np.random.default_rng(0)
+        if not len(some):
             return self.slopes
-        some, rng = self.known.take(rows[_even(np.ones(len(rows), dtype=bool))]), np.random.default_rng(0)
         near = own(some, self.known)
         ways_gone, left = [], []
         for closed in (near, self.emptied(some.questions, near, share=EMPTIED, rng=rng)):

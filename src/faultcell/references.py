@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from faultcell.batches import on_grid
 from faultcell.config import GridConfig
-from faultcell.curves import KEYS, REST_C_RATE, Condition, Curves, Load
+from faultcell.curves import KEYS, REST_C_RATE, Array, Condition, Curves, Load
 from faultcell.errors import ConditionError, DataError
 from faultcell.kernel import Questions
 from faultcell.known import Known
@@ -68,15 +69,11 @@ class References:
         earlier = self.known.questions.take(np.maximum(rows, 0))
         return questions.since(replace(earlier, count=np.where(rows >= 0, earlier.count, np.nan)))
 
-    def stood(self, conditions: Sequence[Condition]) -> list[tuple[float, float]]:
-        """At how many faults, and seconds beyond the limit, each cell stood before; zero where that is not told."""
-        earlier = self.since(Questions.of(conditions, ()), self.find(conditions))
-        found = []
-        for condition, count, past in zip(conditions, earlier.count, earlier.past, strict=True):
-            before = (condition.repetition_count or 0) - count
-            seconds = (condition.cumulative_duration_second or 0) - count * np.exp(past)
-            found.append((float(before), float(seconds)) if before > 0 else (0.0, 0.0))
-        return found
+    def stood(self, conditions: Sequence[Condition], rows: NDArray[np.int64]) -> Array:
+        """At how many faults, and seconds beyond the limit, each cell stood before; zero where that does not count `(N, 2)`."""
+        asked, earlier = Questions.of(conditions, ()), self.known.questions.take(np.maximum(rows, 0))
+        counts = self.since(asked, rows).count < asked.count
+        return np.where(counts[:, None], np.column_stack([earlier.count, earlier.count * np.exp(earlier.past)]), 0.0)
 
     @cached_property
     def _by_cell(self) -> dict[tuple[str | None, str], list[tuple[int, int]]]:
@@ -85,6 +82,11 @@ class References:
         for i, (cell, cycle, step) in enumerate(self.keys):
             found.setdefault((cell, step), []).append((cycle, i))
         return found
+
+    def named_in(self, curves: Curves, rows: NDArray[np.int64]) -> Curves:
+        """Drawn curves with the cycle of the one that helped each, in `reference_cycle_count`."""
+        column = pl.Series("reference_cycle_count", self.cycles(rows), dtype=pl.Int64)
+        return Curves(curves.timeseries, curves.halfcycles.with_columns(column))
 
     def cycles(self, rows: NDArray[np.int64]) -> list[int | None]:
         """Cycles of the curves at these positions, None for -1."""
