@@ -1,5 +1,6 @@
 """Drawn curves depend on their condition and seed alone, meet the peak asked for, and carry real units."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -7,14 +8,17 @@ import polars as pl
 import pytest
 import torch
 from polars.testing import assert_frame_equal
+from torch import nn
 
 from faultcell.assemble import rebuild
-from faultcell.augment import CHUNK, Augmenter
+from faultcell.augment import Augmenter
 from faultcell.conditions import conditions_of
+from faultcell.config import DistilConfig
 from faultcell.curves import FAULTS, KEYS, SEVERITY, Condition, Curves, Limits, Load, grid
+from faultcell.drawing import CHUNK
 from faultcell.errors import ConditionError, OutOfRangeWarning, TrainingError
 from faultcell.known import Known
-from faultcell.prepare import CURRENT, encode
+from faultcell.prepare import CURRENT, encode, known_currents
 from faultcell.profile import Profile
 from faultcell.severity import complete
 from faultcell.slopes import FOLDS
@@ -72,6 +76,47 @@ def test_a_chunk_border_changes_nothing(tuned):
     seeds = list(range(len(asked)))
     whole = draw(tuned, asked, seeds)
     same(whole.take(range(CHUNK - 2, CHUNK + 3)), draw(tuned, asked[CHUNK - 2 : CHUNK + 3], seeds[CHUNK - 2 : CHUNK + 3]))
+
+
+def test_a_stream_gives_the_curves_of_a_draw_block_by_block(tuned, monkeypatch):
+    monkeypatch.setattr("faultcell.augment.BLOCK", 3)
+    asked = [*mixed(), mixed()[0], *grid("overdischarge", peak_deviation_volt=0.4)]  # one cell's name twice, one without
+    told = []
+    parts = list(tuned.stream(asked, range(10), steps=STEPS, on_chunk=lambda n, m: told.append((n, m))))
+    assert [len(part) for part in parts] == [3, 3, 3, 1]
+    assert told == [(3, 10), (6, 10), (9, 10), (10, 10)]
+    same(draw(tuned, asked, range(10)), joined(parts))
+
+
+def test_a_stream_refuses_before_it_draws(tuned):
+    with pytest.raises(ConditionError, match="a seed for each condition"):
+        next(tuned.stream(mixed(), range(3)))
+
+
+def test_a_distilled_model_draws_in_one_step_what_its_teacher_draws_in_several(tuned, tiny):
+    before, (normal, few) = tuned.sha256, tiny
+    config = DistilConfig(steps=60, batch_size=16, warmup=5, teacher_steps=4)
+    # A network of a few steps has learnt too little for one evaluation to go wrong.
+    network, generator = deepcopy(tuned.network), torch.Generator().manual_seed(0)
+    for value in network.curve.parameters():
+        value.data += 0.1 * torch.randn(value.shape, generator=generator)
+    teacher = replace(tuned, network=network)
+    student = teacher.distil(few, normal=normal, config=config)
+    assert (student.base, tuned.sha256) == (teacher.sha256, before)
+    asked, seeds = mixed(), range(900, 908)
+
+    def volts(model, steps):
+        return model.draw(asked, seeds, steps=steps).column("voltage_volt")
+
+    wanted, plain, found = volts(teacher, 4), volts(teacher, 1), volts(student, 1)
+    assert np.abs(found - wanted).mean() < 0.7 * np.abs(plain - wanted).mean()
+    np.testing.assert_array_equal(found, volts(student, None))  # one step is its default
+
+
+def test_only_the_diffusion_model_can_be_distilled(tuned, tiny):
+    other = replace(tuned, config=tuned.config.model_copy(update={"model": "timevae"}), network=nn.Identity())
+    with pytest.raises(TrainingError, match="a timevae draws in one go already"):
+        other.distil(tiny[1])
 
 
 def test_seed_and_condition_both_count(tuned):
@@ -150,7 +195,7 @@ def test_a_drawn_current_never_turns_its_sign(fault):
     condition = Condition(fault, peak_deviation_volt=0.1, nominal_capacity_ah=2.0, limits=Limits(2.7, 4.2))
     coded = np.full((4, CONFIG.grid.length), 0.5)
     coded[CURRENT] = np.linspace(-0.05, 0.05, CONFIG.grid.length)  # what is left of noise near the end of a charge
-    ampere = rebuild(coded, np.array([1000.0, 100.0]), condition, CONFIG.grid).ampere
+    ampere = rebuild(coded[None], np.array([[1000.0, 100.0]]), [condition], CONFIG.grid)[0].ampere
     assert (ampere >= 0).all() if condition.step == "charge" else (ampere <= 0).all()
 
 
@@ -300,7 +345,8 @@ def told_and_taught(model, curves):
     slopes = model.frame.neighbours.slopes
     of_new_cells = replace(slopes, coefficients=slopes.coefficients[:, :1].repeat(1 + FOLDS, axis=1))
     frame = replace(model.frame, neighbours=replace(model.frame.neighbours, slopes=of_new_cells))
-    told, flags = frame.ask(conditions).lasting(encoded.seconds).loads(encoded.seconds)
+    currents = known_currents(conditions, encoded.seconds, model.config.grid)
+    told, flags = frame.ask(conditions).lasting(encoded.seconds).loads(currents, encoded.seconds)
     assert flags.all()
     return told, frame.batch(known, conditions, frame.posed(known, CONFIG)).known[: len(known)]
 

@@ -20,7 +20,8 @@ from faultcell.files import read, write
 from strategies import fault_curves, normal_curves
 
 VERBS = (
-    *("demo", "ingest", "simulate", "show", "train", "finetune", "sample", "band", "evaluate", "classify", "study", "report"),
+    *("demo", "ingest", "simulate", "show", "train", "finetune", "distil", "sample", "band"),
+    *("evaluate", "classify", "study", "report"),
 )
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -91,6 +92,9 @@ def chain(data, tmp_path_factory):
             "--steps",
             3,
         ),
+        "distil": (
+            *("distil", root / "tuned", data / "faults", "--normal", root / "normal", "--out", root / "fast", "--steps", 3),
+        ),
         "like": ("sample", root / "tuned", "--like", data / "unseen", "--out", root / "like", "--steps", 2),
         "fault": (
             *("sample", root / "tuned", "--fault", "overdischarge", "--peak-deviation-volt", 0.4, "--count", 5),
@@ -141,7 +145,7 @@ def test_wrong_usage_ends_with_two(run, words):
 # --- the chain
 
 
-@pytest.mark.parametrize("name", ["ingest", "train", "finetune", "like", "fault", "evaluate"])
+@pytest.mark.parametrize("name", ["ingest", "train", "finetune", "distil", "like", "fault", "evaluate"])
 def test_each_verb_ends_well_and_is_quiet_in_a_pipe(chain, name):
     said = chain.say[name]
     assert (said.returncode, said.stderr) == (0, "")
@@ -153,6 +157,7 @@ def test_what_the_verbs_say_is_what_they_did(chain, data):
     assert (said["ingest"]["curves"], said["ingest"]["cells"]) == (12, 3)
     assert said["train"]["kind"] == said["finetune"]["kind"] == "bundle"
     assert said["finetune"]["adapted from"] == said["train"]["model_sha256"]
+    assert said["distil"]["adapted from"] == said["finetune"]["model_sha256"]
     assert (said["like"]["curves"], said["fault"]["curves"]) == (6, 5)
     weights = (chain.root / "tuned" / "model.safetensors").read_bytes()
     assert said["like"]["model_sha256"] == hashlib.sha256(weights).hexdigest() == said["finetune"]["model_sha256"]
@@ -205,7 +210,7 @@ def test_show_counts_the_parameters(chain, run):
 
 def test_nothing_is_left_beside_the_results(chain):
     names = {path.name for path in chain.root.iterdir()}
-    assert names == {"normal", "base", "tuned", "like", "fault", "scores.json"}
+    assert names == {"normal", "base", "tuned", "like", "fast", "fault", "scores.json"}
     assert not (chain.root / "base" / "checkpoint").exists()
 
 

@@ -18,10 +18,10 @@ from polars.testing import assert_frame_equal
 
 from faultcell.curves import KEYS, SEVERITY, Curves
 from faultcell.errors import DataError
-from faultcell.files import ingest, nasa, read, write
+from faultcell.files import ingest, nasa, read, write, write_blocks
 from faultcell.files.atomic import whole_folder, write_text
 from faultcell.files.check import check, conform
-from faultcell.files.curve_set import read_checked
+from faultcell.files.curve_set import TABLES, read_checked
 from faultcell.files.engine import Rated, count_cycles
 from faultcell.files.recording import half_cycles
 
@@ -345,14 +345,34 @@ def test_a_failed_block_keeps_the_earlier_result(tmp_path):
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch):
-    def full(table, where, **_):
-        Path(where).write_bytes(b"PAR1")
+    def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("faultcell.files.curve_set.pq.write_table", full)
+    monkeypatch.setattr("faultcell.files.curve_set.pq.ParquetWriter.write_table", full)
     with pytest.raises(DataError, match=r"set: could not be written \(No space left on device\)"):
         write(curve_set(), tmp_path / "set")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_blocks_are_the_whole_set_and_each_is_written_before_the_next_is_asked_for(tmp_path):
+    curves = curve_set(cycles=4)
+    blocks = [curves.take(range(i, i + 2)) for i in range(0, len(curves), 2)]
+    asked = []
+
+    def coming():
+        for i, block in enumerate(blocks):
+            asked.append(i)
+            yield block
+            if i > 2:
+                draft = next(entry for entry in tmp_path.iterdir() if entry.name.endswith(".partial"))
+                assert (draft / TABLES[0]).stat().st_size > 0
+
+    write_blocks(coming(), tmp_path / "blocks")
+    write(curves, tmp_path / "whole")
+    assert asked == list(range(len(blocks)))
+    one, other = (read(tmp_path / name) for name in ("blocks", "whole"))
+    assert_frame_equal(one.timeseries, other.timeseries)
+    assert_frame_equal(one.halfcycles, other.halfcycles)
 
 
 def test_a_failed_swap_puts_the_earlier_result_back(tmp_path, monkeypatch):

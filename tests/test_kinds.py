@@ -15,10 +15,11 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 
-from faultcell.augment import CHUNK, Augmenter
+from faultcell.augment import Augmenter
 from faultcell.conditioning import STANDING
 from faultcell.config import GanConfig, GridConfig, Kind, TimeGanConfig, TrainConfig, Unfreeze, VaeConfig
 from faultcell.curves import grid
+from faultcell.drawing import CHUNK
 from faultcell.models.decoder import folded_load
 from faultcell.models.durations import GaussianDurations
 from faultcell.models.generative import Batch, Phase, Sampling, Shape, fold, masked_mean

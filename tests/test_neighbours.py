@@ -18,6 +18,7 @@ from faultcell.kernel import (
     LOOKS_AT,
     PAST,
     TAIL,
+    Points,
     Questions,
     fit_scales,
     squares,
@@ -94,17 +95,19 @@ def test_each_kernel_looks_at_what_it_may_alone(normal, faulty):
 def test_weights_are_of_the_nearest_and_sum_to_one_or_to_zero_where_all_is_barred(normal):
     neighbours, known = normal[0], normal[0].known
     square, scales = squares(known.questions, known.questions), neighbours.scales[HEAD, known.questions.step]
+    distance = Points(known.questions).distances(known.questions, scales)
+    np.testing.assert_allclose(distance, np.einsum("nmf,nf->nm", square, np.square(scales)), rtol=1e-9, atol=1e-9)
     closed = np.random.default_rng(0).random((len(known), len(known))) < 0.7
     closed[3], closed[5] = True, True
     closed[5, 7] = False
-    weight, reach = weights(square, scales, closed)
+    weight, reach = weights(distance, closed)
     np.testing.assert_allclose(weight.sum(axis=1), np.where(np.arange(len(known)) == 3, 0, 1))
     assert (weight[closed] == 0).all()
     only = known.questions.take(np.array([5, 7]))
     assert weight[5, 7] == 1
     assert reach[5] == pytest.approx(neighbours.apart(only.take(np.array([0])), only.take(np.array([1])))[0])
     assert reach[3] == reach.max()
-    free, _ = weights(square, scales, np.zeros_like(closed))
+    free, _ = weights(distance, np.zeros_like(closed))
     assert (free.argmax(axis=1) == np.arange(len(known))).all()  # nothing is nearer to a curve than itself
 
 
@@ -150,8 +153,11 @@ def test_the_fault_counts_for_how_a_curve_goes_on_and_not_for_how_it_came_there(
     neighbours, known = faulty[0], faulty[0].known
     one = known.questions.take(np.flatnonzero(known.questions.step == 0)[:1])
     two = one.joined(replace(one, label=one.label + 1))  # alike in all but the fault
-    square, closed = squares(one, two), np.zeros((1, 2), dtype=bool)
-    weight = {kernel: weights(square, neighbours.scales[kernel, one.step], closed)[0][0] for kernel in (HEAD, LASTS, TAIL)}
+    points, closed = Points(two), np.zeros((1, 2), dtype=bool)
+    weight = {
+        kernel: weights(points.distances(one, neighbours.scales[kernel, one.step]), closed)[0][0]
+        for kernel in (HEAD, LASTS, TAIL)
+    }
     np.testing.assert_array_equal(weight[HEAD], [0.5, 0.5])
     for kernel in (LASTS, TAIL):
         assert weight[kernel][0] > weight[kernel][1]

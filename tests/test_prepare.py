@@ -19,13 +19,11 @@ from faultcell.prepare import (
     Scaler,
     code,
     decode,
-    duty,
     encode,
     grid_times,
     has_tail,
     head_positions,
-    is_pulsed,
-    known_current,
+    known_currents,
     tail_positions,
 )
 from faultcell.severity import complete
@@ -77,7 +75,7 @@ def test_a_curve_comes_back_from_the_grid(curves):
     time, volt, ampere = (curves.column(name) for name in ("step_time_second", "voltage_volt", "current_ampere"))
     for i, rows in enumerate(curves.slices()):
         part = loaded_part(curves, rows)
-        back = decode(np.where(made.mask[i], made.values[i], np.nan).astype(float), conditions[i], GRID)
+        back = decode(np.where(made.mask[[i]], made.values[[i]], np.nan).astype(float), [conditions[i]], GRID)[0]
         kept = made.mask[i, CURRENT]
         assert made.mask[i, VOLTAGE, : GRID.head].all()
         held = kept & ~made.mask[i, VOLTAGE]
@@ -140,9 +138,9 @@ def test_pulsed_loads_are_told_apart_and_rest_voltage_is_its_own_channel():
     curves, resting = pulsed()
     curves, conditions, made = encoded(curves)
     load = conditions[0].load
-    assert is_pulsed(load)
-    assert duty(load) == pytest.approx(1 - resting.mean())
-    back = decode(np.where(made.mask[0], made.values[0], np.nan).astype(float), conditions[0], GRID)
+    assert load.is_pulsed
+    assert load.duty == pytest.approx(1 - resting.mean())
+    back = decode(np.where(made.mask[:1], made.values[:1], np.nan).astype(float), conditions[:1], GRID)[0]
     head = slice(0, GRID.head)
     assert made.mask[0, REST, head].all()
     np.testing.assert_allclose(back[REST, 8:80] - back[VOLTAGE, 8:80], 0.2, atol=0.01)
@@ -153,7 +151,7 @@ def test_pulsed_loads_are_told_apart_and_rest_voltage_is_its_own_channel():
 def test_a_known_load_is_laid_on_the_grid_as_training_saw_it(share):
     curves, _ = pulsed(share=share)
     _, conditions, made = encoded(curves)
-    known = known_current(conditions[0].load, made.seconds[0], NOMINAL, GRID)
+    known = known_currents(conditions[:1], made.seconds[:1], GRID)[0]
     np.testing.assert_allclose(known[: GRID.head], made.values[0, CURRENT, : GRID.head], atol=1e-5)
 
 
@@ -161,16 +159,18 @@ def test_a_known_load_is_laid_on_the_grid_as_training_saw_it(share):
 @settings(max_examples=20)
 def test_a_steady_known_load_is_laid_on_the_grid_as_training_saw_it(curves):
     _, conditions, made = encoded(curves)
-    for i, condition in enumerate(conditions):
-        known = known_current(condition.load, made.seconds[i], NOMINAL, GRID)
-        mask = made.mask[i, CURRENT]
-        np.testing.assert_allclose(known[mask], made.values[i, CURRENT, mask], atol=1e-4)
+    mask = made.mask[:, CURRENT]
+    known = known_currents(conditions, made.seconds, GRID)
+    np.testing.assert_allclose(known[mask], made.values[:, CURRENT][mask], atol=1e-4)
 
 
 def test_an_unknown_load_is_no_load():
-    assert known_current(None, np.array([1000.0, 10.0]), NOMINAL, GRID) is None
-    assert duty(None) is None
-    assert not is_pulsed(Load(np.array([0.0, 1.0]), np.array([-2.0, -2.0])))
+    steady = Load(np.array([0.0, 1.0]), np.array([-2.0, -2.0]))
+    some = [Condition(), Condition(load=steady, nominal_capacity_ah=2.0)]
+    known = known_currents(some, np.array([[1000.0, 10.0], [1000.0, np.nan]]), GRID)
+    assert np.isnan(known[0]).all()
+    np.testing.assert_allclose(known[1], -1.0)
+    assert not steady.is_pulsed
 
 
 # --- inverses
@@ -192,8 +192,12 @@ def test_decode_is_the_inverse_of_code(condition, seed, normal):
     if normal:
         condition = replace(condition, fault="normal", peak_deviation_volt=0.0, step_type=condition.step)
     physical = np.random.default_rng(seed).normal(3, 2, (len(CHANNELS), GRID.length))
-    np.testing.assert_allclose(decode(code(physical, condition, GRID), condition, GRID), physical, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(code(decode(physical, condition, GRID), condition, GRID), physical, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        decode(code(physical, condition, GRID)[None], [condition], GRID)[0], physical, rtol=1e-9, atol=1e-9
+    )
+    np.testing.assert_allclose(
+        code(decode(physical[None], [condition], GRID)[0], condition, GRID), physical, rtol=1e-9, atol=1e-9
+    )
 
 
 def test_codes_mean_what_they_say():

@@ -320,7 +320,7 @@ def test_at_rest_a_cell_is_never_further_than_under_load(half, fault, sign):
         limits=Limits(LOWER, 4.2),
         load=Load(np.linspace(0, 1, 400), current),
     )
-    volt = rebuild(coded, np.array([3000.0, 100.0]), asked, CONFIG.grid).volt
+    volt = rebuild(coded[None], np.array([[3000.0, 100.0]]), [asked], CONFIG.grid)[0].volt
     assert (volt.min() if sign > 0 else volt.max()) == pytest.approx(LOWER - 0.5 if sign > 0 else 4.7, abs=0.02)
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from faultcell import severity
 from faultcell.config import GridConfig
-from faultcell.curves import REST_C_RATE, SEVERITY, Array, Condition, Curves, typical_current
-from faultcell.prepare import CURRENT, REST, TEMPERATURE, VOLTAGE, decode, grid_times, has_tail, is_pulsed, resting
+from faultcell.curves import REST_C_RATE, SEVERITY, Array, Condition, Curves, Key, typical_current
+from faultcell.prepare import CURRENT, REST, TEMPERATURE, VOLTAGE, decode, grid_times, has_tail
 
 REQUESTED = (
     "peak_deviation_volt",
@@ -35,57 +36,55 @@ class Samples:
     celsius: Array
 
 
-def rebuild(coded: Array, seconds: Array, condition: Condition, grid: GridConfig) -> Samples:
-    """One curve from the grid to real units; the requested peak deviation is met exactly, and no sooner than asked.
+def rebuild(coded: Array, seconds: Array, conditions: Sequence[Condition], grid: GridConfig) -> list[Samples]:
+    """Curves from the grid to real units; the requested peak deviation is met exactly, and no sooner than asked.
 
     Args:
-        coded: channels in coded units `(C, L)`.
-        seconds: durations of head and tail, s `(2,)`.
-        condition: what was asked for.
+        coded: channels in coded units `(N, C, L)`.
+        seconds: durations of head and tail, s `(N, 2)`.
+        conditions: what was asked for, with limits and nominal capacity.
         grid: the grid.
     """
     shaped = coded.astype(np.float64)
-    beyond = condition.peak_deviation_volt > 0
-    tail = has_tail(condition)
-    end = grid.length if tail else grid.head
-    shaped[VOLTAGE, : grid.head] = _inside(shaped[VOLTAGE, : grid.head], condition, anchored=tail)
-    if beyond:
-        shaped[VOLTAGE, grid.head :] = _peak_at_one(shaped[VOLTAGE, grid.head :])
-    elif tail:
-        shaped[VOLTAGE, grid.head :] = 1.0  # a charge held at its upper limit
-    times = grid_times(grid, seconds[None])[0][:end]
-    physical = decode(shaped, condition, grid)[:, :end]
-    if condition.load is not None and is_pulsed(condition.load):
-        return _pulsed(physical, times, condition)
-    current = physical[CURRENT] if condition.load is not None else _under_load(physical[CURRENT], condition)
-    return Samples(times, physical[VOLTAGE], current, physical[TEMPERATURE])
+    tailed = np.array([has_tail(condition) for condition in conditions])
+    beyond = np.array([condition.peak_deviation_volt > 0 for condition in conditions])
+    high = np.array([condition.side == "high" for condition in conditions])
+    shaped[:, VOLTAGE, : grid.head] = _inside(shaped[:, VOLTAGE, : grid.head], high=high, anchored=tailed)
+    tail = _peak_at_one(shaped[:, VOLTAGE, grid.head :])
+    shaped[:, VOLTAGE, grid.head :] = np.where(beyond[:, None], tail, 1.0)  # a charge that stays inside is held at its limit
+    times, physical = grid_times(grid, seconds), decode(shaped, conditions, grid)
+    physical[:, CURRENT] = _under_load(physical[:, CURRENT], conditions)
+    ends = np.where(tailed, grid.length, grid.head)
+    return [_samples(physical[i, :, :end], times[i, :end], conditions[i]) for i, end in enumerate(ends.tolist())]
 
 
-def _under_load(current: Array, condition: Condition) -> Array:
-    """A drawn current kept on its half-cycle's side of zero, and above what counts as rest."""
-    least = 1.01 * REST_C_RATE[condition.step] * (condition.nominal_capacity_ah or 1.0)
-    sign = 1.0 if condition.step == "charge" else -1.0
-    return sign * np.maximum(sign * current, least)
+def _under_load(current: Array, conditions: Sequence[Condition]) -> Array:
+    """Drawn currents kept on their half-cycle's side of zero, and above what counts as rest; known ones as they are."""
+    sign = np.array([1.0 if condition.step == "charge" else -1.0 for condition in conditions])
+    least = np.array([1.01 * REST_C_RATE[condition.step] * (condition.nominal_capacity_ah or 1.0) for condition in conditions])
+    known = np.array([condition.load is not None for condition in conditions])
+    kept = sign[:, None] * np.maximum(sign[:, None] * current, least[:, None])
+    return np.where(known[:, None], current, kept)
 
 
-def _inside(head: Array, condition: Condition, *, anchored: bool) -> Array:
-    """The head kept on the right side of its limit, and put on it at the crossing, where there is one."""
-    bound = 1.0 if condition.side == "high" else 0.0
-    kept = np.minimum(head, bound) if condition.side == "high" else np.maximum(head, bound)
-    if anchored:
-        kept[-1] = bound
+def _inside(head: Array, *, high: NDArray[np.bool_], anchored: NDArray[np.bool_]) -> Array:
+    """Heads `(N, head)` kept on the right side of their limits, and put on them at the crossing, where there is one."""
+    kept = np.where(high[:, None], np.minimum(head, 1.0), np.maximum(head, 0.0))
+    kept[:, -1] = np.where(anchored, high, kept[:, -1])
     return kept
 
 
 def _peak_at_one(tail: Array) -> Array:
-    """The tail scaled so that its peak is exactly one; a tail that never leaves the limit is replaced by a straight one."""
-    peak = tail.max()
-    return tail / peak if peak > 0.1 else np.arange(1, tail.size + 1) / tail.size
+    """Tails `(N, tail)` scaled to a peak of exactly one; one that never leaves the limit is replaced by a straight one."""
+    peak = tail.max(axis=1, keepdims=True)
+    straight = np.arange(1, tail.shape[1] + 1) / tail.shape[1]
+    return np.where(peak > 0.1, tail / np.where(peak > 0.1, peak, 1.0), straight)
 
 
-def _pulsed(physical: Array, times: Array, condition: Condition) -> Samples:
-    """A curve under a load that swings between current and rest, at the load's own samples."""
-    assert condition.load is not None
+def _samples(physical: Array, times: Array, condition: Condition) -> Samples:
+    """One curve `(C, n)` at its times `(n,)`; under a load that swings between current and rest, at the load's own samples."""
+    if condition.load is None or not condition.load.is_pulsed:
+        return Samples(times, physical[VOLTAGE], physical[CURRENT], physical[TEMPERATURE])
     seconds = condition.load.fraction * times[-1]
     under_load, at_rest = (np.interp(seconds, times, physical[channel]) for channel in (VOLTAGE, REST))
     # A model that has never seen a rest knows of no recovery: the voltage stays as it is under load.
@@ -94,7 +93,7 @@ def _pulsed(physical: Array, times: Array, condition: Condition) -> Samples:
     at_rest = np.minimum(at_rest, under_load) if condition.step == "charge" else np.maximum(at_rest, under_load)
     return Samples(
         seconds,
-        np.where(resting(condition.load), at_rest, under_load),
+        np.where(condition.load.resting, at_rest, under_load),
         condition.load.current_ampere,
         np.interp(seconds, times, physical[TEMPERATURE]),
     )
@@ -107,6 +106,7 @@ def assemble(
     *,
     origin: str,
     stood: Array | None = None,
+    seen: Counter[Key] | None = None,
 ) -> Curves:
     """The curve set of drawn curves, with the requested condition and the severity measured back.
 
@@ -117,8 +117,9 @@ def assemble(
         origin: SHA-256 of the model, or the name of the source, for the column `model_sha256`.
         stood: faults, and seconds beyond the limit, that each cell is known to have seen before `(N, 2)`; none
             where not given.
+        seen: keys that curves before these have, and then these too; see `_keys`.
     """
-    keys = _keys(conditions, seeds)
+    keys = _keys(conditions, seeds, Counter() if seen is None else seen)
     lengths = [curve.second.size for curve in drawn]
     names = {
         "second": "step_time_second",
@@ -136,14 +137,14 @@ def assemble(
     return Curves(curves.timeseries, curves.halfcycles.with_columns(**back, **{k: pl.Series(k, v) for k, v in amount.items()}))
 
 
-def _keys(conditions: Sequence[Condition], seeds: Sequence[int]) -> pl.DataFrame:
+def _keys(conditions: Sequence[Condition], seeds: Sequence[int], seen: Counter[Key]) -> pl.DataFrame:
     """Keys that depend on condition and seed alone, but for a suffix where two would be equal."""
-    seen: Counter[tuple[str, int, str]] = Counter()
-    rows = []
+    rows, nameless = [], Counter[Key]()  # a seed is a name of its own: what a stream remembers shall not grow with it
     for condition, seed in zip(conditions, seeds, strict=True):
         key = (condition.cell_id or f"synthetic-{seed:06d}", condition.cycle_count or 1, condition.step)
-        seen[key] += 1
-        rows.append((key[0] if seen[key] == 1 else f"{key[0]}-{seen[key]}", *key[1:]))
+        (nameless if condition.cell_id is None else seen).update([key])
+        count = nameless[key] + seen[key]
+        rows.append((key[0] if count == 1 else f"{key[0]}-{count}", *key[1:]))
     return pl.DataFrame(rows, schema={"cell_id": pl.String, "cycle_count": pl.Int64, "step_type": pl.String}, orient="row")
 
 
@@ -206,4 +207,4 @@ def measured_back(curves: Curves, conditions: Sequence[Condition], stood: Array 
 def _charge(curves: Curves) -> Array:
     """Charge moved by each curve, Ah `(N,)`: trapezoid rule on |current|."""
     time, current = curves.column("step_time_second"), np.abs(curves.column("current_ampere"))
-    return np.array([np.trapezoid(current[rows], time[rows]) / 3600 for rows in curves.slices()])
+    return curves.summed_steps((current[:-1] + current[1:]) / 2 * np.diff(time)) / 3600

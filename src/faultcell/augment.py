@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,24 +14,25 @@ import torch
 from torch import Tensor
 
 from faultcell import card, store
-from faultcell.assemble import assemble, rebuild
 from faultcell.batches import encoded_set
 from faultcell.conditioning import STANDING, Vocabulary
-from faultcell.config import Config, FinetuneConfig, TrainConfig
-from faultcell.curves import FAULTS, NORMAL, REST_C_RATE, Array, Condition, Curves, Load
-from faultcell.errors import BundleError, ConditionError
-from faultcell.frame import Asked, Frame
+from faultcell.config import Config, DistilConfig, FinetuneConfig
+from faultcell.curves import FAULTS, NORMAL, Condition, Curves
+from faultcell.drawing import Drawing
+from faultcell.errors import BundleError, ConditionError, TrainingError
+from faultcell.frame import Frame
 from faultcell.known import Known
 from faultcell.models.diffusion import Diffusion
 from faultcell.models.generative import Batch, Generative, Sampling, Shape
 from faultcell.models.kinds import KINDS, make
-from faultcell.prepare import CHANNELS, CURRENT, REST, Encoded, has_tail, known_current
+from faultcell.models.network import Network
+from faultcell.prepare import CHANNELS, Encoded
 from faultcell.profile import Profile, fingerprint
 from faultcell.references import References
 from faultcell.train import State, Step, train
 
-CHUNK = 64  # curves drawn at once; always padded to this, so that a curve's bits do not depend on its neighbours
-FORMAT = 4
+BLOCK = 1024  # curves of a stream that are put together at once
+FORMAT = 5
 LOG_EVERY = 25
 OnStep = Callable[[Step], None]
 OnSnapshot = Callable[[int, "Augmenter"], None]
@@ -117,7 +118,7 @@ class Augmenter:
             TrainingError: no curve can be used, or training diverged.
         """
         config = config or FinetuneConfig()
-        whole = self.config.model_copy(update={"finetune": config})
+        whole = self.config.model_copy(update={"finetune": config, "distil": None})
         few, encoded, known, conditions = _to_learn(few, whole, faults=self.profile.faults)
         for name in set(few.labels) - {NORMAL, *self.profile.faults}:
             raise ConditionError(f"the model has no place for the fault '{name}': it has {', '.join(self.profile.faults)}")
@@ -143,6 +144,44 @@ class Augmenter:
         )
         # A handful is no measure of width: only the source curves can tell.
         return run.of(network, data, calibrate_on=data[1] if len(data) > 1 else None)
+
+    def distil(
+        self,
+        few: Curves,
+        *,
+        normal: Curves | None = None,
+        config: DistilConfig | None = None,
+        folder: Path | None = None,
+        on_step: OnStep | None = None,
+    ) -> Augmenter:
+        """Teach a copy to draw in one step what this model draws in several; leaves this one untouched.
+
+        Args:
+            few: curves the model was adapted to, or trained on.
+            normal: curves of the source domain, which take the other half of each batch.
+            config: every knob; the defaults where not given.
+            folder: where checkpoints go; a run that left one there goes on from it.
+            on_step: called after each step.
+
+        Raises:
+            TrainingError: the model draws in one go already, or no curve can be used.
+        """
+        config = config or DistilConfig()
+        if not isinstance(self.network, Network):
+            raise TrainingError(f"a {self.config.model} draws in one go already: only the diffusion model can be distilled")
+        fewer = self.config.diffusion.model_copy(update={"num_inference_steps": config.student_steps})
+        whole = self.config.model_copy(update={"diffusion": fewer, "distil": config})
+        data, kept = [], [curves for curves in (few, normal) if curves is not None]
+        for curves in kept:
+            _, _, known, conditions = _to_learn(curves, whole, faults=self.profile.faults)
+            data.append(self.frame.batch(known, conditions, self.frame.posed(known, whole)))
+        student = _network(whole, self.profile)
+        assert isinstance(student, Network)
+        student.load_state_dict(self.network.state_dict())
+        student.learn_from(self.network, taught=config.teacher_steps, learnt=config.student_steps)
+        key = self.sha256 + "".join(fingerprint(curves) for curves in kept)
+        run = _Run(whole, self.frame, self.profile, folder=folder, on_step=on_step, before=self, key=key)
+        return run.of(student, data, calibrate_on=None)  # as wide as the teacher
 
     def draw(
         self,
@@ -175,23 +214,41 @@ class Augmenter:
             OutOfRangeWarning: a severity outside what the model has seen.
         """
         seeds = list(seeds)
+        drawing = self._drawing(conditions, seeds, reference, Sampling(steps, guidance))
+        return drawing.of(conditions, seeds, on_chunk=on_chunk)
+
+    def stream(
+        self,
+        conditions: Sequence[Condition],
+        seeds: Sequence[int],
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        reference: Curves | References | None = None,
+        on_chunk: Callable[[int, int], None] | None = None,
+    ) -> Iterator[Curves]:
+        """The same curves as `draw`, a block of them at a time: for more than memory holds.
+
+        Names of cells are made as `draw` makes them, but where no cell is asked for they are from the seed alone: give each
+        curve a seed of its own.
+        """
+        drawing = self._drawing(conditions, seeds, reference, Sampling(steps, guidance))
+        for start in range(0, len(seeds), BLOCK):
+            part = slice(start, start + BLOCK)
+            tell = (lambda n, _, start=start: on_chunk(start + n, len(seeds))) if on_chunk else None
+            yield drawing.of(conditions[part], seeds[part], on_chunk=tell)
+
+    def _drawing(
+        self, conditions: Sequence[Condition], seeds: Sequence[int], reference: Curves | References | None, how: Sampling
+    ) -> Drawing:
+        """What is asked for, checked, before a curve is drawn."""
         if len(seeds) != len(conditions):
             raise ConditionError(
                 f"draw needs a seed for each condition: found {len(seeds)} seeds for {len(conditions)} conditions"
             )
         given = self.references(reference, conditions) if isinstance(reference, Curves) else reference
-        complete = [_with_load(condition) for condition in self.profile.complete(conditions)]
-        how, drawn = Sampling(steps, guidance), []
-        for start in range(0, len(seeds), CHUNK):
-            asked = complete[start : start + CHUNK]
-            coded, seconds = self._draw_chunk(asked, seeds[start : start + CHUNK], how, given)
-            drawn += [rebuild(coded[i], seconds[i], condition, self.config.grid) for i, condition in enumerate(asked)]
-            if on_chunk is not None:
-                on_chunk(len(drawn), len(seeds))
-        if given is None:
-            return assemble(drawn, complete, seeds, origin=self.sha256)
-        rows = given.find(complete)
-        return given.named_in(assemble(drawn, complete, seeds, origin=self.sha256, stood=given.stood(complete, rows)), rows)
+        self.profile.check(conditions)
+        return Drawing(self.config.grid, self.network, self.frame, self.profile, self.sha256, how, given)
 
     def references(self, reference: Curves, conditions: Sequence[Condition]) -> References:
         """Reference curves, ready to draw from.
@@ -212,37 +269,6 @@ class Augmenter:
                 "kind of them; give curves of the same cells, or leave the reference out"
             )
         return given
-
-    @torch.no_grad()
-    def _draw_chunk(
-        self, conditions: Sequence[Condition], seeds: Sequence[int], how: Sampling, references: References | None
-    ) -> tuple[Array, Array]:
-        """Coded channels `(B, C, L)` and seconds of head and tail `(B, 2)` for at most `CHUNK` conditions."""
-        count = len(conditions)
-        padded = [*conditions, *[conditions[-1]] * (CHUNK - count)]
-        noise = torch.stack([_noise(seed, self.network.noise_size) for seed in [*seeds, *[0] * (CHUNK - count)]])
-        asked = self.frame.ask(padded, references)
-        drawn = self.network.draw_durations(asked.condition(), noise, how).clamp(-5, 5)
-        seconds = asked.seconds(drawn)
-        seconds[[not has_tail(condition) for condition in padded], 1] = np.nan
-        mask = torch.tensor(np.isfinite(seconds))
-        mask[:, 1] &= torch.tensor(np.isnan(asked.questions.certain))  # as in training: what is certain was not drawn
-        asked = asked.lasting(seconds)
-        told = self.network.tell(asked.condition(), torch.where(mask, drawn, 0.0), mask)
-        sampled = self.network.draw_curve(told, asked.loads(seconds), noise, how)
-        coded = self._blanked(asked.coded(sampled)[:count], conditions, seconds[:count], asked.shown_at_rest()[:count])
-        return coded, _balanced(asked, coded, seconds[:count], self.config.grid.head)
-
-    def _blanked(self, coded: Array, conditions: Sequence[Condition], seconds: Array, shown: Array) -> Array:
-        """Known currents as they are; no values for channels that no training curve had, but at rest what a reference shows."""
-        for i, condition in enumerate(conditions):
-            current = known_current(condition.load, seconds[i], condition.nominal_capacity_ah or 1.0, self.config.grid)
-            if current is not None:
-                coded[i, CURRENT] = current
-        for index, name in enumerate(CHANNELS):
-            if name not in self.profile.channels:
-                coded[:, index] = shown if index == REST else np.nan
-        return coded
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
@@ -314,24 +340,20 @@ class _Run:
     before: Augmenter | None = None
     key: str = ""
 
-    @property
-    def knobs(self) -> TrainConfig:
-        return self.config.finetune or self.config.train
-
     def of(self, network: Generative, data: Sequence[Batch], *, calibrate_on: Batch | None) -> Augmenter:
         """Train a network, from its checkpoint if it left one, and give what has become of it."""
-        state = State.start(network, self.knobs)
+        state = State.start(network, self.config.last_run)
         key = _key(self.config, self.profile, self.key)
         metrics = store.read_checkpoint(state, self.folder, key=key) if self.folder else []
         at, tell = self.on_snapshot or ((), None)
         for step in self._steps(state, data):
             if step.step % LOG_EVERY == 0 or step.step == step.steps:
-                phase = "pretrain" if self.before is None else "finetune"
+                phase = "pretrain" if self.before is None else "distil" if self.config.distil else "finetune"
                 each = step.losses if len(step.losses) > 1 else {}
                 metrics.append(
                     {"phase": phase, "step": step.step, "loss": step.loss, "gradient_norm": step.gradient_norm, **each}
                 )
-            if self.folder and step.step % self.knobs.checkpoint_every == 0 and step.step < step.steps:
+            if self.folder and step.step % self.config.last_run.checkpoint_every == 0 and step.step < step.steps:
                 store.write_checkpoint(state, self.folder, key=key, metrics=metrics)
             if self.on_step is not None:
                 self.on_step(step)
@@ -340,9 +362,9 @@ class _Run:
         return self._made(state, metrics, calibrate_on)
 
     def _steps(self, state: State, data: Sequence[Batch]) -> Iterator[Step]:
-        unfreeze = self.config.finetune.unfreeze if self.config.finetune else "all"
+        unfreeze = self.config.last_run.unfreeze if isinstance(self.config.last_run, FinetuneConfig) else "all"
         noisy = torch.from_numpy(np.append(Vocabulary(self.profile.faults).droppable, np.zeros(len(STANDING), dtype=bool)))
-        return train(state, data, config=self.knobs, unfreeze=unfreeze, noisy=noisy)
+        return train(state, data, config=self.config.last_run, unfreeze=unfreeze, noisy=noisy)
 
     def _made(self, state: State, metrics: Sequence[dict[str, Any]], calibrate_on: Batch | None) -> Augmenter:
         """The model of the averaged weights."""
@@ -373,30 +395,6 @@ def _to_learn(curves: Curves, config: Config, *, faults: Sequence[str]) -> tuple
     return curves, encoded, Known.of(encoded, conditions, faults=faults, grid=config.grid), usable
 
 
-def _balanced(asked: Asked, coded: Array, seconds: Array, head: int) -> Array:
-    """Seconds by which the charge balances where the C-rate was drawn: a larger current than was expected empties sooner."""
-    balanced = seconds.copy()
-    for i, condition in enumerate(asked.conditions[: len(coded)]):
-        if condition.c_rate is None:
-            sign = 1.0 if condition.step == "charge" else -1.0
-            expected, drawn = (np.nanmedian(sign * x[i, CURRENT, :head]) for x in (asked.expected.values, coded))
-            least = 2 * REST_C_RATE[condition.step]
-            balanced[i, 0] *= max(expected, least) / max(drawn, least)
-    return balanced
-
-
 def _key(config: Config, profile: Profile, base: str = "") -> str:
     """What must be equal for a run to go on from a checkpoint."""
     return hashlib.sha256(f"{FORMAT}{config.model_dump_json()}{profile.model_dump_json()}{base}".encode()).hexdigest()
-
-
-def _with_load(condition: Condition) -> Condition:
-    """A discharge at a known C-rate has a constant load; the falling current at the end of a charge is left to the model."""
-    if condition.load is not None or condition.c_rate is None or condition.step != "discharge":
-        return condition
-    current = -condition.c_rate * (condition.nominal_capacity_ah or 1.0)
-    return replace(condition, load=Load(np.array([0.0, 1.0]), np.array([current, current])))
-
-
-def _noise(seed: int, size: int) -> Tensor:
-    return torch.randn(size, generator=torch.Generator().manual_seed(seed))

@@ -144,7 +144,7 @@ def draw_band(
         parts.append(_quantiles(Measured.of(drawn), draws=draws, level=level))
         keys.append(drawn.halfcycles.select(KEYS)[::draws])
     if isinstance(source, Augmenter):
-        source.profile.complete(conditions)  # warns of extrapolations: once, not for each part
+        source.profile.check(conditions)  # warns of extrapolations: once, not for each part
     lower, median, upper, seconds = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Band(pl.concat(keys), lower, median, upper, seconds, level, draws)
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from faultcell.curves import Condition
-from faultcell.prepare import STEPS, duty
+from faultcell.curves import Array, Condition
+from faultcell.prepare import STEPS
 
 SEVERITIES = ("peak", "count", "seconds")
 CONTEXT = ("c_rate", "ambient", "cycle", "health", "duty")
@@ -55,36 +55,38 @@ class Vocabulary:
 
     def encode(self, conditions: Sequence[Condition]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Values and flags of known `(N, F)` each; the value of what is unknown is zero."""
-        rows = [self._row(condition) for condition in conditions]
-        table = np.array([[row.get(name, 0.0) for name in self.names] for row in rows], dtype=np.float64)
-        table = table.reshape(len(rows), len(self))
+        table = np.zeros((len(conditions), len(self)))
+        place = {name: i for i, name in enumerate(self.names)}
+        for i, condition in enumerate(conditions):
+            table[i, place[condition.step]] = 1.0
+            if condition.fault in place:
+                table[i, place[condition.fault]] = 1.0
+        high = np.array([condition.side == "high" for condition in conditions], dtype=bool)
+        for name, values in _scaled(conditions).items():
+            if name in CONTEXT:
+                table[:, place[name]] = values
+            else:
+                table[high, place[f"high_{name}"]] = values[high]
+                table[~high, place[f"low_{name}"]] = values[~high]
         known = np.isfinite(table)
         return np.where(known, table, 0.0).astype(np.float32), known.astype(np.float32)
 
-    def _row(self, condition: Condition) -> dict[str, float]:
-        """Scaled values by name; NaN is unknown, absent is zero. The constants bring common values to about one."""
-        severities = (
-            condition.peak_deviation_volt / 0.5,
-            _scaled(condition.repetition_count, np.log1p, centre=0, spread=2),
-            _scaled(condition.cumulative_duration_second, np.log1p, centre=0, spread=4),
-        )
-        context = (
-            _scaled(condition.c_rate, np.log2, centre=0, spread=1),
-            _scaled(condition.ambient_temperature_celsius, float, centre=25, spread=15),
-            _scaled(condition.cycle_count, np.log1p, centre=0, spread=3),
-            _scaled(condition.state_of_health, float, centre=0.8, spread=0.2),
-            _scaled(duty(condition.load), float, centre=0, spread=1),
-        )
-        sided = [f"{condition.side}_{name}" for name in SEVERITIES]
-        return {
-            condition.fault: 1.0,
-            condition.step: 1.0,
-            **dict(zip(sided, severities, strict=True)),
-            **dict(zip(CONTEXT, context, strict=True)),
-        }
 
+def _scaled(conditions: Sequence[Condition]) -> dict[str, Array]:
+    """Severities and context by name `(N,)`, NaN where unknown. The constants bring common values to about one."""
 
-def _scaled(value: float | None, transform: np.ufunc | type[float], *, centre: float, spread: float) -> float:
-    if value is None or (transform is np.log2 and value <= 0):
-        return float("nan")
-    return (float(transform(value)) - centre) / spread
+    def given(name: str) -> Array:
+        return np.array([getattr(condition, name) for condition in conditions], dtype=np.float64)
+
+    rate = given("c_rate")
+    loads = [condition.load for condition in conditions]
+    return {
+        "peak": given("peak_deviation_volt") / 0.5,
+        "count": np.log1p(given("repetition_count")) / 2,
+        "seconds": np.log1p(given("cumulative_duration_second")) / 4,
+        "c_rate": np.log2(np.where(rate > 0, rate, np.nan)),
+        "ambient": (given("ambient_temperature_celsius") - 25) / 15,
+        "cycle": np.log1p(given("cycle_count")) / 3,
+        "health": (given("state_of_health") - 0.8) / 0.2,
+        "duty": np.array([np.nan if load is None else load.duty for load in loads], dtype=np.float64),
+    }

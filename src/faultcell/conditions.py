@@ -10,7 +10,6 @@ import numpy as np
 
 from faultcell.curves import KEYS, NORMAL, SEVERITY, Array, Condition, Curves, Limits, Load, loaded_part, typical_current
 from faultcell.errors import ConditionError, DataError
-from faultcell.prepare import is_pulsed
 
 _CONTEXT = ("c_rate", "ambient_temperature_celsius", "state_of_health", "nominal_capacity_ah")
 
@@ -73,7 +72,7 @@ def _between(known: Sequence[Condition], rng: np.random.Generator) -> Condition:
         mixed[name] = one if one is None or other is None else one + weight * (other - one)
     for name in ("cycle_count", "repetition_count"):
         mixed[name] = None if mixed[name] is None else round(mixed[name])
-    pulsed = first.load is not None and is_pulsed(first.load)
+    pulsed = first.load is not None and first.load.is_pulsed
     return replace(first, **mixed, load=first.load if pulsed else None, cell_id=None)
 
 

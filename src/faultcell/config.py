@@ -43,7 +43,7 @@ class NetConfig(_Frozen):
 
     patch: int = Field(4, ge=1, description="neighbouring points the network takes together")
     widths: tuple[int, ...] = (64, 96, 128)
-    attention: tuple[bool, ...] = (True, True, True)
+    attention: tuple[bool, ...] = (False, False, True)
     bottleneck_attention: bool = True
     heads: int = Field(4, ge=1)
     bias_rank: int = Field(4, ge=0, description="rank of the condition bias B_c; 0 for none")
@@ -74,7 +74,7 @@ class DiffusionConfig(_Frozen):
     timestep_power: float = Field(
         2.0, ge=1, description="training draws time steps as T u^p: above 1 it dwells on the little noise where curves differ"
     )
-    num_inference_steps: int = Field(6, ge=2)
+    num_inference_steps: int = Field(2, ge=1)
     guidance_scale: float = Field(1.0, ge=0)
 
 
@@ -144,6 +144,15 @@ class FinetuneConfig(TrainConfig):
     lambda_source: float = Field(1.0, ge=0)
 
 
+class DistilConfig(TrainConfig):
+    """Teaching a network to draw in one step what it draws in several."""
+
+    steps: int = Field(300, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    teacher_steps: int = Field(6, ge=1, description="network evaluations of the teacher")
+    student_steps: int = Field(1, ge=1, description="of the student, and from then on of the model")
+
+
 class Config(_Frozen):
     """All that a model was made with."""
 
@@ -157,3 +166,9 @@ class Config(_Frozen):
     timegan: TimeGanConfig = TimeGanConfig()
     train: TrainConfig = TrainConfig()
     finetune: FinetuneConfig | None = None
+    distil: DistilConfig | None = None
+
+    @property
+    def last_run(self) -> TrainConfig:
+        """The knobs of the last of the runs that made it."""
+        return self.distil or self.finetune or self.train

@@ -24,6 +24,7 @@ Side = Literal["low", "high"]
 
 NORMAL = "normal"
 KEYS = ("cell_id", "cycle_count", "step_type")
+Key = tuple[str, int, str]  # of one curve
 TIMESERIES = {
     "cell_id": pl.String,
     "cycle_count": pl.Int64,
@@ -46,6 +47,9 @@ HALFCYCLES = {
 }
 # A current below these fractions of the nominal capacity per hour is rest, not load (0.1 A and 0.02 A of a 2 Ah cell).
 REST_C_RATE = {"discharge": 0.05, "charge": 0.01}
+# Less than this share of a load's largest current is rest; a load that rests for more than that share of its time is pulsed:
+# voltage under load and at rest are told apart.
+LOAD_REST_SHARE, PULSED_REST_SHARE = 0.02, 0.1
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,22 @@ class Load:
 
     fraction: Array
     current_ampere: Array
+
+    @cached_property
+    def resting(self) -> NDArray[np.bool_]:
+        """Which samples carry no current to speak of `(n,)`."""
+        magnitude = np.abs(self.current_ampere)
+        return np.asarray(magnitude < LOAD_REST_SHARE * magnitude.max())
+
+    @cached_property
+    def duty(self) -> float:
+        """Share of the samples that carry current."""
+        return float((~self.resting).mean())
+
+    @property
+    def is_pulsed(self) -> bool:
+        """Whether it swings between current and rest, as the square-wave discharges of the NASA set do."""
+        return 1 - self.duty > PULSED_REST_SHARE
 
 
 @dataclass(frozen=True)
@@ -231,9 +251,14 @@ class Curves:
         return "synthetic" in self.halfcycles.columns and bool(self.halfcycles["synthetic"].any())
 
     @cached_property
+    def runs(self) -> tuple[NDArray[np.int64], pl.DataFrame]:
+        """Where the key changes from row to row of `timeseries` `(r,)`, and the key of each such run."""
+        return runs(self.timeseries)
+
+    @cached_property
     def offsets(self) -> NDArray[np.int64]:
         """Where each curve begins in `timeseries`; one more than there are curves `(N + 1,)`."""
-        starts, keys = runs(self.timeseries)
+        starts, keys = self.runs
         counts = keys.with_columns(_count=pl.Series(np.diff(np.append(starts, self.timeseries.height)), dtype=pl.Int64))
         rows = self.halfcycles.select(KEYS).join(counts, on=KEYS, how="left", maintain_order="left")
         return np.concatenate([[0], np.cumsum(rows["_count"].fill_null(0).to_numpy())]).astype(np.int64)
@@ -259,6 +284,17 @@ class Curves:
     def slices(self) -> Iterator[slice]:
         """The rows of each curve in `timeseries`."""
         return (slice(start, stop) for start, stop in itertools.pairwise(self.offsets.tolist()))
+
+    def summed_steps(self, values: Array) -> Array:
+        """Sums by curve `(N,)` of what belongs to each step from one row of `timeseries` to the next `(n - 1,)`."""
+        starts, count = self.offsets[:-1], np.diff(self.offsets)
+        found = np.zeros(len(self))
+        some = count > 1
+        if some.any():
+            last = starts[some] + count[some] - 1  # the step from here leads to another curve
+            edges = np.column_stack([starts[some], last]).ravel()
+            found[some] = np.add.reduceat(np.append(values, 0.0), edges)[::2]
+        return found
 
     def take(self, rows: Iterable[int]) -> Curves:
         """The curves at these positions, in this order."""
@@ -358,8 +394,15 @@ class Source(Protocol):
 
 def typical_current(curves: Curves) -> Array:
     """Median of |current| under load of each curve, A `(N,)`; NaN where no sample is under load."""
-    current, loaded = np.abs(curves.column("current_ampere")), curves.under_load
-    return np.array([np.median(current[rows][loaded[rows]]) if loaded[rows].any() else np.nan for rows in curves.slices()])
+    current = np.where(curves.under_load, np.abs(curves.column("current_ampere")), np.inf)
+    loaded, counts, found = curves.under_load, np.diff(curves.offsets), np.full(len(curves), np.nan)
+    for length in np.unique(counts[counts > 0]).tolist():  # curves of a length are a table
+        rows = np.flatnonzero(counts == length)
+        places = curves.offsets[rows, None] + np.arange(length)
+        table, kept = np.sort(current[places], axis=1), loaded[places].sum(axis=1)
+        low, high = (np.take_along_axis(table, at[:, None], axis=1)[:, 0] for at in (np.maximum(kept - 1, 0) // 2, kept // 2))
+        found[rows] = np.where(kept > 0, (low + high) / 2, np.nan)
+    return found
 
 
 def loaded_part(curves: Curves, rows: slice) -> slice:

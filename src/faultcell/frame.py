@@ -21,7 +21,7 @@ from faultcell.known import CURVES, ERRORS, Known
 from faultcell.models.generative import Batch
 from faultcell.neighbours import Correction, Expected, Neighbours
 from faultcell.posing import Posed, pose
-from faultcell.prepare import CURRENT, REST, STEPS, VOLTAGE, Scaler, known_current
+from faultcell.prepare import CURRENT, REST, STEPS, VOLTAGE, Scaler
 from faultcell.references import References
 from faultcell.slopes import Slopes
 from faultcell.widths import LEAST_REACH, Widths
@@ -119,7 +119,9 @@ class Frame:
         if references is not None:
             questions = references.since(questions, rows)
         correction = _correction(self, questions, references, rows) if references is not None else None
-        return Asked.of(self, conditions, questions, references, rows, correction)
+        expected = self.neighbours.expect_inside(questions, correction=correction)
+        width = _width(self.widths, questions, expected, rows >= 0)
+        return Asked(self, conditions, questions, references, rows, expected, width)
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it, as it is stored."""
@@ -168,7 +170,6 @@ class Asked:
         questions: the same for the kernels.
         references: earlier curves of cells.
         rows: which of them is each condition's, -1 for none `(N,)`.
-        correction: what they tell, whatever the durations.
         expected: what is expected.
         width: how far a curve may stray `(N, E)`.
     """
@@ -178,31 +179,16 @@ class Asked:
     questions: Questions
     references: References | None
     rows: NDArray[np.int64]
-    correction: Correction | None
     expected: Expected
     width: Array
 
-    @classmethod
-    def of(
-        cls,
-        frame: Frame,
-        conditions: Sequence[Condition],
-        questions: Questions,
-        references: References | None,
-        rows: NDArray[np.int64],
-        correction: Correction | None,
-        log_seconds: Array | None = None,
-    ) -> Asked:
-        """What is expected, with the durations where they are known already `(N, 2)`."""
-        expected = frame.neighbours.expect(questions, log_seconds, correction=correction)
-        width = _width(frame.widths, questions, expected, rows >= 0)
-        return cls(frame, conditions, questions, references, rows, correction, expected, width)
-
     def lasting(self, seconds: Array) -> Asked:
-        """The same, now that the durations are known `(N, 2)`."""
+        """The same, now that the durations are known `(N, 2)`, and with them how the curves go on beyond their limits."""
         log_seconds = np.log(np.maximum(seconds, 1e-3))
         questions = self.questions.lasting(log_seconds[:, 1])
-        return Asked.of(self.frame, self.conditions, questions, self.references, self.rows, self.correction, log_seconds)
+        expected = self.frame.neighbours.expect_beyond(questions, self.expected, log_seconds)
+        width = _width(self.frame.widths, questions, expected, self.rows >= 0)
+        return replace(self, questions=questions, expected=expected, width=width)
 
     @property
     def kind(self) -> NDArray[np.int64]:
@@ -238,24 +224,27 @@ class Asked:
             found[inside] = np.where(told, self.expected.values[:, REST][inside], np.nan)
         return found
 
-    def loads(self, seconds: Array) -> tuple[Tensor, Tensor]:
-        """Known load currents as a network sees them `(N, 1, L)`, and which are known `(N, 1)`."""
+    def loads(self, currents: Array, seconds: Array) -> tuple[Tensor, Tensor]:
+        """Known load currents as a network sees them `(N, 1, L)`, and which are known `(N, 1)`.
+
+        Args:
+            currents: on the grid, NaN where they are not known `(N, L)`.
+            seconds: durations of head and tail `(N, 2)`.
+        """
         grid = self.frame.neighbours.grid
-        found = [known_current(c.load, seconds[i], c.nominal_capacity_ah or 1.0, grid) for i, c in enumerate(self.conditions)]
+        known = np.isfinite(currents[:, 0])
         rest = np.zeros_like(self.expected.values)
-        for i, current in enumerate(found):
-            if current is not None:
-                rest[i, CURRENT] = current - self.expected.values[i, CURRENT]
+        rest[known, CURRENT] = currents[known] - self.expected.values[known, CURRENT]
         scaled = self.frame.scaler.forward(rest / _over_grid(self.width, grid), self.kind)[:, CURRENT]
         scaled[np.isnan(seconds[:, 1]), grid.head :] = 0.0  # as in training, where a missing tail is masked
-        flags = torch.tensor([[current is not None] for current in found], dtype=torch.float32)
+        flags = torch.from_numpy(known[:, None]).float()
         return torch.from_numpy(scaled).float()[:, None] * flags[..., None], flags
 
 
 def _correction(frame: Frame, questions: Questions, references: References, rows: NDArray[np.int64]) -> Correction:
     """What earlier curves tell of these questions; nothing where there is none."""
     earlier = references.known.take(np.maximum(rows, 0))
-    expected = frame.neighbours.expect(earlier.questions, earlier.log_seconds)
+    expected = frame.neighbours.expect_inside(earlier.questions)
     apart = np.where(rows >= 0, frame.neighbours.apart(questions, earlier.questions), np.nan)
     return Correction.of(earlier, expected, apart=apart, head=frame.neighbours.grid.head)
 

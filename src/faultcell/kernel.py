@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from faultcell.conditioning import CONTEXT, Vocabulary
-from faultcell.curves import Array, Condition
-from faultcell.prepare import PULSED_REST_SHARE, STEPS
+from faultcell.curves import PULSED_REST_SHARE, Array, Condition
+from faultcell.prepare import STEPS
 
 # What conditions are near by, each about one wide: the operating context, and the logarithms of the peak deviation, of the
 # mean seconds beyond the limit so far and, once they are known, of those of the curve itself; seconds count over those that the
@@ -166,19 +166,58 @@ def _past(condition: Condition) -> float:
     return float(np.log(seconds / count)) if count and seconds else np.nan
 
 
-def squares(asked: Questions, known: Questions, *, feature: int | None = None) -> Array:
-    """Squared differences of each feature and of the label `(N, M, F + 1)`; what one side does not know counts as typical.
-
-    Args:
-        asked: `N` questions.
-        known: `M` known curves.
-        feature: give those of this feature alone `(N, M)`.
-    """
-    if feature is not None:
-        return _squared(asked.features[:, None, feature], known.features[None, :, feature], _typical(known)[feature])
+def squares(asked: Questions, known: Questions) -> Array:
+    """Squared differences of each feature and of the label `(N, M, F + 1)`; what one side does not know counts as typical."""
     difference = _squared(asked.features[:, None], known.features[None], _typical(known))
     unlike = (asked.label[:, None] != known.label[None]).astype(np.float64)
     return np.concatenate([difference, unlike[..., None]], axis=2)
+
+
+def product(one: Array, other: Array | NDArray[np.bool_]) -> Array:
+    """Matrix product `(N, M)` by `(M, ...)`, by torch.
+
+    The threads of NumPy's BLAS wait for more work in a loop, where two cores are all there is to the networks, too.
+    """
+    right = torch.from_numpy(np.ascontiguousarray(other.reshape(len(other), -1), dtype=np.float64))
+    return np.asarray((torch.from_numpy(np.ascontiguousarray(one)) @ right).numpy().reshape(len(one), *other.shape[1:]))
+
+
+class Points:
+    """Known curves as points, for the distances of many questions at once: a matrix product, not a table `(N, M, F + 1)`.
+
+    Args:
+        known: the curves.
+    """
+
+    def __init__(self, known: Questions) -> None:
+        self._typical = _typical(known)
+        self._centre = np.nan_to_num(_known_mean(known.features))
+        there, value = _known(known.features - self._centre)
+        self._labels = np.unique(known.label)
+        self._columns = np.concatenate([there, value, value * value, known.label[:, None] == self._labels], axis=1).T
+
+    def distances(self, asked: Questions, scales: Array) -> Array:
+        """Squared distances by a kernel with these scales, for each question `(N, F + 1)`: `(N, M)`.
+
+        `s (a - b)^2`, or `s` times what is typical where a side does not know, multiplied out.
+        """
+        there, value = _known(asked.features - self._centre)
+        square = np.square(scales)
+        of_features, of_label = square[:, :-1], square[:, -1:]
+        rows = [
+            of_features * there * (value * value - self._typical),
+            -2 * of_features * value,
+            of_features * there,
+            -of_label * (asked.label[:, None] == self._labels),
+        ]
+        always = (of_features @ self._typical)[:, None] + of_label
+        return np.asarray(np.maximum(product(np.concatenate(rows, axis=1), self._columns) + always, 0.0))
+
+
+def _known(features: Array) -> tuple[Array, Array]:
+    """Which are known, as ones and zeros, and their values, zero where unknown."""
+    there = np.isfinite(features)
+    return there.astype(np.float64), np.where(there, features, 0.0)
 
 
 def pairs_apart(one: Questions, other: Questions, known: Questions, scales: Array) -> Array:
@@ -197,28 +236,31 @@ def _squared(one: Array, other: Array, typical: Array) -> Array:
 def _typical(known: Questions) -> Array:
     """Mean squared difference of two known curves in each feature `(F,)`, zero where fewer than two know it."""
     count = np.isfinite(known.features).sum(axis=0)
-    mean = np.nansum(known.features, axis=0) / np.maximum(count, 1)
-    return np.asarray(2 * np.nansum(np.square(known.features - mean), axis=0) / np.maximum(count, 1))
+    return np.asarray(2 * np.nansum(np.square(known.features - _known_mean(known.features)), axis=0) / np.maximum(count, 1))
 
 
-def weights(square: Array, scales: Array, closed: NDArray[np.bool_]) -> tuple[Array, Array]:
+def _known_mean(features: Array) -> Array:
+    """Mean of each feature over what is known `(F,)`."""
+    return np.asarray(np.nansum(features, axis=0) / np.maximum(np.isfinite(features).sum(axis=0), 1))
+
+
+def weights(distance: Array, closed: NDArray[np.bool_]) -> tuple[Array, Array]:
     """Weights of known curves by one kernel, and how far they reach.
 
     Args:
-        square: what `squares` gives `(N, M, F + 1)`.
-        scales: of the kernel, for each question `(N, F + 1)`.
+        distance: squared `(N, M)`.
         closed: known curves that must not be used `(N, M)`.
 
     Returns:
         Weights `(N, M)`, which sum to 1 or, where none may be used, to 0; and the root mean squared distance, at most `FAR`.
     """
-    distance = np.einsum("nmf,nf->nm", square, np.square(scales))
     nearest = np.where(closed, np.inf, distance).min(axis=1, initial=np.inf, keepdims=True)
-    nearest = np.where(np.isfinite(nearest), nearest, 0.0)
-    weight = np.where(closed, 0.0, np.exp(np.minimum(nearest - distance, 0.0)))
+    none = ~np.isfinite(nearest)
+    weight = np.exp(np.minimum(np.where(none, 0.0, nearest) - distance, 0.0))
+    weight[closed] = 0.0
     weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
-    reach = np.sqrt((weight * distance).sum(axis=1))
-    return weight, np.where(closed.all(axis=1), FAR, np.minimum(reach, FAR))
+    reach = np.sqrt(np.einsum("nm,nm->n", weight, distance))
+    return weight, np.where(none[:, 0], FAR, np.minimum(reach, FAR))
 
 
 def fit_scales(known: Questions, targets: Array, *, cell: NDArray[np.int64], looks_at: NDArray[np.bool_]) -> Array:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,23 +21,23 @@ from faultcell.closing import nearest_cells, opened, own
 from faultcell.config import GridConfig
 from faultcell.curves import Array
 from faultcell.kernel import (
-    ENTRY,
+    FAR,
     FIRST_SCALE,
     FIT_CURVES,
     HEAD,
     LASTS,
     LOOKS_AT,
-    SECONDS,
     TAIL,
+    Points,
     Questions,
     fit_scales,
     pairs_apart,
-    squares,
+    product,
     weights,
 )
 from faultcell.known import ERRORS, Known, log_steepness
 from faultcell.prepare import CHANNELS, STEPS, VOLTAGE, prior
-from faultcell.slopes import Slopes, ways
+from faultcell.slopes import Slopes, Ways
 
 COMPONENTS = 8  # of the voltages, in which distances are learnt
 TYPICAL_LOG_SECONDS = (float(np.log(3600.0)), 4.5)  # of head and tail, where nothing is known
@@ -159,8 +160,7 @@ class Neighbours:
         apart = np.empty(closed.shape)
         for start in range(0, len(asked), CHUNK):
             part = np.arange(start, min(start + CHUNK, len(asked)))
-            scales = np.square(self.scales[HEAD, asked.step[part]])
-            apart[part] = np.einsum("nmf,nf->nm", squares(asked.take(part), self.known.questions), scales)
+            apart[part] = self._points.distances(asked.take(part), self.scales[HEAD, asked.step[part]])
         further = nearest_cells(np.where(closed, np.inf, apart), self.known.cell, share=share, rng=rng)
         return opened(barred | further, barred, asked, self.known.questions)
 
@@ -185,63 +185,96 @@ class Neighbours:
         found = []
         for start in range(0, max(len(asked), 1), CHUNK):
             rows = np.arange(start, min(start + CHUNK, len(asked)))
-            part = asked.take(rows)
-            closed = part.step[:, None] != self.known.questions.step[None]
-            closed = closed if barred is None else closed | barred[rows]
-            seconds, cells = (None if log_seconds is None else log_seconds[rows]), (None if cell is None else cell[rows])
-            found.append(self._expected(part, closed, seconds, cells, correction.take(rows) if correction else None))
+            closed, own = (None if barred is None else barred[rows]), (None if cell is None else cell[rows])
+            moved = correction.take(rows) if correction else None
+            inside = self.expect_inside(asked.take(rows), barred=closed, cell=own, correction=moved)
+            lasting = inside.log_seconds if log_seconds is None else log_seconds[rows]
+            found.append(self.expect_beyond(asked.take(rows), inside, lasting, barred=closed))
         return Expected.joined(found)
 
-    def _expected(
+    def expect_inside(
         self,
         asked: Questions,
-        closed: NDArray[np.bool_],
-        log_seconds: Array | None,
-        cell: NDArray[np.int64] | None,
-        correction: Correction | None,
+        *,
+        barred: NDArray[np.bool_] | None = None,
+        cell: NDArray[np.int64] | None = None,
+        correction: Correction | None = None,
     ) -> Expected:
-        square, known, inside = squares(asked, self.known.questions), self.known, slice(0, self.grid.head)
+        """The first half of `expect`: curves inside their limits, and all durations; nothing of a tail yet."""
+        closed, inside = self._closed(asked, barred), slice(0, self.grid.head)
         values = np.tile(prior(self.grid), (len(asked), 1, 1))
-
-        def near(kernel: int) -> tuple[Array, Array]:
-            return weights(square, self.scales[kernel, asked.step], closed)
-
-        head, head_reach = near(HEAD)
-        way = ways(asked, known.questions, head)
-        values[..., inside] = self._mean_of(head, inside, otherwise=values[..., inside])
+        head, head_reach = self._near(HEAD, asked, closed)
+        way = self._ways.to(asked, head)
+        values[..., inside] = self._mean_of(head, HEAD, otherwise=values[..., inside])
         values[..., inside] += self.slopes.along(way, asked.step, cell=cell).reshape(values[..., inside].shape)
         head_seconds = self._head_seconds(asked, head)
         if correction:
             values[..., inside] += correction.values
             head_seconds = head_seconds + correction.log_seconds
             head_reach = np.where(np.isfinite(correction.apart), correction.apart, head_reach)
-        lasts, lasts_reach = near(LASTS)
-        expected = np.column_stack([head_seconds, self._tail_seconds(asked, lasts)])
-        lasting = expected if log_seconds is None else log_seconds
-        entering = asked.lasting(lasting[:, 1]).entering(log_steepness(values, lasting, self.grid))
-        for feature in (SECONDS, ENTRY):
-            square[..., feature] = squares(entering, known.questions, feature=feature)
-        tail, tail_reach = near(TAIL)
-        beyond = slice(self.grid.head, self.grid.length)
-        values[..., beyond] = self._mean_of(tail, beyond, otherwise=values[..., beyond])
-        by_kernel = {HEAD: head, LASTS: lasts, TAIL: tail}
-        strays = [
-            [_leaning(by_kernel[kernel], known.strays[:, mode, e]) for e, kernel in enumerate(ERRORS.values())]
-            for mode in range(2)
-        ]
-        return Expected(
-            values,
-            expected,
-            np.column_stack([head_reach, lasts_reach, tail_reach]),
-            np.sqrt(np.moveaxis(np.array(strays), 2, 0)),
-            way,
-        )
+        lasts, lasts_reach = self._near(LASTS, asked, closed)
+        log_seconds = np.column_stack([head_seconds, self._tail_seconds(asked, lasts)])
+        reach = np.column_stack([head_reach, lasts_reach, np.full(len(asked), FAR)])
+        strays = np.ones((len(asked), 2, len(ERRORS)))
+        self._set_strays(strays, {HEAD: head, LASTS: lasts})
+        return Expected(values, log_seconds, reach, strays, way)
 
-    def _mean_of(self, weight: Array, part: slice, *, otherwise: Array) -> Array:
-        """Weighted mean of coded channels over a part of the grid `(N, C, l)`, for weights `(N, M)`."""
-        mask = self.known.mask[..., part].astype(np.float64)
-        total = np.tensordot(weight, mask, axes=1)
-        summed = np.tensordot(weight, self.known.values[..., part] * mask, axes=1)
+    def expect_beyond(
+        self, asked: Questions, inside: Expected, log_seconds: Array, *, barred: NDArray[np.bool_] | None = None
+    ) -> Expected:
+        """The second half: how curves go on beyond their limits, known inside them, and how long they last `(N, 2)`."""
+        entering = asked.lasting(log_seconds[:, 1]).entering(log_steepness(inside.values, log_seconds, self.grid))
+        tail, tail_reach = self._near(TAIL, entering, self._closed(asked, barred))
+        values, reach, strays = inside.values.copy(), inside.reach.copy(), inside.strays.copy()
+        beyond = slice(self.grid.head, self.grid.length)
+        values[..., beyond] = self._mean_of(tail, TAIL, otherwise=values[..., beyond])
+        reach[:, TAIL] = tail_reach
+        self._set_strays(strays, {TAIL: tail})
+        return replace(inside, values=values, reach=reach, strays=strays)
+
+    def _closed(self, asked: Questions, barred: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        other = asked.step[:, None] != self.known.questions.step[None]
+        return np.asarray(other if barred is None else other | barred)
+
+    def _near(self, kernel: int, asked: Questions, closed: NDArray[np.bool_]) -> tuple[Array, Array]:
+        """Weights of the known curves by a kernel `(N, M)`, and how far they reach `(N,)`."""
+        return weights(self._points.distances(asked, self.scales[kernel, asked.step]), closed)
+
+    def _set_strays(self, strays: Array, weight: dict[int, Array]) -> None:
+        """How far the neighbours by these kernels strayed, in `Expected.strays` `(N, 2, E)`."""
+        for e, kernel in enumerate(ERRORS.values()):
+            if kernel in weight:
+                strays[..., e] = np.sqrt(1 + _shrunk(weight[kernel], self._excess[..., e], further=STRAY_WEIGHT))
+
+    @cached_property
+    def _points(self) -> Points:
+        return Points(self.known.questions)
+
+    @cached_property
+    def _ways(self) -> Ways:
+        return Ways(self.known.questions)
+
+    @cached_property
+    def _excess(self) -> Array:
+        """How much further than curves on the whole each known one strayed, as a square `(M, 2, E)`."""
+        return np.asarray(np.minimum(self.known.strays, LARGEST_STRAY) - 1)
+
+    @cached_property
+    def _parts(self) -> dict[int, tuple[Array, Array, NDArray[np.int64]]]:
+        """For heads and tails: coded channels, zero where masked `(M, C l)`; the mask's distinct columns; which is whose."""
+        found = {}
+        for kernel, part in {HEAD: slice(0, self.grid.head), TAIL: slice(self.grid.head, self.grid.length)}.items():
+            mask = self.known.mask[..., part].reshape(len(self.known), -1)
+            values = self.known.values[..., part].reshape(mask.shape) * mask
+            columns, which = np.unique(mask, axis=1, return_inverse=True)
+            found[kernel] = (values.astype(np.float64), columns.astype(np.float64), which)
+        return found
+
+    def _mean_of(self, weight: Array, kernel: int, *, otherwise: Array) -> Array:
+        """Weighted mean of coded channels of heads or tails `(N, C, l)`, for weights `(N, M)`."""
+        values, columns, which = self._parts[kernel]
+        total = product(weight, columns)[:, which].reshape(otherwise.shape)
+        summed = product(weight, values).reshape(otherwise.shape)
         return np.where(total > 1e-9, summed / np.maximum(total, 1e-9), otherwise)
 
     def _head_seconds(self, asked: Questions, weight: Array) -> Array:
@@ -249,14 +282,17 @@ class Neighbours:
 
         In proportion to health and inversely to the C-rate, where both sides know them.
         """
-        other = self.known.questions
-        moved = _moved(asked.log_health, other.log_health) - _moved(asked.log_rate, other.log_rate)
-        return _mean(weight, self.known.log_seconds[:, 0] + moved, TYPICAL_LOG_SECONDS[0])
+        other, known = self.known.questions, self.known.log_seconds[:, 0]
+        moved = _mean_moved(weight, asked.log_health, other.log_health) - _mean_moved(weight, asked.log_rate, other.log_rate)
+        # Every known curve has a head.
+        return np.where(weight.any(axis=1), product(weight, known) + moved, TYPICAL_LOG_SECONDS[0])
 
     def _tail_seconds(self, asked: Questions, weight: Array) -> Array:
         """Logarithms of the seconds of the tail `(N,)`: as this cell's so far, where that is known, else as the neighbours'."""
         tail, certain = self.known.log_seconds[:, 1], asked.certain
-        plain = _mean(weight, np.broadcast_to(tail, weight.shape), TYPICAL_LOG_SECONDS[1])
+        there = np.isfinite(tail)
+        total, summed = product(weight, there), product(weight, np.where(there, tail, 0.0))
+        plain = np.where(total > 1e-9, summed / np.maximum(total, 1e-9), TYPICAL_LOG_SECONDS[1])
         further = np.where(np.isfinite(self.known.questions.certain), np.nan, tail - self.known.questions.past)
         beyond = _shrunk(weight, further, further=PAST_WEIGHT)
         return np.where(np.isfinite(certain), certain, np.where(np.isfinite(asked.past), asked.past + beyond, plain))
@@ -294,27 +330,17 @@ def _components(curves: Array) -> Array:
     return np.asarray((u * s)[:, :COMPONENTS])
 
 
-def _moved(asked: Array, known: Array) -> Array:
-    """Difference of each question to each known curve `(N, M)`, zero where one of them does not know."""
-    return np.nan_to_num(asked[:, None] - known[None])
-
-
-def _mean(weight: Array, values: Array, otherwise: float) -> Array:
-    """Weighted mean of each row over what is not NaN `(N,)`."""
-    mask = np.isfinite(values)
-    total = (weight * mask).sum(axis=1)
-    summed = (weight * np.where(mask, values, 0.0)).sum(axis=1)
-    return np.where(total > 1e-9, summed / np.maximum(total, 1e-9), otherwise)
-
-
-def _leaning(weight: Array, squares: Array) -> Array:
-    """Weighted mean of squares `(M,)`, drawn towards one as if `STRAY_WEIGHT` further curves showed it `(N,)`."""
-    return 1 + _shrunk(weight, np.minimum(squares, LARGEST_STRAY) - 1, further=STRAY_WEIGHT)
+def _mean_moved(weight: Array, asked: Array, known: Array) -> Array:
+    """Weighted mean of the differences of each question `(N,)` to the known curves `(M,)`; none where one does not know."""
+    there = np.isfinite(known)
+    share, mean = product(weight, there), product(weight, np.where(there, known, 0.0))
+    return np.where(np.isfinite(asked), np.nan_to_num(asked) * share - mean, 0.0)
 
 
 def _shrunk(weight: Array, values: Array, *, further: float) -> Array:
-    """Weighted mean of `values` `(M,)`, drawn towards zero as if further curves showed none `(N,)`."""
-    kept = weight * np.isfinite(values)
-    kept /= np.maximum(kept.sum(axis=1, keepdims=True), 1e-300)
-    count = 1 / np.maximum(np.square(kept).sum(axis=1), 1e-9) * (kept.sum(axis=1) > 0)
-    return np.asarray((kept @ np.nan_to_num(values)) * count / (count + further))
+    """Weighted mean of `values` `(M, ...)` that are not NaN, drawn towards zero as if further curves showed none `(N, ...)`."""
+    there = np.isfinite(values)
+    total, summed = product(weight, there), product(weight, np.where(there, values, 0.0))
+    # How many curves alike have the same say.
+    count = np.square(total) / np.maximum(product(np.square(weight), there), 1e-300)
+    return np.where(total > 0, summed / np.maximum(total, 1e-300) * count / (count + further), 0.0)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell.config import GridConfig
-from faultcell.curves import Array, Condition, Curves, Limits, Load, loaded_part
+from faultcell.curves import Array, Condition, Curves, Limits, loaded_part
 
 CHANNELS = ("voltage", "rest_voltage", "temperature", "current")
 VOLTAGE, REST, TEMPERATURE, CURRENT = range(4)
@@ -29,8 +29,6 @@ FLOOR = 0.02
 PLAIN_WEIGHT, SOURCE_WEIGHT = 2.0, 16.0  # curves for which it counts what is thought of a point before it is seen
 # A charge that stays inside has come to its limit once it is this close: a hold is not exactly at it, V.
 HOLD_VOLT = 0.01
-# A load that rests for more than this share of its time is pulsed: voltage under load and at rest are told apart.
-PULSED_REST_SHARE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,39 +85,22 @@ def encode(curves: Curves, conditions: Sequence[Condition], grid: GridConfig) ->
     return Encoded(values, mask, seconds, usable)
 
 
-def known_current(load: Load | None, seconds: Array, nominal_ah: float, grid: GridConfig) -> Array | None:
-    """The load current on the grid, in C `(L,)`, or None where it is not known.
+def known_currents(conditions: Sequence[Condition], seconds: Array, grid: GridConfig) -> Array:
+    """The load currents on the grid, in C, NaN where they are not known `(N, L)`.
 
     Args:
-        load: its shape over the loaded part.
-        seconds: durations of head and tail, s `(2,)`: they say where on the grid the load stands.
-        nominal_ah: nominal capacity, Ah.
+        conditions: with their loads, of which only the shape over the loaded part is used, and nominal capacities.
+        seconds: durations of head and tail, s `(N, 2)`: they say where on the grid the load stands.
         grid: the grid.
     """
-    if load is None:
-        return None
-    times = grid_times(grid, seconds[None])[0]
-    loaded = ~resting(load) if is_pulsed(load) else slice(None)
-    current: Array = np.interp(times / times[-1], load.fraction[loaded], load.current_ampere[loaded])
-    return current / nominal_ah
-
-
-def is_pulsed(load: Load) -> bool:
-    """Whether a load swings between current and rest, as the square-wave discharges of the NASA set do."""
-    return bool(resting(load).mean() > PULSED_REST_SHARE)
-
-
-def resting(load: Load) -> NDArray[np.bool_]:
-    """Which samples of a load carry no current to speak of `(n,)`."""
-    magnitude = np.abs(load.current_ampere)
-    return np.asarray(magnitude < 0.02 * magnitude.max())
-
-
-def duty(load: Load | None) -> float | None:
-    """Share of the samples of a load that carry current."""
-    if load is None:
-        return None
-    return float((~resting(load)).mean())
+    times = grid_times(grid, seconds)
+    found = np.full(times.shape, np.nan)
+    for i, condition in enumerate(conditions):
+        if condition.load is not None:
+            load, nominal = condition.load, condition.nominal_capacity_ah or 1.0
+            loaded = ~load.resting if load.is_pulsed else slice(None)
+            found[i] = np.interp(times[i] / times[i, -1], load.fraction[loaded], load.current_ampere[loaded]) / nominal
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,17 +190,18 @@ def code(physical: Array, condition: Condition, grid: GridConfig) -> Array:
     return coded
 
 
-def decode(coded: Array, condition: Condition, grid: GridConfig) -> Array:
-    """Coded units of one curve to volt, degC and ampere `(C, L)`."""
-    limits, nominal = condition.limits, condition.nominal_capacity_ah
-    assert limits is not None
-    assert nominal is not None
+def decode(coded: Array, conditions: Sequence[Condition], grid: GridConfig) -> Array:
+    """Coded units of curves to volt, degC and ampere `(N, C, L)`."""
+    limits = [condition.limits for condition in conditions]
+    lower, upper = (np.array([getattr(bound, name) for bound in limits])[:, None] for name in ("lower", "upper"))
+    nominal = np.array([condition.nominal_capacity_ah for condition in conditions], dtype=np.float64)[:, None]
+    peak = np.array([condition.peak_deviation_volt for condition in conditions])[:, None]
+    high = np.array([condition.side == "high" for condition in conditions])[:, None]
     physical = coded.copy()
-    physical[[VOLTAGE, REST]] = limits.lower + coded[[VOLTAGE, REST]] * (limits.upper - limits.lower)
-    if condition.peak_deviation_volt > 0:
-        bound, sign = (limits.upper, 1.0) if condition.side == "high" else (limits.lower, -1.0)
-        physical[VOLTAGE, grid.head :] = bound + sign * coded[VOLTAGE, grid.head :] * condition.peak_deviation_volt
-    physical[CURRENT] = coded[CURRENT] * nominal
+    physical[:, [VOLTAGE, REST]] = lower[:, None] + coded[:, [VOLTAGE, REST]] * (upper - lower)[:, None]
+    beyond = np.where(high, upper, lower) + np.where(high, peak, -peak) * coded[:, VOLTAGE, grid.head :]
+    physical[:, VOLTAGE, grid.head :] = np.where(peak > 0, beyond, physical[:, VOLTAGE, grid.head :])
+    physical[:, CURRENT] = coded[:, CURRENT] * nominal
     return physical
 
 

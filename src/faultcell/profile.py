@@ -93,8 +93,8 @@ class Profile(BaseModel):
             data_sha256=self.data_sha256 + other.data_sha256,
         )
 
-    def complete(self, conditions: Sequence[Condition]) -> list[Condition]:
-        """Fill in limits and nominal capacity where not given, and refuse what the model cannot know.
+    def check(self, conditions: Sequence[Condition]) -> None:
+        """Refuse what the model cannot know.
 
         Warns:
             OutOfRangeWarning: once for each severity asked for beyond what was seen.
@@ -108,6 +108,9 @@ class Profile(BaseModel):
             if step not in self.step_types:
                 raise ConditionError(f"the model has never seen a {step}: it knows {', '.join(self.step_types)}")
         self._warn(conditions)
+
+    def completed(self, conditions: Sequence[Condition]) -> list[Condition]:
+        """With limits and nominal capacity filled in where not given."""
         return [self._filled(condition) for condition in conditions]
 
     def _check_label(self, label: str) -> None:

@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 
 from faultcell.batches import on_grid
 from faultcell.config import GridConfig
-from faultcell.curves import KEYS, REST_C_RATE, Array, Condition, Curves, Load
+from faultcell.curves import KEYS, REST_C_RATE, Array, Condition, Curves, Key, Load
 from faultcell.errors import ConditionError, DataError
 from faultcell.kernel import Questions
 from faultcell.known import Known
 from faultcell.prepare import CURRENT, Encoded
-
-Key = tuple[str, int, str]  # cell, cycle and half-cycle of a curve
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,21 +61,27 @@ def excursion(
     possible = ~curves.halfcycles["step_type"].is_in([step for other, step in SIDES.items() if other != side]).to_numpy()
     beyond = sign * (curves.column("voltage_volt") - np.repeat(bound, np.diff(curves.offsets)))
     time, loaded = curves.column("step_time_second"), curves.under_load
-    peak, seconds = np.zeros(len(curves)), np.zeros(len(curves))
-    for i, rows in enumerate(curves.slices()):
-        if possible[i] and loaded[rows].any():
-            peak[i] = max(0.0, float(beyond[rows][loaded[rows]].max()))
-            seconds[i] = seconds_above(time[rows], beyond[rows], loaded[rows])
+    peak, some = np.zeros(len(curves)), np.diff(curves.offsets) > 0
+    if some.any():
+        starts = curves.offsets[:-1][some]
+        peak[some] = np.maximum.reduceat(np.where(loaded, beyond, 0.0), starts)
+    peak = np.where(possible & np.isfinite(peak), np.maximum(peak, 0.0), 0.0)
+    seconds = curves.summed_steps(_above(time, beyond, loaded))
     outside = peak > noise_volt
     return np.where(outside, peak, 0.0), np.where(outside, seconds, 0.0)
 
 
 def seconds_above(time: Array, value: Array, valid: NDArray[np.bool_]) -> float:
     """Time for which the line through (`time`, `value`) is above zero, over steps whose two ends are valid, in s."""
+    return float(_above(time, value, valid).sum())
+
+
+def _above(time: Array, value: Array, valid: NDArray[np.bool_]) -> Array:
+    """That time of each step `(n - 1,)`."""
     start, end, step = value[:-1], value[1:], np.diff(time)
     reach = np.abs(start) + np.abs(end)
     share = np.divide(np.maximum(start, 0) + np.maximum(end, 0), reach, out=np.zeros_like(reach), where=reach > 0)
-    return float((share * step)[valid[:-1] & valid[1:]].sum())
+    return np.where(valid[:-1] & valid[1:], share * step, 0.0)
 
 
 def complete(curves: Curves) -> Curves:

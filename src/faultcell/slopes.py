@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from faultcell.conditioning import CONTEXT
 from faultcell.curves import Array
-from faultcell.kernel import C_RATE, Questions
+from faultcell.kernel import C_RATE, Questions, product
 from faultcell.prepare import STEPS
 
 # Ridges, as numbers of curves that show no slope; the last is no slope at all.
@@ -76,10 +76,23 @@ class Slopes:
         return np.asarray(np.einsum("nf,nfd->nd", gone, coefficients))
 
 
-def ways(asked: Questions, known: Questions, weight: Array) -> Array:
-    """Mean way from known curves to each question `(N, F)`, by their weights `(N, M)`; what a side does not know is no way."""
-    difference = np.nan_to_num(_drive(asked)[:, None] - _drive(known)[None])
-    return np.asarray(np.einsum("nm,nmf->nf", weight, difference))
+class Ways:
+    """From known curves to questions, in the conditions.
+
+    Args:
+        known: the curves.
+    """
+
+    def __init__(self, known: Questions) -> None:
+        drive = _drive(known)
+        there = np.isfinite(drive)
+        self._columns = np.concatenate([there, np.where(there, drive, 0.0)], axis=1)
+
+    def to(self, asked: Questions, weight: Array) -> Array:
+        """Mean way to each question `(N, F)`, by the weights of the curves `(N, M)`; what a side does not know is no way."""
+        drive = _drive(asked)
+        share, mean = np.split(product(weight, self._columns), 2, axis=1)
+        return np.where(np.isfinite(drive), np.nan_to_num(drive) * share - mean, 0.0)
 
 
 def _drive(questions: Questions) -> Array:

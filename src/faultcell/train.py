@@ -158,10 +158,10 @@ def forget(batch: Batch, config: TrainConfig, noisy: Tensor, always: Tensor, gen
 
 
 def average(ema: dict[str, Tensor], network: nn.Module, decay: float) -> None:
-    """Move the averaged weights towards the network's, in place."""
+    """Move the averaged weights towards the network's, in place and in one call; buffers do not change in training."""
+    names, values = zip(*network.named_parameters(), strict=True)
     with torch.no_grad():
-        for name, value in network.state_dict().items():
-            ema[name].lerp_(value, 1 - decay)
+        torch._foreach_lerp_([ema[name] for name in names], [*values], 1 - decay)
 
 
 def _pace(step: int, config: TrainConfig) -> float:

@@ -1,7 +1,7 @@
 """The command line: one function a verb, its signature the options. Heavy imports happen inside the verbs.
 
     common.py  what the verbs share: options, selections, progress bars
-    make.py    verbs that make curves or models: ingest, simulate, train, finetune, sample, band
+    make.py    verbs that make curves or models: ingest, simulate, train, finetune, distil, sample, band
     judge.py   verbs that look at them: demo, show, evaluate, classify, study, report
 
 Exit codes: 0 done, 1 the data or the run failed, 2 wrong usage.
@@ -31,6 +31,7 @@ VERBS = (
     judge.show,
     make.train,
     make.finetune,
+    make.distil,
     make.sample,
     make.band,
     judge.evaluate,

@@ -27,7 +27,9 @@ from faultcell.cli.common import (
 from faultcell.errors import ConditionError
 
 if TYPE_CHECKING:
-    from faultcell.curves import Condition
+    from faultcell.curves import Condition, Curves
+
+NORMAL = "normal"  # `curves.NORMAL`, whose module is loaded only by those verbs that need it
 
 
 def ingest(
@@ -107,7 +109,6 @@ def train(
     from faultcell import store
     from faultcell.augment import Augmenter
     from faultcell.config import Config, Kind, TrainConfig
-    from faultcell.curves import NORMAL
 
     check("--model", model, get_args(Kind))
     store.make_ready(out, resume=resume)
@@ -137,13 +138,11 @@ def finetune(
     from faultcell import store
     from faultcell.augment import Augmenter
     from faultcell.config import FinetuneConfig, Unfreeze
-    from faultcell.curves import NORMAL
 
     check("--unfreeze", unfreeze, get_args(Unfreeze))
     store.make_ready(out, resume=resume)
     base = Augmenter.load(bundle)
-    few = read(folder, label=label, cells=cells, step_type=step_type)
-    few = few if label else few.select(label=[name for name in few.labels if name != NORMAL] or ["any fault"])
+    few = faults_of(folder, label=label, cells=cells, step_type=step_type)
     source = read(normal, label=[NORMAL]) if normal else None
     with progress() as tick:
         model = base.finetune(
@@ -157,12 +156,52 @@ def finetune(
     say_model(out, as_json)
 
 
+def distil(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Model that shall draw faster.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Curve set with the faults it was adapted to.")],
+    out: Out,
+    normal: Annotated[Path | None, typer.Option(metavar="DIR", help="Normal curves it was trained on.")] = None,
+    steps: TrainSteps = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    label: Labels = None,
+    cells: Cells = None,
+    step_type: StepTypes = None,
+    as_json: Json = False,
+) -> None:
+    """Teach a copy of a model to draw in one network evaluation (every label but `normal` unless --label says otherwise)."""
+    from faultcell import store
+    from faultcell.augment import Augmenter
+    from faultcell.config import DistilConfig
+
+    store.make_ready(out, resume=resume)
+    teacher = Augmenter.load(bundle)
+    few = faults_of(folder, label=label, cells=cells, step_type=step_type)
+    source = read(normal, label=[NORMAL]) if normal else None
+    with progress() as tick:
+        model = teacher.distil(
+            few,
+            normal=source,
+            config=DistilConfig(**given(steps=steps), seed=seed),
+            folder=out,
+            on_step=lambda s: tick("distilling", s.step, s.steps),
+        )
+    model.save(out)
+    say_model(out, as_json)
+
+
+def faults_of(folder: Path, *, label: list[str] | None, cells: list[str] | None, step_type: list[str] | None) -> Curves:
+    """The curves of a set that are asked for; every fault where no label is."""
+    few = read(folder, label=label, cells=cells, step_type=step_type)
+    return few if label else few.select(label=[name for name in few.labels if name != NORMAL] or ["any fault"])
+
+
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Model to draw from.")]
 Reference = Annotated[
     Path | None,
     typer.Option(metavar="DIR", help="Earlier curves of the same cells: their part inside the limits, and their past."),
 ]
-SamplerSteps = Annotated[int | None, typer.Option(min=2, help="Network evaluations a curve.")]
+SamplerSteps = Annotated[int | None, typer.Option(min=1, help="Network evaluations a curve.")]
 
 
 def sample(
@@ -212,14 +251,6 @@ def sample(
         asked = conditions_of(read(like, label=label, cells=cells, step_type=step_type))
     earlier = read_as_told(reference) if reference else None
     model = Augmenter.load(bundle)
-    with progress() as tick:
-        drawn = model.draw(
-            asked,
-            range(seed, seed + len(asked)),
-            steps=steps,
-            reference=earlier,
-            on_chunk=lambda n, m: tick("drawing", n, m),
-        )
     settings = {
         "verb": "sample",
         "model_sha256": model.sha256,
@@ -227,8 +258,16 @@ def sample(
         "steps": steps or model.config.diffusion.num_inference_steps,
         "reference": reference.name if reference else None,
     }
-    files.write(drawn, out, config=settings)
-    say({"out": str(out), "curves": len(drawn), "model_sha256": model.sha256}, as_json, f"{len(drawn)} curves in {out}")
+    with progress() as tick:
+        blocks = model.stream(
+            asked,
+            range(seed, seed + len(asked)),
+            steps=steps,
+            reference=earlier,
+            on_chunk=lambda n, m: tick("drawing", n, m),
+        )
+        files.write_blocks(blocks, out, config=settings)
+    say({"out": str(out), "curves": len(asked), "model_sha256": model.sha256}, as_json, f"{len(asked)} curves in {out}")
 
 
 def band(
@@ -291,4 +330,4 @@ def asked_for(fault: str, count: int, values: dict[str, Any]) -> list[Condition]
         raise ConditionError(f"sample --fault {fault} needs --peak-deviation-volt: how far beyond the limit, in V")
     if fault != "normal":
         values = {"repetition_count": 1, **values}
-    return grid(fault, repeat=count, **values)
+    return grid(fault, **values) * count

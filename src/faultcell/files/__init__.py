@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from faultcell.files.curve_set import read, write
+from faultcell.files.curve_set import read, write, write_blocks
 from faultcell.files.intake import ingest
 
-__all__ = ["ingest", "read", "write"]
+__all__ = ["ingest", "read", "write", "write_blocks"]

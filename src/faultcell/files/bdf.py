@@ -18,6 +18,7 @@ from faultcell.files.engine import Column, Rated, Reader
 from faultcell.files.recording import half_cycles
 from faultcell.files.sentence import refuse
 
+INFERRED_ROWS = 10_000
 SUFFIXES = (".bdf.csv", ".bdf.parquet", ".csv", ".parquet")
 COLUMNS = (
     Column("time", ("test_time_second", "Test Time / *", "Test_Time (*)", "Test Time (*)", "Test_Time",
@@ -50,7 +51,7 @@ def load(path: Path) -> pl.DataFrame:
         with path.open(encoding="utf-8", errors="replace") as lines:
             header = lines.readline()
         separator = max(",;\t", key=header.count)
-        table = pl.read_csv(path, separator=separator, infer_schema_length=None, encoding="utf8-lossy")
+        table = _csv(path, separator)
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0][:160]
         raise DataError(
@@ -59,6 +60,17 @@ def load(path: Path) -> pl.DataFrame:
     if table.is_empty():
         raise DataError(f"{path}: found no row below the header, expected one row a sample: export it anew")
     return table
+
+
+def _csv(path: Path, separator: str) -> pl.DataFrame:
+    """The table, its types from the first rows; from all of them, which takes several times as long, where those mislead."""
+    for rows in (INFERRED_ROWS, None):
+        try:
+            return pl.read_csv(path, separator=separator, infer_schema_length=rows, encoding="utf8-lossy")
+        except pl.exceptions.ComputeError:
+            if rows is None:
+                raise
+    raise AssertionError
 
 
 def curves(table: pl.DataFrame, *, path: Path, rated: Rated) -> tuple[Curves, list[str]]:

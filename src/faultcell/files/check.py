@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from faultcell.curves import HALFCYCLES, KEYS, TIMESERIES, Curves, runs
+from faultcell.curves import HALFCYCLES, KEYS, TIMESERIES, Curves
 from faultcell.files import plausible
 from faultcell.files.samples import Samples, arrange, name_curve
 from faultcell.files.sentence import refuse
@@ -64,7 +64,7 @@ def check(curves: Curves, *, where: str) -> list[str]:
 
 def check_order(curves: Curves) -> bool:
     """Whether the samples already stand in the order of `halfcycles`, one run a curve: then no join is needed."""
-    starts, table = runs(curves.timeseries)
+    starts, table = curves.runs
     return len(starts) == len(curves) and table.equals(curves.halfcycles.select(KEYS))
 
 

@@ -5,8 +5,10 @@ A flipped bit in a Parquet page loads as other data and raises nothing; the chec
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -89,17 +91,35 @@ def write(curves: Curves, folder: str | Path, *, config: Mapping[str, Any] | Non
     Raises:
         DataError: the folder holds something else, or the disk refuses.
     """
-    with whole_folder(folder, replaces=(*TABLES, CONFIG)) as temporary:
-        for name, table in zip(TABLES, (_narrow(curves.timeseries), curves.halfcycles), strict=True):
-            pq.write_table(table.to_arrow(), temporary / name, compression="zstd", write_page_checksum=True)
+    return write_blocks([curves], folder, config=config)
+
+
+def write_blocks(blocks: Iterable[Curves], folder: str | Path, *, config: Mapping[str, Any] | None = None) -> Path:
+    """The same for a set that comes in blocks, one or more, each of which is on disk before the next one is asked for.
+
+    Of several, time stays float64: what a later block will need is not known when the first one is written.
+    """
+    coming = iter(blocks)
+    first = next(coming)
+    second = next(coming, None)
+    narrow = _NARROW if second is None else tuple(set(_NARROW) - set(_KEPT))
+    with whole_folder(folder, replaces=(*TABLES, CONFIG)) as temporary, ExitStack() as opened:
+        writers: list[pq.ParquetWriter] = []
+        for curves in itertools.chain([first], [] if second is None else [second], coming):
+            tables = [_narrow(curves.timeseries, narrow).to_arrow(), curves.halfcycles.to_arrow()]
+            for name, table in zip(TABLES[len(writers) :], tables[len(writers) :], strict=True):
+                writer = pq.ParquetWriter(temporary / name, table.schema, compression="zstd", write_page_checksum=True)
+                writers.append(opened.enter_context(writer))
+            for writer, table in zip(writers, tables, strict=True):
+                writer.write_table(table.cast(writer.schema))
         if config is not None:
             text = json.dumps(dict(config), indent=2, sort_keys=True, default=str)
             (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
     return Path(folder)
 
 
-def _narrow(timeseries: pl.DataFrame) -> pl.DataFrame:
-    narrowed = (timeseries[name].cast(pl.Float32) for name in _NARROW if name in timeseries.columns)
+def _narrow(timeseries: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
+    narrowed = (timeseries[name].cast(pl.Float32) for name in names if name in timeseries.columns)
     return timeseries.with_columns(series for series in narrowed if _keeps(timeseries[series.name], series))
 
 

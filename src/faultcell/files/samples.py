@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from faultcell.curves import KEYS, REST_C_RATE, Array, Curves, runs
+from faultcell.curves import KEYS, REST_C_RATE, Array, Curves
 
 Index = NDArray[np.int64]
 
@@ -83,7 +83,7 @@ def name_curve(table: pl.DataFrame, row: int) -> str:
 
 def arrange(curves: Curves) -> Samples:
     """Lay the samples out. Keys are joined once a run of equal keys, not once a sample: a set has few of the former."""
-    starts, table = runs(curves.timeseries)
+    starts, table = curves.runs
     rows = curves.halfcycles.select(KEYS).with_row_index("curve")
     joined = table.join(rows, on=KEYS, how="left", maintain_order="left")["curve"].cast(pl.Int64)
     lengths = np.diff(np.append(starts, curves.timeseries.height))
@@ -94,5 +94,7 @@ def arrange(curves: Curves) -> Samples:
     start = np.flatnonzero(np.diff(kept, prepend=-1))
     least = curves.halfcycles["step_type"].replace_strict(REST_C_RATE, default=np.nan, return_dtype=pl.Float64)
     rest = (least * pl.Series(curves.known("nominal_capacity_ah"))).to_numpy()
-    time, voltage, current = (curves.column(name)[order] for name in ("step_time_second", "voltage_volt", "current_ampere"))
+    columns = (curves.column(name) for name in ("step_time_second", "voltage_volt", "current_ampere"))
+    in_place = order.size == owner.size and not np.any(np.diff(order) != 1)
+    time, voltage, current = (column if in_place else column[order] for column in columns)
     return Samples(order, start, kept[start], time, voltage, current, rest[kept[start]], int(owner.size - order.size))

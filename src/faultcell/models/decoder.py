@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -9,7 +10,32 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faultcell.models.generative import Shape, fold, unfold
-from faultcell.models.unet import ResidualBlock, norm
+
+
+def norm(channels: int) -> nn.GroupNorm:
+    """Group normalisation, eight groups where the channels allow it."""
+    return nn.GroupNorm(math.gcd(8, channels), channels)
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions, the second modulated by the embedding, around a skip: `(B, C_in, L) -> (B, C_out, L)`."""
+
+    def __init__(self, before: int, after: int, *, embedding: int) -> None:
+        super().__init__()
+        self.first = nn.Sequential(norm(before), nn.SiLU(), nn.Conv1d(before, after, 3, padding=1))
+        self.modulation = nn.Linear(embedding, 2 * after)
+        self.normalise = norm(after)
+        self.second = nn.Conv1d(after, after, 3, padding=1)
+        self.skip = nn.Conv1d(before, after, 1) if before != after else nn.Identity()
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias) if self.second.bias is not None else None
+
+    def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
+        """`x` `(B, C_in, L)`, `embedded` `(B, E)` to `(B, C_out, L)`."""
+        scale, shift = self.modulation(F.silu(embedded))[..., None].chunk(2, dim=1)
+        inner = self.normalise(self.first(x)) * (1 + scale) + shift
+        out: Tensor = self.skip(x) + self.second(F.silu(inner))
+        return out
 
 
 class Decoder(nn.Module):

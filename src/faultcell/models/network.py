@@ -64,6 +64,7 @@ class Network(Generative):
     def __init__(self, shape: Shape, *, config: NetConfig, diffusion: DiffusionConfig, blur: float) -> None:
         super().__init__(shape, blur=blur)
         self.diffusion = Diffusion(diffusion)
+        self._lesson: tuple[Network, int, int] | None = None
         self.noise_size = DURATIONS + shape.channels * shape.length
         self.register_buffer("noise_factor", torch.eye(shape.length).repeat(KINDS, shape.channels, 1, 1))
         self.register_buffer("temperature", torch.ones(()))
@@ -86,8 +87,36 @@ class Network(Generative):
         )
 
     def phases(self) -> list[Phase]:
-        """One: everything learns at once."""
+        """One: everything learns at once; or, with a teacher, the two networks that draw."""
+        if self._lesson:
+            teacher, taught, learnt = self._lesson
+            return [
+                Phase(
+                    "distil",
+                    [self.curve, self.durations],
+                    lambda batch, generator, _: self.distance(teacher, batch, generator, steps=(taught, learnt)),
+                )
+            ]
         return [Phase("denoise", [self], lambda batch, generator, _: self.loss(batch, generator))]
+
+    def learn_from(self, teacher: Network, *, taught: int, learnt: int) -> None:
+        """Henceforth learn to draw in `learnt` steps what the teacher draws in `taught` from the same noise.
+
+        References:
+            Luhman and Luhman, Knowledge Distillation in Iterative Generative Models, 2021, https://arxiv.org/abs/2101.02388.
+        """
+        self._lesson = (teacher, taught, learnt)
+
+    def distance(self, teacher: Network, batch: Batch, generator: torch.Generator, *, steps: tuple[int, int]) -> Tensor:
+        """Weighted mean squared difference of what teacher and student draw from the same noise; a scalar."""
+        noise = torch.randn(len(batch), self.noise_size, generator=generator)
+        told, load = self.tell_blurred(batch, generator), (batch.known, batch.is_known)
+        with torch.no_grad():
+            how = Sampling(steps[0])
+            lengths, shapes = teacher.draw_durations(batch.condition, noise, how), teacher.draw_curve(told, load, noise, how)
+        how = Sampling(steps[1])
+        errors = masked_error(self.draw_durations(batch.condition, noise, how), lengths, batch.durations_mask)
+        return weighted(batch, errors + masked_error(self.draw_curve(told, load, noise, how), shapes, batch.mask))
 
     def groups(self) -> list[list[nn.Module]]:
         """The layers of all networks, from the output inwards."""
@@ -196,8 +225,12 @@ class Network(Generative):
 
     def smooth(self, noise: Tensor, condition: Tensor) -> Tensor:
         """White noise `(B, C, L)` to noise as smooth as curves of these conditions `(B, F)` are."""
-        every = torch.einsum("bcl,kcml->bkcm", noise, self.noise_factor)
-        return every[torch.arange(len(noise)), self.kind(condition)]
+        kind, white = self.kind(condition), noise.transpose(0, 1)
+        smooth = torch.zeros_like(white)
+        # All rows by the factors of each kind there is: so the bits of a row do not depend on what kind the others are of.
+        for own in sorted(set(kind.tolist())):
+            smooth = torch.where((kind == own)[:, None], white @ self.noise_factor[own].mT, smooth)
+        return smooth.transpose(0, 1)
 
     def kind(self, condition: Tensor) -> Tensor:
         """Normal or a fault, without or with a reference `(B,)`: the last two of the values that come before the flags."""

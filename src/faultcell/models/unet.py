@@ -4,8 +4,15 @@ Every residual block is modulated by the embedded time step and condition (featu
 `softmax(Q K^T / sqrt(d_k) + B_c) V` added to its input, where `B_c` is a learned bias set by the condition: here a sum of
 `r` learned position patterns per head, weighted by the condition.
 
+Built for speed on CPUs, where most of the time is lost between the convolutions (`docs/performance.md`): within the network
+points come before channels, `(B, L, C)`, so that convolutions, matrix products and normalisation read memory in order and copy
+nothing; a block normalises once, what the encoder saw is added in the decoder, not laid beside, and `B_c` costs a few more
+columns of `Q` and `K`, not a matrix of its own.
+
 References:
     Ronneberger et al., U-Net, 2015, https://arxiv.org/abs/1505.04597.
+    Peebles and Xie, Scalable Diffusion Models with Transformers (modulated layer normalisation), 2023,
+    https://arxiv.org/abs/2212.09748.
     Perez et al., FiLM, 2018, https://arxiv.org/abs/1709.07871.
     Limited-Data Augmentation for Fault Diagnosis in Lithium-Ion Battery Energy Storage Systems via Transferable
     Conditional Diffusion, Batteries 2025, 11(7), 248 (attention with condition bias).
@@ -21,11 +28,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faultcell.models.generative import fold, unfold
-
-
-def norm(channels: int) -> nn.GroupNorm:
-    """Group normalisation, eight groups where the channels allow it."""
-    return nn.GroupNorm(math.gcd(8, channels), channels)
 
 
 class Embedding(nn.Module):
@@ -59,24 +61,54 @@ class Embedding(nn.Module):
         return self.time(torch.cat([angles.sin(), angles.cos()], dim=1)) + embedded, embedded
 
 
-class ResidualBlock(nn.Module):
-    """Two convolutions, the second modulated by the embedding, around a skip: `(B, C_in, L) -> (B, C_out, L)`."""
+class Conv(nn.Module):
+    """A convolution over points that keeps channels last: `(B, L, C_in) -> (B, L / stride, C_out)`.
 
-    def __init__(self, before: int, after: int, *, embedding: int) -> None:
+    oneDNN reads such memory as it lies only as an image of height one.
+
+    Args:
+        before: `C_in`.
+        after: `C_out`.
+        stride: points from one output to the next.
+        zero: begin with an output of zero.
+    """
+
+    def __init__(self, before: int, after: int, *, stride: int = 1, zero: bool = False) -> None:
         super().__init__()
-        self.first = nn.Sequential(norm(before), nn.SiLU(), nn.Conv1d(before, after, 3, padding=1))
-        self.modulation = nn.Linear(embedding, 2 * after)
-        self.normalise = norm(after)
-        self.second = nn.Conv1d(after, after, 3, padding=1)
-        self.skip = nn.Conv1d(before, after, 1) if before != after else nn.Identity()
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias) if self.second.bias is not None else None
+        self.stride = stride
+        plain = nn.Conv1d(before, after, 3)
+        if zero:
+            nn.init.zeros_(plain.weight)
+            nn.init.zeros_(plain.bias)  # type: ignore[arg-type]
+        self.weight = nn.Parameter(plain.weight.detach().transpose(1, 2).contiguous())  # channels last as well
+        self.bias = plain.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(B, L, C_in)` to `(B, L / stride, C_out)`."""
+        image, weight = (part.transpose(1, 2).unsqueeze(2) for part in (x, self.weight))
+        out = F.conv2d(image, weight, self.bias, stride=(1, self.stride), padding=(0, 1))
+        return out.squeeze(2).transpose(1, 2)
+
+
+def normalised(x: Tensor) -> Tensor:
+    """Each point of `(B, L, C)` with mean zero and variance one over its channels."""
+    return F.layer_norm(x, x.shape[-1:])
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions of a modulated input, added to it: `(B, L, C) -> (B, L, C)`."""
+
+    def __init__(self, channels: int, *, embedding: int) -> None:
+        super().__init__()
+        self.modulation = nn.Linear(embedding, 2 * channels)
+        self.first = Conv(channels, channels)
+        self.second = Conv(channels, channels, zero=True)
 
     def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
-        """`x` `(B, C_in, L)`, `embedded` `(B, E)` to `(B, C_out, L)`."""
-        scale, shift = self.modulation(F.silu(embedded))[..., None].chunk(2, dim=1)
-        inner = self.normalise(self.first(x)) * (1 + scale) + shift
-        out: Tensor = self.skip(x) + self.second(F.silu(inner))
+        """`x` `(B, L, C)`, activated embedding `embedded` `(B, E)` to `(B, L, C)`."""
+        scale, shift = self.modulation(embedded).unsqueeze(1).chunk(2, dim=2)
+        inner = self.first(F.silu(torch.addcmul(shift, normalised(x), 1 + scale)))
+        out: Tensor = x + self.second(F.silu(inner))
         return out
 
 
@@ -94,27 +126,27 @@ class ConditionedAttention(nn.Module):
     def __init__(self, channels: int, *, length: int, heads: int, embedding: int, rank: int) -> None:
         super().__init__()
         self.heads = heads
-        self.normalise = norm(channels)
-        self.qkv = nn.Conv1d(channels, 3 * channels, 1)
-        self.out = nn.Conv1d(channels, channels, 1)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = nn.Linear(channels, channels)
         nn.init.zeros_(self.out.weight)
         self.rank = rank
         if rank:
-            self.rows = nn.Parameter(torch.randn(heads, rank, length) / math.sqrt(rank))
-            self.columns = nn.Parameter(torch.randn(heads, rank, length) / math.sqrt(rank))
+            self.rows = nn.Parameter(torch.randn(heads, length, rank) / math.sqrt(rank))
+            self.columns = nn.Parameter(torch.randn(heads, length, rank) / math.sqrt(rank))
             self.weights = nn.Linear(embedding, heads * rank)
             nn.init.zeros_(self.weights.weight)
 
-    def bias(self, condition: Tensor) -> Tensor:
-        """`B_c` `(B, heads, L, L)` for the embedded condition `(B, E)`."""
-        weights = self.weights(condition).unflatten(1, (self.heads, -1))
-        return torch.einsum("bhr,hrl,hrm->bhlm", weights, self.rows, self.columns)
-
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """`x` `(B, C, L)`, embedded `condition` `(B, E)` to `(B, C, L)`."""
-        q, k, v = self.qkv(self.normalise(x)).unflatten(1, (3, self.heads, -1)).transpose(-1, -2).unbind(1)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias(condition) if self.rank else None)
-        out: Tensor = x + self.out(attended.transpose(-1, -2).flatten(1, 2))
+        """`x` `(B, L, C)`, embedded `condition` `(B, E)` to `(B, L, C)`."""
+        q, k, v = self.qkv(normalised(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q = q / math.sqrt(q.shape[-1])
+        if self.rank:
+            # B_c = rows diag(weights) columns^T: a few more columns of Q and K.
+            weights = self.weights(condition).view(-1, self.heads, 1, self.rank)
+            q = torch.cat([q, weights * self.rows], dim=-1)
+            k = torch.cat([k, self.columns.expand(len(x), -1, -1, -1)], dim=-1)
+        attended = torch.softmax(q @ k.transpose(-1, -2), dim=-1) @ v
+        out: Tensor = x + self.out(attended.transpose(1, 2).flatten(2))
         return out
 
 
@@ -127,7 +159,7 @@ class Level(nn.Module):
         self.attention = attention
 
     def forward(self, x: Tensor, embedded: Tensor, condition: Tensor) -> Tensor:
-        """`x` `(B, C_in, L)` to `(B, C_out, L)`."""
+        """`(B, L, C)` to the same."""
         x = self.block(x, embedded)
         return x if self.attention is None else self.attention(x, condition)
 
@@ -176,26 +208,22 @@ class UNet(nn.Module):
         self.patch = patch
         deepest, last = widths[-1], len(widths) - 1
         self.embed = Embedding(features, embedding)
-        self.stem = nn.Conv1d(patch * (channels + known) + known, widths[0], 3, padding=1)
+        self.stem = Conv(patch * (channels + known) + known, widths[0])
         self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for level, width in enumerate(widths):
-            block = ResidualBlock(widths[max(level - 1, 0)], width, embedding=embedding)
-            self.encoder.append(Level(block, attend(width, level, attention[level])))
-            self.decoder.append(Level(ResidualBlock(2 * width, width, embedding=embedding), None))
+            self.encoder.append(Level(ResidualBlock(width, embedding=embedding), attend(width, level, attention[level])))
+            self.decoder.append(Level(ResidualBlock(width, embedding=embedding), None))
             if level < last:
-                self.down.append(nn.Conv1d(width, width, 3, stride=2, padding=1))
-                self.up.append(nn.Conv1d(widths[level + 1], width, 3, padding=1))
+                self.down.append(Conv(width, widths[level + 1], stride=2))
+                self.up.append(Conv(widths[level + 1], width))
         self.middle = nn.ModuleList(
             [
-                Level(ResidualBlock(deepest, deepest, embedding=embedding), attend(deepest, last, bottleneck_attention)),
-                Level(ResidualBlock(deepest, deepest, embedding=embedding), None),
+                Level(ResidualBlock(deepest, embedding=embedding), attend(deepest, last, bottleneck_attention)),
+                Level(ResidualBlock(deepest, embedding=embedding), None),
             ]
         )
-        last_layer = nn.Conv1d(widths[0], patch * channels, 3, padding=1)
-        nn.init.zeros_(last_layer.weight)
-        nn.init.zeros_(last_layer.bias)  # type: ignore[arg-type]
-        self.out = nn.Sequential(norm(widths[0]), nn.SiLU(), last_layer)
+        self.out = Conv(widths[0], patch * channels, zero=True)
 
     def forward(self, x: Tensor, t: Tensor, condition: Tensor, known: Tensor, is_known: Tensor) -> Tensor:
         """Predict the noise (or velocity) in a curve.
@@ -211,20 +239,21 @@ class UNet(nn.Module):
             `(B, C, L)`.
         """
         embedded, alone = self.embed(t, condition)
-        patches = fold(torch.cat([x, known * is_known[..., None]], dim=1), self.patch)
-        x = self.stem(torch.cat([patches, is_known[..., None].expand(-1, -1, patches.shape[-1])], dim=1))
-        skips = []
+        embedded = F.silu(embedded)
+        patches = fold(torch.cat([x, known * is_known[..., None]], dim=1), self.patch).transpose(1, 2)
+        x = self.stem(torch.cat([patches, is_known[:, None].expand(-1, patches.shape[1], -1)], dim=2))
+        seen = []
         for level, part in enumerate(self.encoder):
             x = part(x, embedded, alone)
-            skips.append(x)
+            seen.append(x)
             x = self.down[level](x) if level < len(self.down) else x
         for part in self.middle:
             x = part(x, embedded, alone)
         for level in reversed(range(len(self.decoder))):
             if level < len(self.up):
-                x = self.up[level](F.interpolate(x, scale_factor=2.0))
-            x = self.decoder[level](torch.cat([x, skips[level]], dim=1), embedded, alone)
-        return unfold(self.out(x), self.patch)
+                x = self.up[level](x.repeat_interleave(2, dim=1))
+            x = self.decoder[level](x + seen[level], embedded, alone)
+        return unfold(self.out(F.silu(normalised(x))).transpose(1, 2), self.patch)
 
     def groups(self) -> list[list[nn.Module]]:
         """The layers from the output inwards: the order in which fine-tuning thaws them. Together they are the network."""

@@ -1,0 +1,68 @@
+"""FaultCell's own side of the benchmarks: a training run to take steps of, and a model to draw from, on the embedded data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import faultcell as fc
+from faultcell.augment import _network, _to_learn
+from faultcell.conditioning import STANDING, Vocabulary
+from faultcell.config import Config
+from faultcell.curves import FAULTS
+from faultcell.demo import embedded
+from faultcell.frame import Frame
+from faultcell.models.generative import Generative
+from faultcell.profile import Profile
+from faultcell.train import State, Step, train
+
+FEW = 24
+
+
+def run(config: Config) -> tuple[Generative, Iterator[Step]]:
+    """A network and its training on normal curves, just as `pretrain` does it, a step at a time."""
+    normal, encoded, known, conditions = _to_learn(embedded().select(label=["normal"]), config, faults=tuple(FAULTS))
+    profile = Profile.of(normal, encoded, faults=tuple(FAULTS))
+    frame, posed = Frame.of(known, config, faults=profile.faults)
+    network = _network(config, profile)
+    batch = frame.batch(known, conditions, posed)
+    network.look_at(batch)
+    noisy = torch.from_numpy(np.append(Vocabulary(profile.faults).droppable, np.zeros(len(STANDING), dtype=bool)))
+    long = config.model_copy(update={"train": config.train.model_copy(update={"steps": 1_000_000})}).train
+    return network, train(State.start(network, long), [batch], config=long, noisy=noisy)
+
+
+def steps_of(run: Iterator[Step], count: int) -> Callable[[], float]:
+    """A contender: seconds of so many steps."""
+
+    def work() -> float:
+        started = time.perf_counter()
+        for _ in range(count):
+            next(run)
+        return time.perf_counter() - started
+
+    return work
+
+
+def operations(work: Callable[[], object]) -> int:
+    """Floating-point operations of the matrix products and convolutions in some work."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return int(counter.get_total_flops())
+
+
+def split() -> tuple[fc.Curves, fc.Curves]:
+    """The embedded data: curves of cells to learn from, and of cells left out."""
+    return embedded().split(by="cell_id", test=0.3, seed=0)
+
+
+def tuned() -> tuple[fc.Augmenter, fc.Curves, fc.Curves]:
+    """A model adapted to a handful of over-discharges, the handful, and over-discharges of cells it has not seen."""
+    seen, unseen = split()
+    few, normal = seen.select(label=["overdischarge"]).few(FEW), seen.select(label=["normal"])
+    model = fc.Augmenter.pretrain(normal).finetune(few, normal=normal)
+    return model, few, unseen.select(label=["overdischarge"])
