@@ -48,6 +48,21 @@ def test_other_numbers_of_steps_do_not_collapse(steps):
     assert drawn.mean().item() == pytest.approx(MEAN, abs=0.03)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 50])
+def test_data_like_the_noise_do_not_move(steps):
+    torch.testing.assert_close(
+        Diffusion(DiffusionConfig()).sample(lambda x, t: torch.zeros_like(x), noise(), steps=steps), noise()
+    )
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("std", [0.7, 1.0])
+def test_two_steps_do_where_data_are_as_wide_as_the_noise(std, prediction):
+    drawn = Diffusion(DiffusionConfig(prediction_type=prediction)).sample(oracle(std, prediction), noise(), steps=2)
+    assert 0.92 < drawn.std().item() / std < 1.03
+    assert drawn.mean().item() == pytest.approx(MEAN, abs=0.02)
+
+
 @pytest.mark.parametrize("schedule", ["scaled_linear", "squaredcos_cap_v2"])
 def test_every_schedule_can_be_sampled(schedule):
     config = DiffusionConfig(beta_schedule=schedule, prediction_type="epsilon")

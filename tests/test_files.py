@@ -18,8 +18,9 @@ from polars.testing import assert_frame_equal
 
 from faultcell.curves import KEYS, SEVERITY, Curves
 from faultcell.errors import DataError
-from faultcell.files import ingest, nasa, read, write, write_blocks
+from faultcell.files import ingest, ingest_into, nasa, read, write, write_blocks
 from faultcell.files.atomic import whole_folder, write_text
+from faultcell.files.bdf import BDF
 from faultcell.files.check import check, conform
 from faultcell.files.curve_set import TABLES, read_checked
 from faultcell.files.engine import Rated, count_cycles
@@ -659,6 +660,39 @@ def test_a_child_that_wants_all_memory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(nasa, "MEMORY_LIMIT_BYTE", 64 * 1024**2)
     with pytest.raises(DataError, match=r"x.mat: found a damaged or different file"):
         ingest([mat_file(tmp_path / "x.mat")])
+
+
+def test_files_ingested_one_by_one_are_the_same_set(tmp_path):
+    """Also where a cell goes on in a second file: its faults are counted over both."""
+    table = recording(low=2.3, high=4.1)
+    later = table.with_columns(pl.col("test_time_second") + 1e6)
+    for name, part, cycle in (("a", table, 0), ("b", table, 0), ("c", later, 5)):
+        cell = "A" if name != "b" else "B"
+        numbers = pl.col("test_time_second").rank("ordinal") // 780 + 1 + cycle
+        save(part.with_columns(cell_id=pl.lit(cell), cycle_count=numbers.cast(pl.Int64)), tmp_path / f"{name}.csv")
+    paths, told = [tmp_path / f"{name}.csv" for name in "abc"], []
+    expected, notes = ingest(paths, **LIMITS)
+    table, found = ingest_into(paths, tmp_path / "set", config={}, **LIMITS, on_file=lambda n, m: told.append((n, m)))
+    assert found == notes
+    assert sorted(told) == [(1, 3), (2, 3), (3, 3)]
+    assert_frame_equal(table, expected.halfcycles)
+    assert table.filter(cell_id="A", step_type="discharge")["repetition_count"].max() >= 4
+    back = read(tmp_path / "set")
+    assert_frame_equal(back.halfcycles, expected.halfcycles)
+    assert back.column("voltage_volt") == pytest.approx(expected.column("voltage_volt"), abs=1e-6)
+    with pytest.raises(DataError, match=r"c.csv.*the same curve as in .*c.csv"):
+        ingest_into([paths[2], paths[2]], tmp_path / "twice", config={}, **LIMITS)
+    assert not (tmp_path / "twice").exists()
+
+
+def test_types_that_the_first_rows_do_not_show_are_read_all_the_same(tmp_path, monkeypatch):
+    table = recording().with_columns(pl.col("test_time_second").cast(pl.Int64) + pl.lit(0))
+    text = save(table, tmp_path / "x.csv").read_text().splitlines()
+    last = text[-1].split(",")
+    (tmp_path / "x.csv").write_text("\n".join([*text[:-1], ",".join([f"{float(last[0]) + 0.5}", *last[1:]])]) + "\n")
+    monkeypatch.setattr("faultcell.files.bdf.INFERRED_ROWS", 20)
+    assert BDF.load(tmp_path / "x.csv")["test_time_second"][-1] == float(last[0]) + 0.5
+    assert len(ingest([tmp_path / "x.csv"], **LIMITS)[0]) == 4
 
 
 # --- real files

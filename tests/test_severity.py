@@ -96,7 +96,7 @@ def test_a_charge_does_not_count_for_the_faults_below():
     rows += [("A", 1, "discharge", "overdischarge", discharge(cutoff=2.4), {})]
     row = measure(curves_of(rows))[1].row(0, named=True)
     assert (row["low_repetition_count"], row["high_repetition_count"]) == (1, 1)
-    own = own_side(curves_of(rows), measure(curves_of(rows)))
+    own = own_side(curves_of(rows).halfcycles, measure(curves_of(rows)))
     assert own["repetition_count"].tolist() == [1, 1]
     assert own["peak_deviation_volt"] == pytest.approx([0.2, 0.3])
 

@@ -74,7 +74,7 @@ class DiffusionConfig(_Frozen):
     timestep_power: float = Field(
         2.0, ge=1, description="training draws time steps as T u^p: above 1 it dwells on the little noise where curves differ"
     )
-    num_inference_steps: int = Field(2, ge=1)
+    num_inference_steps: int = Field(2, ge=1, description="two do, but for white noise: take twenty there")
     guidance_scale: float = Field(1.0, ge=0)
 
 

@@ -19,6 +19,7 @@ from faultcell.curves import FAULTS, KEYS, NORMAL, SEVERITY, Array, Curves, Limi
 # Below this a deviation cannot be told from sensor noise: 1.5 mV noise gives peaks of 3 to 7 mV on normal charges.
 NOISE_VOLT = 0.01
 SIDES: dict[Side, str] = {"high": "charge", "low": "discharge"}
+_ALONE = ("peak", "seconds")
 
 
 def measure(curves: Curves, limits: Limits | None = None, *, noise_volt: float = NOISE_VOLT) -> pl.DataFrame:
@@ -36,11 +37,24 @@ def measure(curves: Curves, limits: Limits | None = None, *, noise_volt: float =
     Returns:
         One row a curve: the keys, then `{high,low}_{peak_deviation_volt,repetition_count,cumulative_duration_second}`.
     """
-    table = curves.halfcycles.select(KEYS)
+    return counted(curves.halfcycles, excursions(curves, limits, noise_volt=noise_volt))
+
+
+def excursions(curves: Curves, limits: Limits | None = None, *, noise_volt: float = NOISE_VOLT) -> pl.DataFrame:
+    """The part of `measure` that needs the samples: `{high,low}_{peak,seconds}` of each curve by itself."""
+    found = {side: excursion(curves, side=side, limits=limits, noise_volt=noise_volt) for side in SIDES}
+    return pl.DataFrame(
+        {f"{side}_{name}": values for side, parts in found.items() for name, values in zip(_ALONE, parts, strict=True)}
+    )
+
+
+def counted(halfcycles: pl.DataFrame, alone: pl.DataFrame) -> pl.DataFrame:
+    """The part of `measure` that needs the whole lives of cells: their table, and the `excursions` of the same curves."""
+    table = halfcycles.select(KEYS)
     for side in SIDES:
-        peak, seconds = excursion(curves, side=side, limits=limits, noise_volt=noise_volt)
-        event = _events(curves, side) & (peak > 0)
-        history = _history(curves, event=event, seconds=seconds)
+        peak, seconds = (alone[f"{side}_{name}"].to_numpy() for name in _ALONE)
+        event = _events(halfcycles, side) & (peak > 0)
+        history = _history(halfcycles, event=event, seconds=seconds)
         columns = zip(SEVERITY, (peak, *history), strict=True)
         table = table.with_columns(pl.Series(f"{side}_{name}", values) for name, values in columns)
     return table
@@ -89,17 +103,22 @@ def complete(curves: Curves) -> Curves:
 
     A sample of a cell's history cannot be recounted, so values that a curve set carries are never overwritten.
     """
-    measured = own_side(curves, measure(curves))
-    present = [name for name in SEVERITY if name in curves.halfcycles.columns]
-    columns = {name: pl.Series(name, measured[name]) for name in SEVERITY}
+    return Curves(curves.timeseries, completed(curves.halfcycles, measure(curves)))
+
+
+def completed(halfcycles: pl.DataFrame, measured: pl.DataFrame) -> pl.DataFrame:
+    """The table of `complete`, from that of a set and what `measure` says of it."""
+    found = own_side(halfcycles, measured)
+    present = [name for name in SEVERITY if name in halfcycles.columns]
+    columns = {name: pl.Series(name, found[name]) for name in SEVERITY}
     filled = [pl.coalesce(pl.col(name).cast(pl.Float64).fill_nan(None), columns[name]).alias(name) for name in present]
     added = [columns[name] for name in SEVERITY if name not in present]
-    return Curves(curves.timeseries, curves.halfcycles.with_columns(*filled, *added))
+    return halfcycles.with_columns(*filled, *added)
 
 
-def own_side(curves: Curves, measured: pl.DataFrame) -> dict[str, Array]:
+def own_side(halfcycles: pl.DataFrame, measured: pl.DataFrame) -> dict[str, Array]:
     """From the six attributes, the three of the side each half-cycle can break: charges high, discharges low."""
-    high = (curves.halfcycles["step_type"] == SIDES["high"]).to_numpy()
+    high = (halfcycles["step_type"] == SIDES["high"]).to_numpy()
     return {name: np.where(high, measured[f"high_{name}"], measured[f"low_{name}"]) for name in SEVERITY}
 
 
@@ -109,16 +128,16 @@ def _bound(curves: Curves, side: Side, limits: Limits | None) -> Array:
     return curves.known("upper_voltage_limit_volt" if side == "high" else "lower_voltage_limit_volt")
 
 
-def _events(curves: Curves, side: Side) -> NDArray[np.bool_]:
+def _events(halfcycles: pl.DataFrame, side: Side) -> NDArray[np.bool_]:
     names = [name for name, kind in FAULTS.items() if kind.side == side]
     label = pl.col("label")
     is_event = label.is_null() | label.is_in(names) | ~label.is_in([*FAULTS, NORMAL])
-    return cast("NDArray[np.bool_]", curves.halfcycles.select(is_event).to_series().to_numpy())
+    return cast("NDArray[np.bool_]", halfcycles.select(is_event).to_series().to_numpy())
 
 
-def _history(curves: Curves, *, event: NDArray[np.bool_], seconds: Array) -> tuple[Array, Array]:
+def _history(halfcycles: pl.DataFrame, *, event: NDArray[np.bool_], seconds: Array) -> tuple[Array, Array]:
     """Running count and running time of the events of each cell, by cycle; `(N,)` each."""
-    rows = curves.halfcycles.select("cell_id", "cycle_count", "step_type").with_columns(
+    rows = halfcycles.select("cell_id", "cycle_count", "step_type").with_columns(
         _one=pl.Series(event.astype(np.float64)), _seconds=pl.Series(np.where(event, seconds, 0.0))
     )
     # Within a cycle the charge comes before the discharge: the fault of one does not count for the other's side anyway.

@@ -43,17 +43,19 @@ def ingest(
     """Bring cycler files into a curve set, and say what is missing or suspect in them."""
     from faultcell import files
 
-    curves, suspicions = files.ingest(paths, lower=lower, upper=upper, nominal_capacity_ah=nominal_capacity_ah)
     settings = {"lower": lower, "upper": upper, "nominal_capacity_ah": nominal_capacity_ah}
-    files.write(curves, out, config={"verb": "ingest", "paths": [path.name for path in paths], **settings})
-    found = {"out": str(out), "curves": len(curves), "cells": len(curves.cells), "suspicions": suspicions}
+    config = {"verb": "ingest", "paths": [path.name for path in paths], **settings}
+    with progress() as tick:
+        table, suspicions = files.ingest_into(paths, out, config=config, **settings, on_file=lambda n, m: tick("reading", n, m))
+    cells = table["cell_id"].n_unique()
+    found = {"out": str(out), "curves": table.height, "cells": cells, "suspicions": suspicions}
     say(
         found,
         as_json,
         "\n".join(
             [
                 *(f"suspect: {line}" for line in suspicions),
-                f"{len(curves)} curves of {len(curves.cells)} cells in {out}",
+                f"{table.height} curves of {cells} cells in {out}",
             ]
         ),
     )

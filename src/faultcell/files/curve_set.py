@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -94,24 +94,46 @@ def write(curves: Curves, folder: str | Path, *, config: Mapping[str, Any] | Non
     return write_blocks([curves], folder, config=config)
 
 
-def write_blocks(blocks: Iterable[Curves], folder: str | Path, *, config: Mapping[str, Any] | None = None) -> Path:
+def write_blocks(
+    blocks: Iterable[Curves],
+    folder: str | Path,
+    *,
+    config: Mapping[str, Any] | None = None,
+    at_last: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
+) -> Path:
     """The same for a set that comes in blocks, one or more, each of which is on disk before the next one is asked for.
 
     Of several, time stays float64: what a later block will need is not known when the first one is written.
+
+    Args:
+        blocks: sets of the same columns.
+        folder: where to.
+        config: as in `write`.
+        at_last: makes the table of all curves from that of all blocks; it is kept in memory till then.
     """
     coming = iter(blocks)
     first = next(coming)
     second = next(coming, None)
     narrow = _NARROW if second is None else tuple(set(_NARROW) - set(_KEPT))
     with whole_folder(folder, replaces=(*TABLES, CONFIG)) as temporary, ExitStack() as opened:
-        writers: list[pq.ParquetWriter] = []
-        for curves in itertools.chain([first], [] if second is None else [second], coming):
-            tables = [_narrow(curves.timeseries, narrow).to_arrow(), curves.halfcycles.to_arrow()]
-            for name, table in zip(TABLES[len(writers) :], tables[len(writers) :], strict=True):
+        writers: dict[str, pq.ParquetWriter] = {}
+
+        def add(name: str, frame: pl.DataFrame) -> None:
+            table = frame.to_arrow()
+            if name not in writers:
                 writer = pq.ParquetWriter(temporary / name, table.schema, compression="zstd", write_page_checksum=True)
-                writers.append(opened.enter_context(writer))
-            for writer, table in zip(writers, tables, strict=True):
-                writer.write_table(table.cast(writer.schema))
+                writers[name] = opened.enter_context(writer)
+            writers[name].write_table(table.cast(writers[name].schema))
+
+        kept = []
+        for curves in itertools.chain([first], [] if second is None else [second], coming):
+            add(TABLES[0], _narrow(curves.timeseries, narrow))
+            if at_last is None:
+                add(TABLES[1], curves.halfcycles)
+            else:
+                kept.append(curves.halfcycles)
+        if at_last is not None:
+            add(TABLES[1], at_last(pl.concat(kept, how="diagonal_relaxed")))
         if config is not None:
             text = json.dumps(dict(config), indent=2, sort_keys=True, default=str)
             (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
