@@ -24,8 +24,8 @@ from faultcell.scoring.measured import Match
 from faultcell.scoring.paired import pair_scores
 from faultcell.scoring.sets import Known, diversity
 
-RUNS, MANY = 5, 50
-BAND_CURVES, BAND_DRAWS, REPEATS = 6, 100, 4
+RUNS, MANY = 3, 50
+BAND_CURVES, BAND_DRAWS, REPEATS = 2, 100, 4
 
 
 def main() -> None:

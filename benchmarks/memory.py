@@ -9,6 +9,7 @@ first hundredth, it never rises by more than a tenth. Linux only.
 from __future__ import annotations
 
 import resource
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -18,6 +19,7 @@ import faultcell as fc
 import measure
 import ours
 from faultcell import files
+from faultcell.drawing import CHUNK
 from faultcell.errors import OutOfRangeWarning
 
 
@@ -29,7 +31,13 @@ def main() -> None:
         model, _, _ = ours.tuned()
         asked = fc.grid("overdischarge", peak_deviation_volt=0.4, repetition_count=3.0) * options.curves
         started = time.perf_counter()
-        blocks = model.stream(asked, range(options.curves), on_chunk=lambda n, _: at.append((n, resident())))
+
+        def look(done: int, _: int) -> None:
+            at.append((done, resident()))
+            if done % 50_000 < CHUNK:
+                print(f"{done} curves, {at[-1][1]:.3f} GB resident", file=sys.stderr, flush=True)
+
+        blocks = model.stream(asked, range(options.curves), on_chunk=look)
         files.write_blocks(blocks, Path(folder) / "drawn")
         taken = time.perf_counter() - started
         size = sum(entry.stat().st_size for entry in (Path(folder) / "drawn").iterdir()) / 1e9

@@ -136,7 +136,7 @@ def diffusers(options: argparse.Namespace) -> tuple[Any, Work, Work]:
             time_embedding_type="positional", use_timestep_embedding=True,
         )  # fmt: skip
 
-    network = unet_of(make, range(16, 97, 4), options.parameters)
+    network = unet_of(make, range(16, 97, 8), options.parameters)
 
     @torch.no_grad()
     def draw(count: int) -> None:

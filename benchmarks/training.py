@@ -19,7 +19,7 @@ import peer
 from faultcell.config import Config, GridConfig, NetConfig, TrainConfig
 from plain_unet import PlainUNet
 
-RUNS, STEPS, BATCH = 7, 12, 64
+RUNS, STEPS, BATCH = 5, 24, 64
 PLAIN = (56, 80, 120)  # widths of a million parameters
 LENGTHS = (128, 256, 512, 1024)
 DENSE = NetConfig(widths=(96, 128), attention=(False, True))  # as many parameters, more work a curve
