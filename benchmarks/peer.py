@@ -185,11 +185,9 @@ def gretel(options: argparse.Namespace) -> tuple[Any, Work, Work]:
     rng = np.random.default_rng(0)
 
     def model(steps: int) -> Any:
-        config = DGANConfig(
-            max_sequence_len=options.length, sample_len=8, batch_size=options.batch, epochs=max(steps // 16, 1), cuda=False
-        )
+        config = DGANConfig(max_sequence_len=options.length, sample_len=8, batch_size=options.batch, epochs=1, cuda=False)
         made = DGAN(config)
-        count = 16 * options.batch
+        count = steps * options.batch
         made.train_numpy(attributes=rng.random((count, 3)), features=rng.random((count, options.length, 1)))
         return made
 

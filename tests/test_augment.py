@@ -111,6 +111,9 @@ def test_a_distilled_model_draws_in_one_step_what_its_teacher_draws_in_several(t
     wanted, plain, found = volts(teacher, 4), volts(teacher, 1), volts(student, 1)
     assert np.abs(found - wanted).mean() < 0.7 * np.abs(plain - wanted).mean()
     np.testing.assert_array_equal(found, volts(student, None))  # one step is its default
+    for go_on in (student.finetune, student.distil):
+        with pytest.raises(TrainingError, match="a distilled model is the last of its line"):
+            go_on(few)
 
 
 def test_only_the_diffusion_model_can_be_distilled(tuned, tiny):

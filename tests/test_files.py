@@ -376,6 +376,18 @@ def test_blocks_are_the_whole_set_and_each_is_written_before_the_next_is_asked_f
     assert_frame_equal(one.halfcycles, other.halfcycles)
 
 
+def test_a_block_without_curves_does_not_end_the_set(tmp_path):
+    curves = curve_set()
+    write_blocks([curves.take([]), curves.take([0]), curves.take([]), curves.take([1])], tmp_path / "set")
+    assert len(read(tmp_path / "set")) == 2
+
+
+def test_no_block_at_all_is_one_sentence(tmp_path):
+    with pytest.raises(DataError, match="found no curve to write"):
+        write_blocks([], tmp_path / "set")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_failed_swap_puts_the_earlier_result_back(tmp_path, monkeypatch):
     write(curve_set(), tmp_path / "set")
     rename, calls = os.rename, []

@@ -21,6 +21,7 @@ from faultcell.kernel import (
     Points,
     Questions,
     fit_scales,
+    product,
     squares,
     weights,
 )
@@ -90,6 +91,15 @@ def test_each_kernel_looks_at_what_it_may_alone(normal, faulty):
 
 
 # --- weights
+
+
+@pytest.mark.parametrize("columns", [1, 3, 7, 391, 1037, 1047])
+@pytest.mark.parametrize("inner", [5, 31, 391])
+def test_the_bits_of_a_row_do_not_depend_on_its_place_in_a_product(inner, columns):
+    rng = np.random.default_rng(0)
+    one, other, order = rng.random((64, inner)), rng.random((inner, columns)), rng.permutation(64)
+    np.testing.assert_array_equal(product(one, other)[order], product(one[order], other))
+    np.testing.assert_allclose(product(one, other), one @ other, rtol=1e-12)
 
 
 def test_weights_are_of_the_nearest_and_sum_to_one_or_to_zero_where_all_is_barred(normal):

@@ -115,10 +115,11 @@ class Augmenter:
 
         Raises:
             ConditionError: a fault that the model has no place for.
-            TrainingError: no curve can be used, or training diverged.
+            TrainingError: the model is distilled, no curve can be used, or training diverged.
         """
+        self._refuse_distilled()
         config = config or FinetuneConfig()
-        whole = self.config.model_copy(update={"finetune": config, "distil": None})
+        whole = self.config.model_copy(update={"finetune": config})
         few, encoded, known, conditions = _to_learn(few, whole, faults=self.profile.faults)
         for name in set(few.labels) - {NORMAL, *self.profile.faults}:
             raise ConditionError(f"the model has no place for the fault '{name}': it has {', '.join(self.profile.faults)}")
@@ -164,8 +165,9 @@ class Augmenter:
             on_step: called after each step.
 
         Raises:
-            TrainingError: the model draws in one go already, or no curve can be used.
+            TrainingError: the model is distilled or draws in one go already, or no curve can be used.
         """
+        self._refuse_distilled()
         config = config or DistilConfig()
         if not isinstance(self.network, Network):
             raise TrainingError(f"a {self.config.model} draws in one go already: only the diffusion model can be distilled")
@@ -269,6 +271,11 @@ class Augmenter:
                 "kind of them; give curves of the same cells, or leave the reference out"
             )
         return given
+
+    def _refuse_distilled(self) -> None:
+        """Raise TrainingError for a model that was taught a few steps alone: it knows of no others to go on from."""
+        if self.config.distil is not None:
+            raise TrainingError("a distilled model is the last of its line: go on from the model it was distilled from")
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:

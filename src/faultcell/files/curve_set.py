@@ -101,7 +101,7 @@ def write_blocks(
     config: Mapping[str, Any] | None = None,
     at_last: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
 ) -> Path:
-    """The same for a set that comes in blocks, one or more, each of which is on disk before the next one is asked for.
+    """The same for a set that comes in blocks, one or more; from the second on, each is on disk before the next is asked for.
 
     Of several, time stays float64: what a later block will need is not known when the first one is written.
 
@@ -112,9 +112,10 @@ def write_blocks(
         at_last: makes the table of all curves from that of all blocks; it is kept in memory till then.
     """
     coming = iter(blocks)
-    first = next(coming)
-    second = next(coming, None)
-    narrow = _NARROW if second is None else tuple(set(_NARROW) - set(_KEPT))
+    head = list(itertools.islice(coming, 2))
+    if not head:
+        raise DataError(f"{folder}: found no curve to write, expected one at least: check the selection")
+    narrow = _NARROW if len(head) == 1 else tuple(set(_NARROW) - set(_KEPT))
     with whole_folder(folder, replaces=(*TABLES, CONFIG)) as temporary, ExitStack() as opened:
         writers: dict[str, pq.ParquetWriter] = {}
 
@@ -126,12 +127,13 @@ def write_blocks(
             writers[name].write_table(table.cast(writers[name].schema))
 
         kept = []
-        for curves in itertools.chain([first], [] if second is None else [second], coming):
+        while (curves := head.pop(0) if head else next(coming, None)) is not None:
             add(TABLES[0], _narrow(curves.timeseries, narrow))
             if at_last is None:
                 add(TABLES[1], curves.halfcycles)
             else:
                 kept.append(curves.halfcycles)
+            del curves  # before the next one is asked for
         if at_last is not None:
             add(TABLES[1], at_last(pl.concat(kept, how="diagonal_relaxed")))
         if config is not None:

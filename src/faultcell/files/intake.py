@@ -64,7 +64,7 @@ def ingest_into(
     nominal_capacity_ah: float | None = None,
     on_file: Callable[[int, int], None] | None = None,
 ) -> tuple[pl.DataFrame, list[str]]:
-    """The same, written to a folder a file at a time: the samples of one are in memory, and the table of all curves.
+    """The same, written to a folder a file at a time: the samples of two at most are in memory, and the table of all curves.
 
     Curve-set folders may have columns of their own; where one is among the paths, all are put together first.
 
