@@ -48,12 +48,12 @@ def in_turn(contenders: Mapping[str, Callable[[], float]], *, runs: int) -> dict
     return {name: statistics.median(values) for name, values in found.items()}
 
 
-def convolution_peak(dtype: torch.dtype = torch.float32, *, repeats: int = 20) -> Callable[[], float]:
+def convolution_peak(*, repeats: int = 20) -> Callable[[], float]:
     """A contender: seconds that a billion multiply-and-adds' two operations each take in the fastest 3-wide convolution."""
 
     def once(batch: int, channels: int, points: int) -> float:
-        x = torch.randn(batch, channels, 1, points).to(dtype).contiguous(memory_format=torch.channels_last)
-        weight = torch.randn(channels, channels, 1, 3).to(dtype).contiguous(memory_format=torch.channels_last)
+        x = torch.randn(batch, channels, 1, points).contiguous(memory_format=torch.channels_last)
+        weight = torch.randn(channels, channels, 1, 3).contiguous(memory_format=torch.channels_last)
         F.conv2d(x, weight, padding=(0, 1))
         taken = seconds_of(lambda: [F.conv2d(x, weight, padding=(0, 1)) for _ in range(repeats)])
         return taken / repeats / (2 * 3 * batch * channels * channels * points) * 1e9

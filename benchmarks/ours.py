@@ -10,12 +10,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import faultcell as fc
-from faultcell.augment import _network, _to_learn
+from faultcell.augment import _network
 from faultcell.conditioning import STANDING, Vocabulary
 from faultcell.config import Config
 from faultcell.curves import FAULTS
 from faultcell.demo import embedded
 from faultcell.frame import Frame
+from faultcell.known import to_learn
 from faultcell.models.generative import Generative
 from faultcell.profile import Profile
 from faultcell.train import State, Step, train
@@ -25,7 +26,7 @@ FEW = 24
 
 def run(config: Config) -> tuple[Generative, Iterator[Step]]:
     """A network and its training on normal curves, just as `pretrain` does it, a step at a time."""
-    normal, encoded, known, conditions = _to_learn(embedded().select(label=["normal"]), config, faults=tuple(FAULTS))
+    normal, encoded, known, conditions = to_learn(embedded().select(label=["normal"]), config, faults=tuple(FAULTS))
     profile = Profile.of(normal, encoded, faults=tuple(FAULTS))
     frame, posed = Frame.of(known, config, faults=profile.faults)
     network = _network(config, profile)

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from faultcell.by_curve import typical_current
 from faultcell.conditions import conditions_of
-from faultcell.curves import FAULTS, KEYS, SEVERITY, Condition, Curves, Limits, fault, grid, loaded_part, typical_current
+from faultcell.curves import FAULTS, KEYS, SEVERITY, Condition, Curves, Limits, fault, grid, loaded_part
 from faultcell.errors import ConditionError, DataError
 from faultcell.severity import complete
 from strategies import LOWER, NOMINAL, curve_sets, curves_of, discharge, tables

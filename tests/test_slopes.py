@@ -8,11 +8,11 @@ import pytest
 from faultcell.closing import nearest_cells, own
 from faultcell.conditioning import CONTEXT
 from faultcell.curves import FAULTS, Condition
-from faultcell.kernel import HEAD, Questions
+from faultcell.kernel import HEAD, Differences, Questions
 from faultcell.known import Known, log_steepness
 from faultcell.neighbours import Neighbours
 from faultcell.prepare import STEPS, VOLTAGE, head_positions
-from faultcell.slopes import FEWEST_CELLS, FOLDS, Slopes, Ways
+from faultcell.slopes import FEWEST_CELLS, FOLDS, Slopes, drive
 from strategies import CONFIG, curves_of, discharge, known_of
 
 GRID, NAMES = CONFIG.grid, tuple(FAULTS)
@@ -100,14 +100,14 @@ def questions(*rates, health=0.9):
 
 
 def test_the_way_is_in_amperes_and_not_in_their_logarithm():
-    gone = Ways(questions(1.0, 2.0)).to(questions(4.0), np.array([[0.5, 0.5]]))
+    gone = Differences(drive(questions(1.0, 2.0))).to(drive(questions(4.0)), np.array([[0.5, 0.5]]))
     assert gone[0, CONTEXT.index("c_rate")] == pytest.approx(4.0 - 1.5)
     assert gone[0, CONTEXT.index("health")] == pytest.approx(0)
 
 
 def test_what_a_side_does_not_know_is_no_way():
     for asked, known in ((questions(None), questions(1.0)), (questions(1.0), questions(None))):
-        assert Ways(known).to(asked, np.ones((1, 1)))[0, CONTEXT.index("c_rate")] == 0
+        assert Differences(drive(known)).to(drive(asked), np.ones((1, 1)))[0, CONTEXT.index("c_rate")] == 0
 
 
 # --- in the expectation

@@ -11,9 +11,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from faultcell import severity
+from faultcell.by_curve import charge_ah, typical_current
 from faultcell.config import GridConfig
-from faultcell.curves import REST_C_RATE, SEVERITY, Array, Condition, Curves, Key, typical_current
-from faultcell.prepare import CURRENT, REST, TEMPERATURE, VOLTAGE, decode, grid_times, has_tail
+from faultcell.curves import REST_C_RATE, SEVERITY, Array, Condition, Curves, Key
+from faultcell.prepare import CURRENT, REST, TEMPERATURE, VOLTAGE, charging, decode, grid_times, has_tail
 
 REQUESTED = (
     "peak_deviation_volt",
@@ -48,8 +49,7 @@ def rebuild(coded: Array, seconds: Array, conditions: Sequence[Condition], grid:
     shaped = coded.astype(np.float64)
     tailed = np.array([has_tail(condition) for condition in conditions])
     beyond = np.array([condition.peak_deviation_volt > 0 for condition in conditions])
-    high = np.array([condition.side == "high" for condition in conditions])
-    shaped[:, VOLTAGE, : grid.head] = _inside(shaped[:, VOLTAGE, : grid.head], high=high, anchored=tailed)
+    shaped[:, VOLTAGE, : grid.head] = _inside(shaped[:, VOLTAGE, : grid.head], high=charging(conditions), anchored=tailed)
     tail = _peak_at_one(shaped[:, VOLTAGE, grid.head :])
     shaped[:, VOLTAGE, grid.head :] = np.where(beyond[:, None], tail, 1.0)  # a charge that stays inside is held at its limit
     times, physical = grid_times(grid, seconds), decode(shaped, conditions, grid)
@@ -60,7 +60,7 @@ def rebuild(coded: Array, seconds: Array, conditions: Sequence[Condition], grid:
 
 def _under_load(current: Array, conditions: Sequence[Condition]) -> Array:
     """Drawn currents kept on their half-cycle's side of zero, and above what counts as rest; known ones as they are."""
-    sign = np.array([1.0 if condition.step == "charge" else -1.0 for condition in conditions])
+    sign = np.where(charging(conditions), 1.0, -1.0)
     least = np.array([1.01 * REST_C_RATE[condition.step] * (condition.nominal_capacity_ah or 1.0) for condition in conditions])
     known = np.array([condition.load is not None for condition in conditions])
     kept = sign[:, None] * np.maximum(sign[:, None] * current, least[:, None])
@@ -133,7 +133,9 @@ def assemble(
     )
     curves = Curves(timeseries, keys.hstack(_halfcycles(conditions, seeds, origin)))
     back = {name: pl.Series(name, values) for name, values in measured_back(curves, conditions, stood).items()}
-    amount = {"c_rate": typical_current(curves) / curves.known("nominal_capacity_ah"), "capacity_ah": _charge(curves)}
+    time, current = (curves.column(name) for name in ("step_time_second", "current_ampere"))
+    charge = charge_ah(time, current, curves.offsets[:-1], curves.offsets[1:])
+    amount = {"c_rate": typical_current(curves) / curves.known("nominal_capacity_ah"), "capacity_ah": charge}
     return Curves(curves.timeseries, curves.halfcycles.with_columns(**back, **{k: pl.Series(k, v) for k, v in amount.items()}))
 
 
@@ -202,9 +204,3 @@ def measured_back(curves: Curves, conditions: Sequence[Condition], stood: Array 
     before = until_then + np.where(since > 1, (total - until_then) * (since - 1) / np.maximum(since, 1), 0.0)
     history = (np.maximum(count - 1, 0) + is_fault, before + np.where(is_fault, seconds, 0.0))
     return dict(zip(SEVERITY, (peak, *history), strict=True))
-
-
-def _charge(curves: Curves) -> Array:
-    """Charge moved by each curve, Ah `(N,)`: trapezoid rule on |current|."""
-    time, current = curves.column("step_time_second"), np.abs(curves.column("current_ampere"))
-    return curves.summed_steps((current[:-1] + current[1:]) / 2 * np.diff(time)) / 3600

@@ -14,19 +14,18 @@ import torch
 from torch import Tensor
 
 from faultcell import card, store
-from faultcell.batches import encoded_set
 from faultcell.conditioning import STANDING, Vocabulary
 from faultcell.config import Config, DistilConfig, FinetuneConfig
 from faultcell.curves import FAULTS, NORMAL, Condition, Curves
 from faultcell.drawing import Drawing
 from faultcell.errors import BundleError, ConditionError, TrainingError
 from faultcell.frame import Frame
-from faultcell.known import Known
+from faultcell.known import to_learn
 from faultcell.models.diffusion import Diffusion
 from faultcell.models.generative import Batch, Generative, Sampling, Shape
 from faultcell.models.kinds import KINDS, make
 from faultcell.models.network import Network
-from faultcell.prepare import CHANNELS, Encoded
+from faultcell.prepare import CHANNELS
 from faultcell.profile import Profile, fingerprint
 from faultcell.references import References
 from faultcell.train import State, Step, train
@@ -81,7 +80,7 @@ class Augmenter:
             TrainingError: no curve can be used, or training diverged.
         """
         config = config or Config()
-        normal, encoded, known, conditions = _to_learn(normal, config, faults=tuple(FAULTS))
+        normal, encoded, known, conditions = to_learn(normal, config, faults=tuple(FAULTS))
         profile = Profile.of(normal, encoded, faults=tuple(FAULTS))
         frame, posed = Frame.of(known, config, faults=profile.faults)
         torch.manual_seed(config.train.seed)
@@ -120,14 +119,14 @@ class Augmenter:
         self._refuse_distilled()
         config = config or FinetuneConfig()
         whole = self.config.model_copy(update={"finetune": config})
-        few, encoded, known, conditions = _to_learn(few, whole, faults=self.profile.faults)
+        few, encoded, known, conditions = to_learn(few, whole, faults=self.profile.faults)
         for name in set(few.labels) - {NORMAL, *self.profile.faults}:
             raise ConditionError(f"the model has no place for the fault '{name}': it has {', '.join(self.profile.faults)}")
         frame, posed = self.frame.adapted(known, whole)
         data = [frame.batch(known, conditions, posed)]
         profile = self.profile.joined(Profile.of(few, encoded, faults=self.profile.faults))
         if normal is not None and config.lambda_source > 0:
-            normal, placed, others, source = _to_learn(normal, whole, faults=self.profile.faults)
+            normal, placed, others, source = to_learn(normal, whole, faults=self.profile.faults)
             data.append(frame.batch(others, source, frame.posed(others, whole), weight=config.lambda_source))
             profile = profile.joined(Profile.of(normal, placed, faults=self.profile.faults))
         network = _network(whole, profile)
@@ -175,7 +174,7 @@ class Augmenter:
         whole = self.config.model_copy(update={"diffusion": fewer, "distil": config})
         data, kept = [], [curves for curves in (few, normal) if curves is not None]
         for curves in kept:
-            _, _, known, conditions = _to_learn(curves, whole, faults=self.profile.faults)
+            _, _, known, conditions = to_learn(curves, whole, faults=self.profile.faults)
             data.append(self.frame.batch(known, conditions, self.frame.posed(known, whole)))
         student = _network(whole, self.profile)
         assert isinstance(student, Network)
@@ -250,7 +249,7 @@ class Augmenter:
             )
         given = self.references(reference, conditions) if isinstance(reference, Curves) else reference
         self.profile.check(conditions)
-        return Drawing(self.config.grid, self.network, self.frame, self.profile, self.sha256, how, given)
+        return Drawing(self.network, self.frame, self.profile, self.sha256, how, given)
 
     def references(self, reference: Curves, conditions: Sequence[Condition]) -> References:
         """Reference curves, ready to draw from.
@@ -393,13 +392,6 @@ def _network(config: Config, profile: Profile) -> Generative:
         len(CHANNELS), sections=sections, known=1, hidden=torch.from_numpy(np.tile(hidden, 2)), standing=len(STANDING)
     )
     return make(shape, config)
-
-
-def _to_learn(curves: Curves, config: Config, *, faults: Sequence[str]) -> tuple[Curves, Encoded, Known, list[Condition]]:
-    """Curves and the same on the grid; the usable ones among them as known curves, and the conditions of these."""
-    curves, conditions, encoded = encoded_set(curves, config)
-    usable = [conditions[row] for row in np.flatnonzero(encoded.usable).tolist()]
-    return curves, encoded, Known.of(encoded, conditions, faults=faults, grid=config.grid), usable
 
 
 def _key(config: Config, profile: Profile, base: str = "") -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell.curves import Array, Condition
-from faultcell.prepare import STEPS
+from faultcell.prepare import STEPS, charging
 
 SEVERITIES = ("peak", "count", "seconds")
 CONTEXT = ("c_rate", "ambient", "cycle", "health", "duty")
@@ -61,7 +61,7 @@ class Vocabulary:
             table[i, place[condition.step]] = 1.0
             if condition.fault in place:
                 table[i, place[condition.fault]] = 1.0
-        high = np.array([condition.side == "high" for condition in conditions], dtype=bool)
+        high = charging(conditions)
         for name, values in _scaled(conditions).items():
             if name in CONTEXT:
                 table[:, place[name]] = values

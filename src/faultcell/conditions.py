@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from faultcell.curves import KEYS, NORMAL, SEVERITY, Array, Condition, Curves, Limits, Load, loaded_part, typical_current
+from faultcell.by_curve import typical_current
+from faultcell.curves import KEYS, NORMAL, SEVERITY, Array, Condition, Curves, Limits, Load, loaded_part
 from faultcell.errors import ConditionError, DataError
 
 _CONTEXT = ("c_rate", "ambient_temperature_celsius", "state_of_health", "nominal_capacity_ah")

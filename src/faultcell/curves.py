@@ -285,17 +285,6 @@ class Curves:
         """The rows of each curve in `timeseries`."""
         return (slice(start, stop) for start, stop in itertools.pairwise(self.offsets.tolist()))
 
-    def summed_steps(self, values: Array) -> Array:
-        """Sums by curve `(N,)` of what belongs to each step from one row of `timeseries` to the next `(n - 1,)`."""
-        starts, count = self.offsets[:-1], np.diff(self.offsets)
-        found = np.zeros(len(self))
-        some = count > 1
-        if some.any():
-            last = starts[some] + count[some] - 1  # the step from here leads to another curve
-            edges = np.column_stack([starts[some], last]).ravel()
-            found[some] = np.add.reduceat(np.append(values, 0.0), edges)[::2]
-        return found
-
     def take(self, rows: Iterable[int]) -> Curves:
         """The curves at these positions, in this order."""
         picked = list(rows)
@@ -390,19 +379,6 @@ class Source(Protocol):
     def draw(self, conditions: Sequence[Condition], seeds: Iterable[int]) -> Curves:
         """One curve for each condition and seed."""
         ...
-
-
-def typical_current(curves: Curves) -> Array:
-    """Median of |current| under load of each curve, A `(N,)`; NaN where no sample is under load."""
-    current = np.where(curves.under_load, np.abs(curves.column("current_ampere")), np.inf)
-    loaded, counts, found = curves.under_load, np.diff(curves.offsets), np.full(len(curves), np.nan)
-    for length in np.unique(counts[counts > 0]).tolist():  # curves of a length are a table
-        rows = np.flatnonzero(counts == length)
-        places = curves.offsets[rows, None] + np.arange(length)
-        table, kept = np.sort(current[places], axis=1), loaded[places].sum(axis=1)
-        low, high = (np.take_along_axis(table, at[:, None], axis=1)[:, 0] for at in (np.maximum(kept - 1, 0) // 2, kept // 2))
-        found[rows] = np.where(kept > 0, (low + high) / 2, np.nan)
-    return found
 
 
 def loaded_part(curves: Curves, rows: slice) -> slice:

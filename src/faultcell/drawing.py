@@ -15,7 +15,7 @@ from faultcell.config import GridConfig
 from faultcell.curves import REST_C_RATE, Array, Condition, Curves, Key, Load
 from faultcell.frame import Asked, Frame
 from faultcell.models.generative import Generative, Sampling
-from faultcell.prepare import CHANNELS, CURRENT, REST, has_tail, known_currents
+from faultcell.prepare import CHANNELS, CURRENT, REST, charging, has_tail, known_currents
 from faultcell.profile import Profile
 from faultcell.references import References
 
@@ -27,7 +27,6 @@ class Drawing:
     """A draw from a model: the model, how it is drawn from, and what is known of the cells.
 
     Attributes:
-        grid: the anchored grid.
         network: the averaged weights.
         frame: what stands between curves and the network.
         profile: what the model has seen.
@@ -37,7 +36,6 @@ class Drawing:
         seen: keys of the curves that were named so far.
     """
 
-    grid: GridConfig
     network: Generative
     frame: Frame
     profile: Profile
@@ -45,6 +43,11 @@ class Drawing:
     how: Sampling
     references: References | None
     seen: Counter[Key] = field(default_factory=Counter)
+
+    @property
+    def grid(self) -> GridConfig:
+        """The anchored grid."""
+        return self.frame.neighbours.grid
 
     def of(
         self, conditions: Sequence[Condition], seeds: Sequence[int], *, on_chunk: Callable[[int, int], None] | None = None
@@ -102,7 +105,7 @@ def _balanced(asked: Asked, coded: Array, seconds: Array, head: int) -> Array:
     """Seconds by which the charge balances where the C-rate was drawn: a larger current than was expected empties sooner."""
     conditions = asked.conditions[: len(coded)]
     free = np.array([condition.c_rate is None for condition in conditions], dtype=bool)
-    sign = np.array([1.0 if condition.step == "charge" else -1.0 for condition in conditions])
+    sign = np.where(charging(conditions), 1.0, -1.0)
     least = np.array([2 * REST_C_RATE[condition.step] for condition in conditions])
     expected, drawn = (
         np.maximum(sign * np.median(values[: len(coded), CURRENT, :head], axis=1), least)

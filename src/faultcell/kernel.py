@@ -182,15 +182,17 @@ def product(one: Array, other: Array | NDArray[np.bool_]) -> Array:
     not fill whole vector registers is computed in another order at another row, so columns come in eights: the bits of a row
     shall not depend on its place.
     """
-    right = _in_lanes(other.reshape(len(other), -1))
+    right = other.reshape(len(other), -1)
+    missing = -right.shape[1] % LANES
+    right = np.ascontiguousarray(np.pad(right, ((0, 0), (0, missing))) if missing else right, dtype=np.float64)
     found = (torch.from_numpy(np.ascontiguousarray(one)) @ torch.from_numpy(right)).numpy()
     return np.asarray(found[:, : math.prod(other.shape[1:])].reshape(len(one), *other.shape[1:]))
 
 
-def _in_lanes(matrix: Array | NDArray[np.bool_]) -> Array:
-    """A matrix `(M, D)` with columns of zeros up to a multiple of eight."""
-    missing = -matrix.shape[1] % LANES
-    return np.ascontiguousarray(np.pad(matrix, ((0, 0), (0, missing))) if missing else matrix, dtype=np.float64)
+def known_sums(weight: Array, values: Array) -> tuple[Array, Array]:
+    """Of values that are known, not NaN, `(M, ...)`: their weights, and the values by their weights, summed `(N, ...)`."""
+    there, value = _known(values)
+    return product(weight, there), product(weight, value)
 
 
 class Points:
@@ -205,8 +207,7 @@ class Points:
         self._centre = np.nan_to_num(_known_mean(known.features))
         there, value = _known(known.features - self._centre)
         self._labels = np.unique(known.label)
-        self._count = len(known)
-        self._columns = _in_lanes(np.concatenate([there, value, value * value, known.label[:, None] == self._labels], axis=1).T)
+        self._columns = np.concatenate([there, value, value * value, known.label[:, None] == self._labels], axis=1).T
 
     def distances(self, asked: Questions, scales: Array) -> Array:
         """Squared distances by a kernel with these scales, for each question `(N, F + 1)`: `(N, M)`.
@@ -222,9 +223,25 @@ class Points:
             of_features * there,
             -of_label * (asked.label[:, None] == self._labels),
         ]
-        always = (of_features @ self._typical)[:, None] + of_label
-        multiplied = product(np.concatenate(rows, axis=1), self._columns)[:, : self._count]
-        return np.asarray(np.maximum(multiplied + always, 0.0))
+        always = product(of_features, self._typical)[:, None] + of_label
+        return np.asarray(np.maximum(product(np.concatenate(rows, axis=1), self._columns) + always, 0.0))
+
+
+class Differences:
+    """Of questions from known curves, in some figures.
+
+    Args:
+        known: the figures of the curves, NaN where unknown `(M, F)`.
+    """
+
+    def __init__(self, known: Array) -> None:
+        self._columns = np.concatenate(_known(known), axis=1)
+
+    def to(self, asked: Array, weight: Array) -> Array:
+        """Mean difference of questions `(N, F)` by the weights of the curves `(N, M)`; none where a side does not know."""
+        there, value = _known(asked)
+        share, mean = np.split(product(weight, self._columns), 2, axis=1)
+        return np.asarray(there * (value * share - mean))
 
 
 def _known(features: Array) -> tuple[Array, Array]:

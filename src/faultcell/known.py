@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from faultcell.config import GridConfig
-from faultcell.curves import Array, Condition
+from faultcell.batches import encoded_set
+from faultcell.config import Config, GridConfig
+from faultcell.curves import Array, Condition, Curves
 from faultcell.kernel import HEAD, LASTS, TAIL, Questions
 from faultcell.prepare import VOLTAGE, Encoded, head_positions
 
@@ -77,6 +78,13 @@ class Known:
         """These and others."""
         parts = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in CURVES}
         return Known(self.questions.joined(other.questions), **parts)
+
+
+def to_learn(curves: Curves, config: Config, *, faults: Sequence[str]) -> tuple[Curves, Encoded, Known, list[Condition]]:
+    """Curves and the same on the grid; the usable ones among them as known curves, and the conditions of these."""
+    curves, conditions, encoded = encoded_set(curves, config)
+    usable = [conditions[row] for row in np.flatnonzero(encoded.usable).tolist()]
+    return curves, encoded, Known.of(encoded, conditions, faults=faults, grid=config.grid), usable
 
 
 def log_steepness(values: Array | NDArray[np.float32], log_seconds: Array, grid: GridConfig) -> Array:

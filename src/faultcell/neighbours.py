@@ -28,16 +28,18 @@ from faultcell.kernel import (
     LASTS,
     LOOKS_AT,
     TAIL,
+    Differences,
     Points,
     Questions,
     fit_scales,
+    known_sums,
     pairs_apart,
     product,
     weights,
 )
 from faultcell.known import ERRORS, Known, log_steepness
 from faultcell.prepare import CHANNELS, STEPS, VOLTAGE, prior
-from faultcell.slopes import Slopes, Ways
+from faultcell.slopes import Slopes, drive
 
 COMPONENTS = 8  # of the voltages, in which distances are learnt
 TYPICAL_LOG_SECONDS = (float(np.log(3600.0)), 4.5)  # of head and tail, where nothing is known
@@ -204,7 +206,7 @@ class Neighbours:
         closed, inside = self._closed(asked, barred), slice(0, self.grid.head)
         values = np.tile(prior(self.grid), (len(asked), 1, 1))
         head, head_reach = self._near(HEAD, asked, closed)
-        way = self._ways.to(asked, head)
+        way = self._ways.to(drive(asked), head)
         values[..., inside] = self._mean_of(head, HEAD, otherwise=values[..., inside])
         values[..., inside] += self.slopes.along(way, asked.step, cell=cell).reshape(values[..., inside].shape)
         head_seconds = self._head_seconds(asked, head)
@@ -251,8 +253,12 @@ class Neighbours:
         return Points(self.known.questions)
 
     @cached_property
-    def _ways(self) -> Ways:
-        return Ways(self.known.questions)
+    def _ways(self) -> Differences:
+        return Differences(drive(self.known.questions))
+
+    @cached_property
+    def _amounts(self) -> Differences:
+        return Differences(_amounts(self.known.questions))
 
     @cached_property
     def _excess(self) -> Array:
@@ -274,25 +280,22 @@ class Neighbours:
         """Weighted mean of coded channels of heads or tails `(N, C, l)`, for weights `(N, M)`."""
         values, columns, which = self._parts[kernel]
         total = product(weight, columns)[:, which].reshape(otherwise.shape)
-        summed = product(weight, values).reshape(otherwise.shape)
-        return np.where(total > 1e-9, summed / np.maximum(total, 1e-9), otherwise)
+        return _divided(total, product(weight, values).reshape(otherwise.shape), otherwise=otherwise)
 
     def _head_seconds(self, asked: Questions, weight: Array) -> Array:
         """Logarithms of the seconds of the head `(N,)`: as the neighbours', by the charge balance.
 
         In proportion to health and inversely to the C-rate, where both sides know them.
         """
-        other, known = self.known.questions, self.known.log_seconds[:, 0]
-        moved = _mean_moved(weight, asked.log_health, other.log_health) - _mean_moved(weight, asked.log_rate, other.log_rate)
+        health, rate = self._amounts.to(_amounts(asked), weight).T
         # Every known curve has a head.
-        return np.where(weight.any(axis=1), product(weight, known) + moved, TYPICAL_LOG_SECONDS[0])
+        expected = product(weight, self.known.log_seconds[:, 0]) + health - rate
+        return np.where(weight.any(axis=1), expected, TYPICAL_LOG_SECONDS[0])
 
     def _tail_seconds(self, asked: Questions, weight: Array) -> Array:
         """Logarithms of the seconds of the tail `(N,)`: as this cell's so far, where that is known, else as the neighbours'."""
         tail, certain = self.known.log_seconds[:, 1], asked.certain
-        there = np.isfinite(tail)
-        total, summed = product(weight, there), product(weight, np.where(there, tail, 0.0))
-        plain = np.where(total > 1e-9, summed / np.maximum(total, 1e-9), TYPICAL_LOG_SECONDS[1])
+        plain = _divided(*known_sums(weight, tail), otherwise=TYPICAL_LOG_SECONDS[1])
         further = np.where(np.isfinite(self.known.questions.certain), np.nan, tail - self.known.questions.past)
         beyond = _shrunk(weight, further, further=PAST_WEIGHT)
         return np.where(np.isfinite(certain), certain, np.where(np.isfinite(asked.past), asked.past + beyond, plain))
@@ -330,17 +333,19 @@ def _components(curves: Array) -> Array:
     return np.asarray((u * s)[:, :COMPONENTS])
 
 
-def _mean_moved(weight: Array, asked: Array, known: Array) -> Array:
-    """Weighted mean of the differences of each question `(N,)` to the known curves `(M,)`; none where one does not know."""
-    there = np.isfinite(known)
-    share, mean = product(weight, there), product(weight, np.where(there, known, 0.0))
-    return np.where(np.isfinite(asked), np.nan_to_num(asked) * share - mean, 0.0)
+def _amounts(questions: Questions) -> Array:
+    """What the charge balance is between: logarithms of health and of the mean C-rate `(N, 2)`."""
+    return np.column_stack([questions.log_health, questions.log_rate])
+
+
+def _divided(total: Array, summed: Array, *, otherwise: Array | float) -> Array:
+    """A weighted mean from the sums of weights and of values by them; something else where nothing has a weight."""
+    return np.where(total > 1e-9, summed / np.maximum(total, 1e-9), otherwise)
 
 
 def _shrunk(weight: Array, values: Array, *, further: float) -> Array:
     """Weighted mean of `values` `(M, ...)` that are not NaN, drawn towards zero as if further curves showed none `(N, ...)`."""
-    there = np.isfinite(values)
-    total, summed = product(weight, there), product(weight, np.where(there, values, 0.0))
+    total, summed = known_sums(weight, values)
     # How many curves alike have the same say.
-    count = np.square(total) / np.maximum(product(np.square(weight), there), 1e-300)
+    count = np.square(total) / np.maximum(product(np.square(weight), np.isfinite(values)), 1e-300)
     return np.where(total > 0, summed / np.maximum(total, 1e-300) * count / (count + further), 0.0)

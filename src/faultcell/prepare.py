@@ -156,6 +156,11 @@ def _place(curve: _Columns, condition: Condition, grid: GridConfig) -> tuple[Arr
     return np.where(mask, coded, 0.0), mask, seconds
 
 
+def charging(conditions: Sequence[Condition]) -> NDArray[np.bool_]:
+    """Which of them are charges, and so break the upper limit if any `(N,)`."""
+    return np.array([condition.step == "charge" for condition in conditions], dtype=bool)
+
+
 def has_tail(condition: Condition) -> bool:
     """Whether a curve goes on after it has come to its limit: beyond it, or, on a charge, held at it."""
     return condition.peak_deviation_volt > 0 or condition.step == "charge"
@@ -196,7 +201,7 @@ def decode(coded: Array, conditions: Sequence[Condition], grid: GridConfig) -> A
     lower, upper = (np.array([getattr(bound, name) for bound in limits])[:, None] for name in ("lower", "upper"))
     nominal = np.array([condition.nominal_capacity_ah for condition in conditions], dtype=np.float64)[:, None]
     peak = np.array([condition.peak_deviation_volt for condition in conditions])[:, None]
-    high = np.array([condition.side == "high" for condition in conditions])[:, None]
+    high = charging(conditions)[:, None]
     physical = coded.copy()
     physical[:, [VOLTAGE, REST]] = lower[:, None] + coded[:, [VOLTAGE, REST]] * (upper - lower)[:, None]
     beyond = np.where(high, upper, lower) + np.where(high, peak, -peak) * coded[:, VOLTAGE, grid.head :]

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from faultcell.by_curve import summed
 from faultcell.curves import FAULTS, KEYS, NORMAL, SEVERITY, Array, Curves, Limits, Side
 
 # Below this a deviation cannot be told from sensor noise: 1.5 mV noise gives peaks of 3 to 7 mV on normal charges.
@@ -80,7 +81,7 @@ def excursion(
         starts = curves.offsets[:-1][some]
         peak[some] = np.maximum.reduceat(np.where(loaded, beyond, 0.0), starts)
     peak = np.where(possible & np.isfinite(peak), np.maximum(peak, 0.0), 0.0)
-    seconds = curves.summed_steps(_above(time, beyond, loaded))
+    seconds = summed(_above(time, beyond, loaded), curves.offsets[:-1], curves.offsets[1:])
     outside = peak > noise_volt
     return np.where(outside, peak, 0.0), np.where(outside, seconds, 0.0)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from faultcell.conditioning import CONTEXT
 from faultcell.curves import Array
-from faultcell.kernel import C_RATE, Questions, product
+from faultcell.kernel import C_RATE, Questions
 from faultcell.prepare import STEPS
 
 # Ridges, as numbers of curves that show no slope; the last is no slope at all.
@@ -76,27 +76,8 @@ class Slopes:
         return np.asarray(np.einsum("nf,nfd->nd", gone, coefficients))
 
 
-class Ways:
-    """From known curves to questions, in the conditions.
-
-    Args:
-        known: the curves.
-    """
-
-    def __init__(self, known: Questions) -> None:
-        drive = _drive(known)
-        there = np.isfinite(drive)
-        self._columns = np.concatenate([there, np.where(there, drive, 0.0)], axis=1)
-
-    def to(self, asked: Questions, weight: Array) -> Array:
-        """Mean way to each question `(N, F)`, by the weights of the curves `(N, M)`; what a side does not know is no way."""
-        drive = _drive(asked)
-        share, mean = np.split(product(weight, self._columns), 2, axis=1)
-        return np.where(np.isfinite(drive), np.nan_to_num(drive) * share - mean, 0.0)
-
-
-def _drive(questions: Questions) -> Array:
-    """The operating context, with the C-rate itself: a voltage drops in proportion to the current `(N, F)`."""
+def drive(questions: Questions) -> Array:
+    """The operating context ways go through, with the C-rate itself: a voltage drops in proportion to the current `(N, F)`."""
     context = questions.features[:, : len(CONTEXT)].copy()
     context[:, C_RATE] = np.exp2(context[:, C_RATE])
     return context

@@ -29,8 +29,6 @@ from faultcell.errors import ConditionError
 if TYPE_CHECKING:
     from faultcell.curves import Condition, Curves
 
-NORMAL = "normal"  # `curves.NORMAL`, whose module is loaded only by those verbs that need it
-
 
 def ingest(
     paths: Annotated[list[Path], typer.Argument(help="Curve-set folders, NASA .mat files, BDF .csv or .parquet files.")],
@@ -111,6 +109,7 @@ def train(
     from faultcell import store
     from faultcell.augment import Augmenter
     from faultcell.config import Config, Kind, TrainConfig
+    from faultcell.curves import NORMAL
 
     check("--model", model, get_args(Kind))
     store.make_ready(out, resume=resume)
@@ -145,7 +144,7 @@ def finetune(
     store.make_ready(out, resume=resume)
     base = Augmenter.load(bundle)
     few = faults_of(folder, label=label, cells=cells, step_type=step_type)
-    source = read(normal, label=[NORMAL]) if normal else None
+    source = normals_of(normal)
     with progress() as tick:
         model = base.finetune(
             few,
@@ -179,7 +178,7 @@ def distil(
     store.make_ready(out, resume=resume)
     teacher = Augmenter.load(bundle)
     few = faults_of(folder, label=label, cells=cells, step_type=step_type)
-    source = read(normal, label=[NORMAL]) if normal else None
+    source = normals_of(normal)
     with progress() as tick:
         model = teacher.distil(
             few,
@@ -194,8 +193,17 @@ def distil(
 
 def faults_of(folder: Path, *, label: list[str] | None, cells: list[str] | None, step_type: list[str] | None) -> Curves:
     """The curves of a set that are asked for; every fault where no label is."""
+    from faultcell.curves import NORMAL
+
     few = read(folder, label=label, cells=cells, step_type=step_type)
     return few if label else few.select(label=[name for name in few.labels if name != NORMAL] or ["any fault"])
+
+
+def normals_of(folder: Path | None) -> Curves | None:
+    """The normal curves of a set, where one is given."""
+    from faultcell.curves import NORMAL
+
+    return read(folder, label=[NORMAL]) if folder else None
 
 
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Model to draw from.")]

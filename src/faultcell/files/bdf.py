@@ -6,6 +6,7 @@ batteryarchive.org have the same columns and sign under other labels, so those a
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -64,13 +65,11 @@ def load(path: Path) -> pl.DataFrame:
 
 def _csv(path: Path, separator: str) -> pl.DataFrame:
     """The table, its types from the first rows; from all of them, which takes several times as long, where those mislead."""
-    for rows in (INFERRED_ROWS, None):
-        try:
-            return pl.read_csv(path, separator=separator, infer_schema_length=rows, encoding="utf8-lossy")
-        except pl.exceptions.ComputeError:
-            if rows is None:
-                raise
-    raise AssertionError
+    read = partial(pl.read_csv, path, separator=separator, encoding="utf8-lossy")
+    try:
+        return read(infer_schema_length=INFERRED_ROWS)
+    except pl.exceptions.ComputeError:
+        return read(infer_schema_length=None)
 
 
 def curves(table: pl.DataFrame, *, path: Path, rated: Rated) -> tuple[Curves, list[str]]:

@@ -12,7 +12,7 @@ from faultcell import severity
 from faultcell.curves import KEYS, Curves, Key
 from faultcell.files.bdf import BDF
 from faultcell.files.check import check
-from faultcell.files.curve_set import TABLES, in_order, is_curve_set, read_checked, write_blocks
+from faultcell.files.curve_set import TABLES, in_order, is_curve_set, read_checked, write, write_blocks
 from faultcell.files.engine import Rated
 from faultcell.files.nasa import NASA
 from faultcell.files.sentence import refuse
@@ -83,7 +83,7 @@ def ingest_into(
     stated = {"lower": lower, "upper": upper, "nominal_capacity_ah": nominal_capacity_ah}
     if any(Path(path).is_dir() for path in paths):
         curves, notes = ingest(paths, **stated)
-        write_blocks([curves], out, config=config)
+        write(curves, out, config=config)
         return curves.halfcycles, notes
     rated, notes, alone, table = _rated(paths, **stated), list[str](), list[pl.DataFrame](), list[pl.DataFrame]()
 

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from faultcell.by_curve import charge_ah
 from faultcell.curves import HALFCYCLES, KEYS, NORMAL, REST_C_RATE, TIMESERIES, Array, Curves
 from faultcell.files.engine import Rated, count_cycles
 from faultcell.files.sentence import refuse
@@ -184,11 +185,7 @@ def _parts(table: pl.DataFrame, direction: NDArray[np.int64]) -> list[Part]:
     apart = (direction[earlier] != direction[later]) | rested | _cycle_changes(table, earlier=earlier, later=later)
     starts = loaded[np.insert(np.flatnonzero(apart) + 1, 0, 0)]
     stops = loaded[np.append(np.flatnonzero(apart), loaded.size - 1)] + 1
-    magnitude = np.abs(current)
-    steps = np.append((magnitude[:-1] + magnitude[1:]) / 2 * np.diff(time), 0.0)
-    # Sums from each start to the step before the last sample, and, left out, from there to the next start.
-    moved = np.add.reduceat(steps, np.column_stack([starts, stops - 1]).ravel())[::2] * (stops - starts > 1) / 3600
-    bounds = zip(starts.tolist(), stops.tolist(), moved.tolist(), strict=True)
+    bounds = zip(starts.tolist(), stops.tolist(), charge_ah(time, current, starts, stops).tolist(), strict=True)
     return [Part(a, b, int(direction[a]), charge) for a, b, charge in bounds]
 
 

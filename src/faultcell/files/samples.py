@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from faultcell.by_curve import medians
 from faultcell.curves import KEYS, REST_C_RATE, Array, Curves
 
 Index = NDArray[np.int64]
@@ -65,9 +66,7 @@ class Samples:
 
     def median(self, values: Array) -> Array:
         """Median of each curve, NaN left out `(m,)`."""
-        table = pl.DataFrame({"curve": np.repeat(np.arange(self.start.size), self.count), "value": values})
-        middle = table.group_by("curve").agg(pl.col("value").fill_nan(None).median()).sort("curve")
-        return middle["value"].fill_null(np.nan).to_numpy()
+        return medians(values, self.count)
 
     def name(self, curves: Curves, sample: int) -> str:
         """The curve a sample belongs to, in words."""

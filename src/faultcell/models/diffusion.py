@@ -109,8 +109,10 @@ class Diffusion:
 
     def _velocity(self, prediction: Tensor, x: Tensor, t: Tensor) -> Tensor:
         """What is predicted for `x` `(B, ...)` at time step `t`, as a velocity `(B, ...)`."""
+        if self.predicts_velocity:
+            return prediction
         signal, noise = (float(part) for part in self.signal_and_noise(t))
-        return prediction if self.predicts_velocity else (prediction - noise * x) / signal
+        return (prediction - noise * x) / signal
 
 
 def guided(conditional: Denoise, unconditional: Denoise, scale: float) -> Denoise:
