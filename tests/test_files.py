@@ -18,13 +18,13 @@ from polars.testing import assert_frame_equal
 
 from faultcell.curves import KEYS, SEVERITY, Curves
 from faultcell.errors import DataError
-from faultcell.files import ingest, ingest_into, nasa, read, write, write_blocks
+from faultcell.files import bdf, ingest, ingest_into, nasa, read, write, write_blocks
 from faultcell.files.atomic import whole_folder, write_text
 from faultcell.files.bdf import BDF
 from faultcell.files.check import check, conform
 from faultcell.files.curve_set import TABLES, read_checked
-from faultcell.files.engine import Rated, count_cycles
-from faultcell.files.recording import half_cycles
+from faultcell.files.engine import CycleCounter
+from faultcell.files.recording import Recording
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = Path(os.environ.get("FAULTCELL_REAL_DATA", ROOT.parent / "shared" / "data"))
@@ -526,11 +526,11 @@ def test_given_cycles_and_cells_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize(("rest", "curves"), [(40.0, 1), (200.0, 2)])
-def test_only_a_long_rest_ends_a_half_cycle(rest, curves):
+def test_only_a_long_rest_ends_a_half_cycle(tmp_path, rest, curves):
     time_, current = np.arange(0, 3600, 10.0), np.full(360, -2.0)
     current[(time_ >= 1000) & (time_ < 1000 + rest)] = 0
-    table = pl.DataFrame({"time": time_, "voltage_volt": np.linspace(4.1, 2.8, 360), "current_ampere": current})
-    found, _ = half_cycles(table, cell_id="x", rated=Rated(2.7, 4.2, 2.0), where="x")
+    table = {"test_time_second": time_, "voltage_volt": np.linspace(4.1, 2.8, 360), "current_ampere": current}
+    found, _ = ingest([save(pl.DataFrame(table), tmp_path / "x.csv")], **LIMITS, nominal_capacity_ah=2.0)
     assert len(found) == curves
     assert found.halfcycles["cycle_count"].to_list() == list(range(1, curves + 1))
 
@@ -559,7 +559,8 @@ def test_a_wrong_recording_is_one_sentence(tmp_path, change, words):
 
 @given(st.lists(st.sampled_from(["charge", "discharge"]), max_size=40))
 def test_counted_cycles_hold_each_step_once_and_never_go_back(steps):
-    numbers = count_cycles(steps)
+    counter = CycleCounter()
+    numbers = [counter.number(step) for step in steps]
     assert len(set(zip(numbers, steps, strict=True))) == len(steps)
     assert numbers == sorted(numbers)
     assert not numbers or set(numbers) == set(range(1, numbers[-1] + 1))
@@ -695,6 +696,66 @@ def test_files_ingested_one_by_one_are_the_same_set(tmp_path):
     with pytest.raises(DataError, match=r"c.csv.*the same curve as in .*c.csv"):
         ingest_into([paths[2], paths[2]], tmp_path / "twice", config={}, **LIMITS)
     assert not (tmp_path / "twice").exists()
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("given", [(), ("cycle_count",), ("cycle_count", "cell_id")])
+@pytest.mark.parametrize("rows", [97, 500, 5000])
+def test_a_file_read_in_pieces_is_the_same_set(tmp_path, monkeypatch, ending, given, rows):
+    table = recording(cycles=6, low=2.3).with_columns(
+        cycle_count=(pl.int_range(pl.len()) - 30) // 780 + 1, cell_id=pl.lit("A"), surface_temperature_celsius=pl.lit(25.0)
+    )
+    table = pl.concat([table, table.with_columns(cell_id=pl.lit("B"))]) if "cell_id" in given else table
+    table = table.select("test_time_second", "voltage_volt", "current_ampere", "surface_temperature_celsius", *given)
+    file = tmp_path / f"x.{ending}"
+    table.write_csv(file) if ending == "csv" else table.write_parquet(file)
+    expected, notes = ingest([file], **LIMITS, nominal_capacity_ah=2.0)
+    pieces = watch_pieces(monkeypatch, rows)
+    found_table, found = ingest_into([file], tmp_path / "set", config={}, **LIMITS, nominal_capacity_ah=2.0)
+    back = read(tmp_path / "set")
+    assert len(pieces) >= table.height / rows / 2
+    assert sorted(found) == sorted(notes)
+    assert len(back) == (24 if "cell_id" in given else 12)
+    assert_frame_equal(found_table, expected.halfcycles)
+    assert_frame_equal(back.halfcycles, expected.halfcycles)
+    assert_frame_equal(back.timeseries, expected.timeseries, abs_tol=1e-6)
+
+
+def watch_pieces(monkeypatch, rows):
+    monkeypatch.setattr(bdf, "PIECE_ROWS", rows)
+    seen, add = [], Recording.add
+    monkeypatch.setattr(Recording, "add", lambda self, table: (seen.append(table.height), add(self, table))[1])
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("change", "stated"),
+    [
+        (lambda t: t, {}),  # no capacity: it is the largest one in the file
+        (lambda t: t.with_columns(cycle_count=pl.int_range(pl.len()) // 780 % 3), {"nominal_capacity_ah": 2.0}),
+        (lambda t: t.with_columns(note=pl.when(pl.int_range(pl.len()) > 4000).then(pl.lit("x")).otherwise(pl.lit("1"))),
+         {"nominal_capacity_ah": 2.0}),
+    ],
+)  # fmt: skip
+def test_a_file_that_pieces_do_not_tell_is_read_whole(tmp_path, monkeypatch, change, stated):
+    file = save(change(recording(cycles=6)), tmp_path / "x.csv")
+    expected, notes = ingest([file], **LIMITS, **stated)
+    monkeypatch.setattr(bdf, "INFERRED_ROWS", 100)
+    pieces = watch_pieces(monkeypatch, 500)
+    table, found = ingest_into([file], tmp_path / "set", config={}, **LIMITS, **stated)
+    assert found == notes
+    assert recording(cycles=6).height in pieces
+    assert_frame_equal(table, expected.halfcycles)
+
+
+def test_a_wrong_row_of_a_later_piece_is_named_by_its_place_in_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(bdf, "PIECE_ROWS", 500)
+    broken = pl.int_range(pl.len()) == 1900
+    wrong = recording(cycles=6).with_columns(pl.when(~broken).then("voltage_volt").alias("voltage_volt"))
+    back = recording(cycles=6).with_columns(pl.when(broken).then(0.0).otherwise("test_time_second").alias("test_time_second"))
+    for table, place in ((wrong, "row 1900, column voltage_volt"), (back, "row 1900, column time")):
+        with pytest.raises(DataError, match=place):
+            ingest_into([save(table, tmp_path / "x.csv")], tmp_path / "set", config={}, **LIMITS, nominal_capacity_ah=2.0)
 
 
 def test_types_that_the_first_rows_do_not_show_are_read_all_the_same(tmp_path, monkeypatch):

@@ -6,20 +6,24 @@ batteryarchive.org have the same columns and sign under other labels, so those a
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from faultcell.curves import Curves
 from faultcell.errors import DataError
 from faultcell.files.curve_set import read_table
-from faultcell.files.engine import Column, Rated, Reader
-from faultcell.files.recording import half_cycles
+from faultcell.files.engine import Column, Job, PiecewiseError, Reader
+from faultcell.files.recording import Recording
 from faultcell.files.sentence import refuse
 
 INFERRED_ROWS = 10_000
+# A piece of so many rows takes some 200 MB from reading to writing, and the overhead of a piece does not show.
+PIECE_ROWS = 500_000
 SUFFIXES = (".bdf.csv", ".bdf.parquet", ".csv", ".parquet")
 COLUMNS = (
     Column("time", ("test_time_second", "Test Time / *", "Test_Time (*)", "Test Time (*)", "Test_Time",
@@ -46,13 +50,10 @@ def load(path: Path) -> pl.DataFrame:
     Raises:
         DataError: it is empty, or neither CSV nor Parquet.
     """
-    if path.name.lower().endswith(".parquet"):
+    if _is_parquet(path):
         return read_table(path)
     try:
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            header = lines.readline()
-        separator = max(",;\t", key=header.count)
-        table = _csv(path, separator)
+        table = _csv(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0][:160]
         raise DataError(
@@ -63,25 +64,75 @@ def load(path: Path) -> pl.DataFrame:
     return table
 
 
-def _csv(path: Path, separator: str) -> pl.DataFrame:
-    """The table, its types from the first rows; from all of them, which takes several times as long, where those mislead."""
-    read = partial(pl.read_csv, path, separator=separator, encoding="utf8-lossy")
+def pieces(path: Path) -> Iterator[pl.DataFrame]:
+    """The same table in pieces.
+
+    Raises:
+        PiecewiseError: its types are not those of the first rows, or it is damaged: `load` knows better.
+    """
     try:
-        return read(infer_schema_length=INFERRED_ROWS)
+        if _is_parquet(path):
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                for batch in file.iter_batches(PIECE_ROWS):
+                    yield pl.DataFrame(pl.from_arrow(batch))
+        else:
+            yield from _scan(path, INFERRED_ROWS).collect_batches(chunk_size=PIECE_ROWS, maintain_order=True)
+    except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
+        raise PiecewiseError from error
+
+
+def curves(tables: Iterable[pl.DataFrame], job: Job) -> Iterator[Curves]:
+    """Cut the recording of each cell in the file, one cell after the other; it is named by `cell_id`, or by the file."""
+    recordings, ended = dict[str, Recording](), set[str]()
+    for table in tables:
+        made = list[Curves | None]()
+        parts = _by_cell(_whole_cycles(table, str(job.path)), job.path)
+        for cell, where, part in parts:
+            if cell in ended:
+                raise PiecewiseError
+            if cell not in recordings:
+                recordings[cell] = Recording(cell, rated=job.rated, where=where, whole=job.whole)
+            made.append(recordings[cell].add(part))
+            if part["row"][-1] != table["row"][-1]:
+                made.append(recordings[cell].end())
+                ended.add(cell)
+        yield from _together(made)
+    if not recordings:
+        raise PiecewiseError
+    yield from _together(recording.end() for cell, recording in recordings.items() if cell not in ended)
+    job.notes.extend(note for recording in recordings.values() for note in recording.notes)
+
+
+def _csv(path: Path) -> pl.DataFrame:
+    """The table, its types from the first rows; from all of them, which takes several times as long, where those mislead."""
+    try:
+        return _scan(path, INFERRED_ROWS).collect()
     except pl.exceptions.ComputeError:
-        return read(infer_schema_length=None)
+        return _scan(path, None).collect()
 
 
-def curves(table: pl.DataFrame, *, path: Path, rated: Rated) -> tuple[Curves, list[str]]:
-    """Cut the recording of each cell in the file; the cell is named by `cell_id`, or by the file."""
-    table = _whole_cycles(table, str(path))
+def _scan(path: Path, inferred: int | None) -> pl.LazyFrame:
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        header = lines.readline()
+    return pl.scan_csv(path, separator=max(",;\t", key=header.count), encoding="utf8-lossy", infer_schema_length=inferred)
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.name.lower().endswith(".parquet")
+
+
+def _by_cell(table: pl.DataFrame, path: Path) -> list[tuple[str, str, pl.DataFrame]]:
+    """Name of each cell, where it stands, its rows."""
     if "cell_id" not in table.columns:
-        return half_cycles(table, cell_id=name_of(path), rated=rated, where=str(path))
-    done = [
-        half_cycles(group, cell_id=str(key[0]), rated=rated, where=f"{path} (cell {key[0]})")
-        for key, group in table.group_by("cell_id", maintain_order=True)
-    ]
-    return Curves.concat(made for made, _ in done), [note for _, notes in done for note in notes]
+        return [(name_of(path), str(path), table)]
+    groups = table.partition_by("cell_id", maintain_order=True, as_dict=True)
+    return [(str(key), f"{path} (cell {key})", group) for (key,), group in groups.items()]
+
+
+def _together(made: Iterable[Curves | None]) -> Iterator[Curves]:
+    parts = [curves for curves in made if curves is not None]
+    if parts:
+        yield Curves.concat(parts) if len(parts) > 1 else parts[0]
 
 
 def name_of(path: Path) -> str:
@@ -99,7 +150,7 @@ def _whole_cycles(table: pl.DataFrame, where: str) -> pl.DataFrame:
         row = int(broken[0])
         refuse(
             where,
-            f"row {row}, column cycle_count",
+            f"row {table['row'][row]}, column cycle_count",
             found=str(table["cycle_count"][row]),
             expected="whole numbers",
             action="correct it (6.283185 is a known fault of a converter) or drop the column and cycles are counted",
@@ -107,4 +158,4 @@ def _whole_cycles(table: pl.DataFrame, where: str) -> pl.DataFrame:
     return table.with_columns(pl.Series("cycle_count", values.astype(np.int64)))
 
 
-BDF = Reader("Battery Data Format", suffixes=SUFFIXES, columns=COLUMNS, load=load, curves=curves)
+BDF = Reader("Battery Data Format", suffixes=SUFFIXES, columns=COLUMNS, load=load, pieces=pieces, curves=curves)

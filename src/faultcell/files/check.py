@@ -50,6 +50,11 @@ def check(curves: Curves, *, where: str) -> list[str]:
     Raises:
         DataError: what cannot be right, one sentence, the first found.
     """
+    return [f"{where}: {sentence}" for sentence in plausible.sentences(check_part(curves, where=where))]
+
+
+def check_part(curves: Curves, *, where: str) -> list[plausible.Suspicion]:
+    """The same of a part of a set, its suspicions not yet in sentences."""
     _columns(curves.timeseries, TIMESERIES, place="timeseries", where=where)
     _columns(curves.halfcycles, HALFCYCLES, place="halfcycles", where=where)
     _halfcycles(curves.halfcycles, where)
@@ -59,7 +64,7 @@ def check(curves: Curves, *, where: str) -> list[str]:
     _forward(curves, samples, where=where)
     plausible.check_units(curves, samples, where=where)
     plausible.check_sign(curves, samples, where=where)
-    return [f"{where}: {sentence}" for sentence in plausible.suspicions(curves, samples)]
+    return plausible.suspicions(curves, samples)
 
 
 def check_order(curves: Curves) -> bool:

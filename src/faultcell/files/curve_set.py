@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -116,30 +117,61 @@ def write_blocks(
     if not head:
         raise DataError(f"{folder}: found no curve to write, expected one at least: check the selection")
     narrow = _NARROW if len(head) == 1 else tuple(set(_NARROW) - set(_KEPT))
-    with whole_folder(folder, replaces=(*TABLES, CONFIG)) as temporary, ExitStack() as opened:
-        writers: dict[str, pq.ParquetWriter] = {}
-
-        def add(name: str, frame: pl.DataFrame) -> None:
-            table = frame.to_arrow()
-            if name not in writers:
-                writer = pq.ParquetWriter(temporary / name, table.schema, compression="zstd", write_page_checksum=True)
-                writers[name] = opened.enter_context(writer)
-            writers[name].write_table(table.cast(writers[name].schema))
-
+    with whole_folder(folder, replaces=(*TABLES, CONFIG)) as temporary, _Tables(temporary) as tables:
         kept = []
         while (curves := head.pop(0) if head else next(coming, None)) is not None:
-            add(TABLES[0], _narrow(curves.timeseries, narrow))
+            block = {TABLES[0]: _narrow(curves.timeseries, narrow)}
             if at_last is None:
-                add(TABLES[1], curves.halfcycles)
+                block[TABLES[1]] = curves.halfcycles
             else:
                 kept.append(curves.halfcycles)
-            del curves  # before the next one is asked for
+            tables.add(block)
+            del curves, block  # before the next one is asked for
         if at_last is not None:
-            add(TABLES[1], at_last(pl.concat(kept, how="diagonal_relaxed")))
+            tables.add({TABLES[1]: at_last(pl.concat(kept, how="diagonal_relaxed"))})
         if config is not None:
             text = json.dumps(dict(config), indent=2, sort_keys=True, default=str)
             (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
     return Path(folder)
+
+
+class _Tables:
+    """Tables of a folder, added to by a thread of their own: one block is compressed and written while the next is made."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._thread = ThreadPoolExecutor(1)
+        self._writers: dict[str, pq.ParquetWriter] = {}
+        self._latest: Future[None] | None = None
+
+    def __enter__(self) -> _Tables:
+        return self
+
+    def add(self, block: Mapping[str, pl.DataFrame]) -> None:
+        """Add rows to the tables of these names; waits for those before, and raises what went wrong with them."""
+        self._wait()
+        self._latest = self._thread.submit(self._write, block)
+
+    def __exit__(self, *_: object) -> None:
+        # Whatever happened: no writer is closed while the thread is at it.
+        self._thread.shutdown()
+        with ExitStack() as closing:
+            for writer in self._writers.values():
+                closing.callback(writer.close)
+            self._wait()
+
+    def _wait(self) -> None:
+        if self._latest is not None:
+            latest, self._latest = self._latest, None
+            latest.result()
+
+    def _write(self, block: Mapping[str, pl.DataFrame]) -> None:
+        for name, frame in block.items():
+            table = frame.to_arrow()
+            if name not in self._writers:
+                path, schema = self._folder / name, table.schema
+                self._writers[name] = pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
+            self._writers[name].write_table(table.cast(self._writers[name].schema))
 
 
 def _narrow(timeseries: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:

@@ -7,7 +7,7 @@ first label that is in the file wins. A new vendor is a new `Reader` in a file o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -45,11 +45,32 @@ class Rated:
     nominal_capacity_ah: float | None = None
 
 
-class Cut(Protocol):
-    """Table in machine names, its file and what the user says of the cell -> curves and what is suspect."""
+class PiecewiseError(Exception):
+    """A file that cannot be cut up piece by piece: what a piece says depends on others. Read it whole."""
 
-    def __call__(self, table: pl.DataFrame, *, path: Path, rated: Rated) -> tuple[Curves, list[str]]:
-        """One cell or several, cut into half-cycles."""
+
+@dataclass(frozen=True)
+class Job:
+    """What there is to read.
+
+    Attributes:
+        path: the file.
+        rated: what the user says of the cell.
+        whole: whether the file comes in one piece.
+        notes: where to say what was assumed or left out.
+    """
+
+    path: Path
+    rated: Rated
+    whole: bool
+    notes: list[str]
+
+
+class Cut(Protocol):
+    """Pieces of a table in machine names, in order -> curves, a piece at a time."""
+
+    def __call__(self, tables: Iterable[pl.DataFrame], job: Job) -> Iterator[Curves]:
+        """One cell or several, cut into half-cycles; raises PiecewiseError if that takes the whole file."""
         ...
 
 
@@ -64,6 +85,7 @@ class Reader:
         load: file -> table as the vendor wrote it.
         curves: how its samples become curves.
         sign: +1 where the vendor counts + = charge, -1 where + = discharge.
+        pieces: file -> the same table in pieces of many rows, for formats whose files outgrow memory.
     """
 
     name: str
@@ -72,24 +94,40 @@ class Reader:
     load: Callable[[Path], pl.DataFrame]
     curves: Cut
     sign: float = 1.0
+    pieces: Callable[[Path], Iterator[pl.DataFrame]] | None = None
 
     def recognises(self, path: Path) -> bool:
         """Whether the file's name is one of this format."""
         return path.name.lower().endswith(self.suffixes)
 
-    def read(self, path: Path, rated: Rated) -> tuple[Curves, list[str]]:
-        """Read a file; what is suspect comes along.
+    def read(self, job: Job) -> Iterator[Curves]:
+        """Read a file, in one piece or in several; what is suspect is added to its notes.
 
         Raises:
             DataError: the file is missing, damaged, or lacks a column.
+            PiecewiseError: it cannot be read in pieces.
         """
-        if not path.is_file():
-            refuse(path, found="no such file", expected=self.name, action="check the path")
-        return self.curves(standardise(self.load(path), self, where=str(path)), path=path, rated=rated)
+        if not job.path.is_file():
+            refuse(job.path, found="no such file", expected=self.name, action="check the path")
+        one = job.whole or self.pieces is None
+        pieces = iter([self.load(job.path)]) if one or self.pieces is None else self.pieces(job.path)
+        return self.curves(self._standard(pieces, job.path), job)
+
+    def _standard(self, pieces: Iterable[pl.DataFrame], path: Path) -> Iterator[pl.DataFrame]:
+        rows = 0
+        for piece in pieces:
+            yield standardise(piece, self, where=str(path), first_row=rows)
+            rows += piece.height
 
 
-def standardise(raw: pl.DataFrame, reader: Reader, *, where: str) -> pl.DataFrame:
-    """The wanted columns in machine names, units and sign (+ = charge), float64 where they have a unit.
+def standardise(raw: pl.DataFrame, reader: Reader, *, where: str, first_row: int = 0) -> pl.DataFrame:
+    """The wanted columns in machine names, units and sign (+ = charge), float64 where they have a unit; and `row`.
+
+    Args:
+        raw: as the vendor wrote it.
+        reader: its format.
+        where: the file, for messages.
+        first_row: number of the first row in the file.
 
     Raises:
         DataError: a needed column or its unit is not known, or a value is not a number.
@@ -104,20 +142,33 @@ def standardise(raw: pl.DataFrame, reader: Reader, *, where: str) -> pl.DataFram
             expected=f"{' and '.join(_spell(column) for column in missing)} ({reader.name})",
             action="rename the columns or export them too",
         )
-    taken = [_take(raw[hit[0]], column, factor=hit[1], where=where) for column, hit in found.items() if hit]
-    table = pl.DataFrame(taken)
-    return table.with_columns(pl.col("current_ampere") * reader.sign)
+    place = Place(where, first_row)
+    taken = [_take(raw[hit[0]], column, factor=hit[1], place=place) for column, hit in found.items() if hit]
+    rows = pl.int_range(first_row, first_row + raw.height, dtype=pl.Int64, eager=True)
+    return pl.DataFrame([*taken, rows.alias("row")]).with_columns(pl.col("current_ampere") * reader.sign)
 
 
-def count_cycles(steps: Iterable[str]) -> list[int]:
-    """Number the half-cycles of a cell in order: a charge after anything, or a second discharge, begins a new cycle."""
-    numbers, cycle, seen = [], 1, set[str]()
-    for step in steps:
-        if step in seen or (step == "charge" and seen):
-            cycle, seen = cycle + 1, set()
-        seen.add(step)
-        numbers.append(cycle)
-    return numbers
+@dataclass
+class CycleCounter:
+    """Numbers the half-cycles of a cell in order: a charge after anything, or a second discharge, begins a new cycle."""
+
+    cycle: int = 1
+    _seen: frozenset[str] = frozenset()
+
+    def number(self, step: str) -> int:
+        """The cycle of the next half-cycle."""
+        if step in self._seen or (step == "charge" and self._seen):
+            self.cycle, self._seen = self.cycle + 1, frozenset()
+        self._seen |= {step}
+        return self.cycle
+
+
+@dataclass(frozen=True)
+class Place:
+    """A piece of a file: the file's name and the number of its first row."""
+
+    where: str
+    first_row: int
 
 
 def _find(column: Column, headers: list[str], *, where: str) -> tuple[str, float] | None:
@@ -147,7 +198,7 @@ def _factor(unit: str, column: Column, *, header: str, where: str) -> float:
     return factor
 
 
-def _take(series: pl.Series, column: Column, *, factor: float, where: str) -> pl.Series:
+def _take(series: pl.Series, column: Column, *, factor: float, place: Place) -> pl.Series:
     if not column.unit:
         return series.alias(column.name)
     stripped = series.str.strip_chars() if series.dtype == pl.String else series
@@ -155,8 +206,8 @@ def _take(series: pl.Series, column: Column, *, factor: float, where: str) -> pl
     lost = (values.is_null() & stripped.is_not_null()).arg_true()
     if len(lost):
         row = int(lost[0])
-        place, action = f"row {row}, column {series.name}", "correct it or leave the row out"
-        refuse(where, place, found=f"'{series[row]}'", expected="a number", action=action)
+        found, action = f"row {place.first_row + row}, column {series.name}", "correct it or leave the row out"
+        refuse(place.where, found, found=f"'{series[row]}'", expected="a number", action=action)
     return (values * factor).alias(column.name)
 
 

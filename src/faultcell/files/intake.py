@@ -11,14 +11,14 @@ import polars as pl
 from faultcell import severity
 from faultcell.curves import KEYS, Curves, Key
 from faultcell.files.bdf import BDF
-from faultcell.files.check import check
+from faultcell.files.check import check_part
 from faultcell.files.curve_set import TABLES, in_order, is_curve_set, read_checked, write, write_blocks
-from faultcell.files.engine import Rated
+from faultcell.files.engine import Job, PiecewiseError, Rated
 from faultcell.files.nasa import NASA
+from faultcell.files.plausible import Suspicion, sentences
 from faultcell.files.sentence import refuse
 
 READERS = (NASA, BDF)
-Seen = dict[Key, str]  # curves, and the file each is in
 
 
 def ingest(
@@ -46,12 +46,9 @@ def ingest(
         DataError: a file is not what it should be, or two hold the same curve.
     """
     rated = _rated(paths, lower=lower, upper=upper, nominal_capacity_ah=nominal_capacity_ah)
-    done = [_one(Path(path), rated) for path in paths]
-    seen: Seen = {}
-    for path, (curves, _) in zip(paths, done, strict=True):
-        _refuse_twice(path, curves, seen)
-    together = Curves.concat(curves for curves, _ in done) if len(done) > 1 else done[0][0]
-    return severity.complete(together), [note for _, notes in done for note in notes]
+    intake = _Intake(rated, whole=True)
+    done = [curves for path in paths for curves in intake.read(Path(path))]
+    return severity.complete(Curves.concat(done) if len(done) > 1 else done[0]), intake.notes
 
 
 def ingest_into(
@@ -64,9 +61,11 @@ def ingest_into(
     nominal_capacity_ah: float | None = None,
     on_file: Callable[[int, int], None] | None = None,
 ) -> tuple[pl.DataFrame, list[str]]:
-    """The same, written to a folder a file at a time: the samples of two at most are in memory, and the table of all curves.
+    """The same, written to a folder piece by piece: some half a million samples are in memory, and the table of all curves.
 
-    Curve-set folders may have columns of their own; where one is among the paths, all are put together first.
+    A file is held whole where a piece of it would not do: the limits or the capacity are neither given nor in its first
+    rows, or a cycle goes on after others. Curve-set folders may have columns of their own; where one is among the
+    paths, all are put together first.
 
     Args:
         paths: as in `ingest`, as are the limits and the capacity.
@@ -85,16 +84,28 @@ def ingest_into(
         curves, notes = ingest(paths, **stated)
         write(curves, out, config=config)
         return curves.halfcycles, notes
-    rated, notes, alone, table = _rated(paths, **stated), list[str](), list[pl.DataFrame](), list[pl.DataFrame]()
+    rated = _rated(paths, **stated)
+    try:
+        return _write_pieces(_Intake(rated, whole=False), paths, out, config=config, on_file=on_file)
+    except PiecewiseError:
+        return _write_pieces(_Intake(rated, whole=True), paths, out, config=config, on_file=on_file)
+
+
+def _write_pieces(
+    intake: _Intake,
+    paths: Sequence[str | Path],
+    out: str | Path,
+    *,
+    config: Mapping[str, Any],
+    on_file: Callable[[int, int], None] | None,
+) -> tuple[pl.DataFrame, list[str]]:
+    alone, table = list[pl.DataFrame](), list[pl.DataFrame]()
 
     def blocks() -> Iterator[Curves]:
-        seen: Seen = {}
         for done, path in enumerate(paths, start=1):
-            curves, found = _one(Path(path), rated)
-            _refuse_twice(path, curves, seen)
-            notes.extend(found)
-            alone.append(severity.excursions(curves))
-            yield curves
+            for curves in intake.read(Path(path)):
+                alone.append(severity.excursions(curves))
+                yield curves
             if on_file is not None:
                 on_file(done, len(paths))
 
@@ -103,7 +114,7 @@ def ingest_into(
         return table[0]
 
     write_blocks(blocks(), out, config=config, at_last=at_last)
-    return table[0], notes
+    return table[0], intake.notes
 
 
 def _rated(
@@ -118,35 +129,56 @@ def _rated(
     return Rated(lower, upper, nominal_capacity_ah)
 
 
-def _one(path: Path, rated: Rated) -> tuple[Curves, list[str]]:
-    if path.is_dir():
-        return _folder(path, rated)
-    reader = next((reader for reader in READERS if reader.recognises(path)), None)
-    if reader is None:
-        kind = "a file of unknown kind" if path.exists() else "nothing there"
-        known = "; ".join(f"{each.name} ({', '.join(each.suffixes)})" for each in READERS)
-        action = "export it as one of these" if path.exists() else "check the path"
-        refuse(path, found=kind, expected=f"one of {known}; or a curve-set folder", action=action)
-    curves, notes = reader.read(path, rated)
-    found = check(curves, where=str(path))
-    return in_order(curves), [*notes, *found]
+class _Intake:
+    """Reads files one after the other.
 
+    Args:
+        rated: what the user says of the cells.
+        whole: whether each file comes in one piece.
 
-def _folder(path: Path, rated: Rated) -> tuple[Curves, list[str]]:
-    if not is_curve_set(path):
-        found = f"neither {' nor '.join(TABLES)} in this folder"
-        refuse(path, found=found, expected="a curve set", action="name a curve-set folder, or the files in it one by one")
-    curves, notes = read_checked(path)
-    if rated != Rated():
-        notes.append(f"{path}: the limits and capacity given are not used, a curve set carries its own")
-    return curves, notes
+    Attributes:
+        notes: what was assumed, left out or is suspect so far.
+    """
 
+    def __init__(self, rated: Rated, *, whole: bool) -> None:
+        self.notes: list[str] = []
+        self._rated, self._whole = rated, whole
+        self._seen: dict[Key, Path] = {}
 
-def _refuse_twice(path: str | Path, curves: Curves, seen: Seen) -> None:
-    """Raise DataError where a file has a curve that one before it has, too; and remember its curves."""
-    keys = curves.halfcycles.select(KEYS).rows()
-    twice = next((key for key in keys if key in seen), None)
-    if twice is not None:
-        place, found = "cell {}, cycle {}, {}".format(*twice), f"the same curve as in {seen[twice]}"
-        refuse(path, place, found=found, expected="each curve once", action="leave one out or rename the cell")
-    seen.update(dict.fromkeys(keys, str(path)))
+    def read(self, path: Path) -> Iterator[Curves]:
+        """The curves of a file or folder, checked, in one piece or in several."""
+        for curves in self._folder(path) if path.is_dir() else self._file(path):
+            self._refuse_twice(path, curves)
+            yield curves
+
+    def _file(self, path: Path) -> Iterator[Curves]:
+        reader = next((reader for reader in READERS if reader.recognises(path)), None)
+        if reader is None:
+            kind = "a file of unknown kind" if path.exists() else "nothing there"
+            known = "; ".join(f"{each.name} ({', '.join(each.suffixes)})" for each in READERS)
+            action = "export it as one of these" if path.exists() else "check the path"
+            refuse(path, found=kind, expected=f"one of {known}; or a curve-set folder", action=action)
+        suspicions = list[Suspicion]()
+        for curves in reader.read(Job(path, self._rated, self._whole, self.notes)):
+            suspicions.extend(check_part(curves, where=str(path)))
+            yield in_order(curves)
+        self.notes.extend(f"{path}: {sentence}" for sentence in sentences(suspicions))
+
+    def _folder(self, path: Path) -> Iterator[Curves]:
+        if not is_curve_set(path):
+            found = f"neither {' nor '.join(TABLES)} in this folder"
+            refuse(path, found=found, expected="a curve set", action="name a curve-set folder, or the files in it one by one")
+        curves, notes = read_checked(path)
+        self.notes.extend(notes)
+        if self._rated != Rated():
+            self.notes.append(f"{path}: the limits and capacity given are not used, a curve set carries its own")
+        yield curves
+
+    def _refuse_twice(self, path: Path, curves: Curves) -> None:
+        """Raise DataError where a file has a curve that one before it has, too; and remember its curves."""
+        keys = curves.halfcycles.select(KEYS).rows()
+        twice = next((key for key in keys if key in self._seen), None)
+        if twice is not None:
+            place, found = "cell {}, cycle {}, {}".format(*twice), f"the same curve as in {self._seen[twice]}"
+            refuse(path, place, found=found, expected="each curve once", action="leave one out or rename the cell")
+        self._seen.update(dict.fromkeys(keys, path))

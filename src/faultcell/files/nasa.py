@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ import polars as pl
 from faultcell.curves import HALFCYCLES, KEYS, NORMAL, TIMESERIES, Array, Curves
 from faultcell.errors import DataError
 from faultcell.files import _loadmat
-from faultcell.files.engine import Column, Rated, Reader, count_cycles
+from faultcell.files.engine import Column, CycleCounter, Job, Rated, Reader
 from faultcell.severity import seconds_above
 
 LOWER_VOLT, UPPER_VOLT, NOMINAL_AH = 2.7, 4.2, 2.0
@@ -64,18 +65,19 @@ def load(path: Path) -> pl.DataFrame:
     return _table(arrays)
 
 
-def curves(table: pl.DataFrame, *, path: Path, rated: Rated) -> tuple[Curves, list[str]]:
+def curves(tables: Iterable[pl.DataFrame], job: Job) -> Iterator[Curves]:
     """The half-cycles of the cell, labelled by the rules above."""
+    table = pl.concat(tables)
     groups = list(table.group_by(KEYS, maintain_order=True))
     lowest = [_lowest_under_load(group) for key, group in groups if key[2] == "discharge"]
     end_volt = float(np.nanmedian(lowest)) if np.isfinite(lowest).any() else math.nan
-    rows = [_row(group, deep=end_volt <= DEEP_END_VOLT, rated=rated) for _, group in groups]
+    rows = [_row(group, deep=end_volt <= DEEP_END_VOLT, rated=job.rated) for _, group in groups]
     schema = {**HALFCYCLES, "capacity_ah": pl.Float64}
-    notes = [
-        f"{path}: the end voltage of the discharges is not in the file, estimated as {end_volt:.2f} V (median of the "
+    job.notes.append(
+        f"{job.path}: the end voltage of the discharges is not in the file, estimated as {end_volt:.2f} V (median of the "
         f"lowest voltage under load); up to {DEEP_END_VOLT} V discharges that pass {DEEP_VOLT} V count as overdischarge"
-    ]
-    return Curves(table.select(*TIMESERIES), pl.DataFrame(rows, schema=schema)), notes
+    )
+    yield Curves(table.select(*TIMESERIES), pl.DataFrame(rows, schema=schema))
 
 
 def label_of(table: pl.DataFrame, *, deep: bool) -> str:
@@ -120,11 +122,11 @@ def _damaged(path: Path, reason: str) -> str:
 
 def _table(arrays: dict[str, np.ndarray]) -> pl.DataFrame:
     length = arrays["length"]
-    steps = [str(step) for step in arrays["step_type"]]
+    steps, counter = [str(step) for step in arrays["step_type"]], CycleCounter()
     halves = pl.DataFrame(
         {
             "cell_id": [str(arrays["cell_id"])] * len(steps),
-            "cycle_count": count_cycles(steps),
+            "cycle_count": [counter.number(step) for step in steps],
             "step_type": steps,
             "ambient": arrays["ambient"],
             "capacity": arrays["capacity"],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -60,8 +61,38 @@ def check_sign(curves: Curves, samples: Samples, *, where: str) -> None:
     )
 
 
-def suspicions(curves: Curves, samples: Samples) -> list[str]:
-    """What may be right but should be looked at, one sentence each."""
+@dataclass(frozen=True)
+class Suspicion:
+    """What may be right but should be looked at, in some curves of a set or of a part of one.
+
+    Attributes:
+        words: for the sentence, with `{count}`, `{of}` and `{first}`.
+        count: of the curves (or samples) it is about.
+        of: so many curves in all.
+        first: the first of them, in words.
+        throughout: whether it is of no interest unless it is of all.
+    """
+
+    words: str
+    count: int
+    of: int
+    first: str = ""
+    throughout: bool = False
+
+
+def sentences(parts: Iterable[Suspicion]) -> list[str]:
+    """What is suspect in a set, from what is suspect in its parts; one sentence each."""
+    found: dict[str, Suspicion] = {}
+    for part in parts:
+        before = found.get(part.words, replace(part, count=0, of=0, first=""))
+        first = before.first or part.first
+        found[part.words] = replace(before, count=before.count + part.count, of=before.of + part.of, first=first)
+    said = (one for one in found.values() if one.count and (not one.throughout or one.count == one.of))
+    return [one.words.format(count=one.count, of=one.of, first=one.first) for one in said]
+
+
+def suspicions(curves: Curves, samples: Samples) -> list[Suspicion]:
+    """What may be right but should be looked at."""
     return [*_odd_curves(curves, samples), *_odd_columns(curves, samples)]
 
 
@@ -160,7 +191,7 @@ def _slow_clock(curves: Curves, samples: Samples, *, real: Mask, where: str) -> 
         )
 
 
-def _odd_curves(curves: Curves, samples: Samples) -> Iterator[str]:
+def _odd_curves(curves: Curves, samples: Samples) -> Iterator[Suspicion]:
     nominal, upper = _nominal(curves, samples), curves.known("upper_voltage_limit_volt")[samples.curve]
     top = samples.highest(samples.voltage)
     spacing = samples.median(np.where(samples.step > 0, samples.step, np.nan))
@@ -174,21 +205,19 @@ def _odd_curves(curves: Curves, samples: Samples) -> Iterator[str]:
         "a drawn load current of the wrong sign": ~_real(curves, samples) & _wrong_sign(curves, samples),
     }
     for words, mask in odd.items():
-        if mask.any():
-            yield f"{int(mask.sum())} of {len(curves)} curves with {words}, first {_first(curves, samples, mask=mask)}"
+        first = _first(curves, samples, mask=mask) if mask.any() else ""
+        yield Suspicion("{count} of {of} curves with " + words + ", first {first}", int(mask.sum()), len(curves), first)
 
 
-def _odd_columns(curves: Curves, samples: Samples) -> Iterator[str]:
-    if samples.stray:
-        yield f"{samples.stray} samples belong to no row of halfcycles and are left out"
-    if not _any_finite(curves.timeseries, "surface_temperature_celsius"):
-        yield "surface_temperature_celsius is missing throughout"
-    if not _any_finite(curves.halfcycles, "ambient_temperature_celsius"):
-        yield "ambient_temperature_celsius is missing throughout"
+def _odd_columns(curves: Curves, samples: Samples) -> Iterator[Suspicion]:
+    yield Suspicion("{count} samples belong to no row of halfcycles and are left out", samples.stray, len(curves))
+    for table, name in ((curves.timeseries, "surface_temperature_celsius"), (curves.halfcycles, "ambient_temperature_celsius")):
+        missing = 0 if _any_finite(table, name) else len(curves)
+        yield Suspicion(f"{name} is missing throughout", missing, len(curves), throughout=True)
     if "quality" in curves.halfcycles.columns:
         marks = curves.halfcycles.filter(pl.col("quality") != "ok")["quality"].value_counts().sort("quality").rows()
-        if marks:
-            yield "quality is not ok in " + ", ".join(f"{count} curves ({mark})" for mark, count in marks)
+        said = ", ".join(f"{count} curves ({mark})".replace("{", "{{").replace("}", "}}") for mark, count in marks)
+        yield Suspicion(f"quality is not ok in {said}", len(marks), len(curves))
 
 
 def _any_finite(table: pl.DataFrame, column: str) -> bool:

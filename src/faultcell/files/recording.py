@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from faultcell.by_curve import charge_ah
 from faultcell.curves import HALFCYCLES, KEYS, NORMAL, REST_C_RATE, TIMESERIES, Array, Curves
-from faultcell.files.engine import Rated, count_cycles
+from faultcell.files.engine import CycleCounter, PiecewiseError, Rated
 from faultcell.files.sentence import refuse
 
 # A rest shorter than this within one direction belongs to a pulsed load; a longer one ends the half-cycle.
@@ -41,32 +41,118 @@ class Part:
         return "charge" if self.direction > 0 else "discharge"
 
 
-def half_cycles(table: pl.DataFrame, *, cell_id: str, rated: Rated, where: str) -> tuple[Curves, list[str]]:
-    """Cut the recording of one cell.
+class Recording:
+    """The recording of one cell, cut as its samples come.
+
+    A half-cycle is handed out as soon as no later sample can change it; till then its samples are kept.
 
     Args:
-        table: `time` (s), `voltage_volt`, `current_ampere` (+ = charge), and where known `cycle_count`,
-            `surface_temperature_celsius`, `ambient_temperature_celsius` and the columns of the rated limits.
         cell_id: name of the cell.
         rated: what the user says; it goes before what the file says.
         where: the file, for messages.
-
-    Raises:
-        DataError: readings missing, time running backwards, limits unknown, nothing under load.
+        whole: whether all samples come at once, so that what the first ones do not tell is not told at all.
     """
-    _sound(table, where)
-    known, notes = _known(table, rated, where=where)
-    parts = cut(table, nominal_capacity_ah=known["nominal_capacity_ah"])
-    _signed(table, parts, nominal_ah=known["nominal_capacity_ah"], where=where)
-    keys, left_out = _numbered(table, parts)
-    if not keys:
-        expected = "charge or discharge of two samples or more"
-        refuse(where, "column current_ampere", found="no load", expected=expected, action="check the column")
-    rows = _rows(table, keys, cell_id=cell_id, known=known)
-    samples = _samples(table, [part for part, _ in keys], rows=rows)
-    notes += [f"{count} loads left out, {words}" for words, count in left_out.items()]
-    notes += _said_of_labels([str(row["label"]) for row in rows])
-    return Curves(samples, pl.DataFrame(rows, schema=HALFCYCLES)), [f"{where}: {note}" for note in notes]
+
+    def __init__(self, cell_id: str, *, rated: Rated, where: str, whole: bool) -> None:
+        self._cell, self._rated, self._where, self._whole = cell_id, rated, where, whole
+        self._kept: pl.DataFrame | None = None
+        self._known: dict[str, float] = {}
+        self._notes: list[str] = []
+        self._counter = CycleCounter()
+        self._done: set[tuple[int, str]] = set()
+        self._left_out: Counter[str] = Counter()
+        self._labels: Counter[str] = Counter()
+        self._telling: list[tuple[int, bool]] = []  # row of a long half-cycle, and whether its voltage goes the wrong way
+
+    def add(self, table: pl.DataFrame) -> Curves | None:
+        """The half-cycles that are complete now.
+
+        Args:
+            table: the next samples: `time` (s), `voltage_volt`, `current_ampere` (+ = charge), `row`, and where known
+                `cycle_count`, `surface_temperature_celsius`, `ambient_temperature_celsius` and the rated limits.
+
+        Raises:
+            DataError: readings missing, time running backwards, limits unknown.
+            PiecewiseError: the limits or the capacity do not stand in the first samples, or a cycle goes on later.
+        """
+        table = table if self._kept is None else pl.concat([self._kept, table])
+        _sound(table, self._where)
+        self._learn(table)
+        parts = cut(table, nominal_capacity_ah=self._known["nominal_capacity_ah"])
+        settled = len(parts) if self._whole else _settled(table, parts)
+        self._kept = table[parts[settled].start :] if settled < len(parts) else table[-1:]
+        return self._cut(table, parts[:settled])
+
+    def end(self) -> Curves | None:
+        """The rest of them.
+
+        Raises:
+            DataError: there is none at all, or the current has the wrong sign.
+        """
+        assert self._kept is not None
+        last = (
+            None
+            if self._whole
+            else self._cut(self._kept, cut(self._kept, nominal_capacity_ah=self._known["nominal_capacity_ah"]))
+        )
+        self._check_sign()
+        if not self._done:
+            expected = "charge or discharge of two samples or more"
+            refuse(self._where, "column current_ampere", found="no load", expected=expected, action="check the column")
+        return last
+
+    @property
+    def notes(self) -> list[str]:
+        """What was assumed, and what was left out."""
+        left_out = [f"{count} loads left out, {words}" for words, count in self._left_out.items() if count]
+        return [f"{self._where}: {note}" for note in (*self._notes, *left_out, *_said_of_labels(self._labels))]
+
+    def _learn(self, table: pl.DataFrame) -> None:
+        if self._known:
+            return
+        if not self._whole and not np.isfinite(list(_stated(table, self._rated).values())).all():
+            raise PiecewiseError
+        self._known, self._notes = _known(table, self._rated, where=self._where)
+
+    def _cut(self, table: pl.DataFrame, parts: list[Part]) -> Curves | None:
+        voltage, rows = table["voltage_volt"].to_numpy(), table["row"].to_numpy()
+        for part in parts:
+            if part.moved_ah > TELLING_SHARE * self._known["nominal_capacity_ah"]:
+                rise = voltage[part.stop - 1] - voltage[part.start]
+                self._telling.append((int(rows[part.start]), bool(rise * part.direction < 0)))
+        keys = self._numbered(table, parts)
+        if not keys:
+            return None
+        halves = _rows(table, keys, cell_id=self._cell, known=self._known)
+        self._labels.update(str(row["label"]) for row in halves)
+        return Curves(_samples(table, [part for part, _ in keys], rows=halves), pl.DataFrame(halves, schema=HALFCYCLES))
+
+    def _numbered(self, table: pl.DataFrame, parts: list[Part]) -> list[tuple[Part, int]]:
+        """The parts to keep with their cycle. Given cycles are never renumbered."""
+        kept = [part for part in parts if part.stop - part.start >= LEAST_SAMPLES]
+        if "cycle_count" in table.columns:
+            numbered = _largest(table, kept)
+        else:
+            numbered = [(part, self._counter.number(part.step_type)) for part in kept]
+        keys = {(cycle, part.step_type) for part, cycle in numbered}
+        if keys & self._done:
+            raise PiecewiseError
+        self._done |= keys
+        self._left_out["a single sample each"] += len(parts) - len(kept)
+        self._left_out["smaller than another of the same cycle and direction"] += len(kept) - len(numbered)
+        return numbered
+
+    def _check_sign(self) -> None:
+        """A charge raises the voltage: where most do the opposite, the file counts + = discharge."""
+        against = [row for row, turned in self._telling if turned]
+        if len(against) > len(self._telling) / 2:
+            refuse(
+                self._where,
+                f"row {against[0]}, column current_ampere",
+                found=f"a voltage that moves against the current in {len(against)} of {len(self._telling)} half-cycles",
+                expected="+ = charge (the Battery Data Format)",
+                action="turn the sign of the current",
+            )
 
 
 def cut(table: pl.DataFrame, *, nominal_capacity_ah: float) -> list[Part]:
@@ -97,17 +183,19 @@ def _given(rated: Rated) -> dict[str, float | None]:
     return {**limits, "nominal_capacity_ah": rated.nominal_capacity_ah}
 
 
-def _stated(table: pl.DataFrame, name: str, *, given: float | None) -> float:
-    """What the user says, else the first value in the file, else NaN."""
-    if given is not None:
-        return given
-    values = table[name].drop_nulls().drop_nans() if name in table.columns else pl.Series([], dtype=pl.Float64)
-    return float(values[0]) if len(values) else float("nan")
+def _stated(table: pl.DataFrame, rated: Rated) -> dict[str, float]:
+    """Limits and capacity: what the user says, else the first value in the file, else NaN."""
+
+    def first(name: str) -> float:
+        values = table[name].drop_nulls().drop_nans() if name in table.columns else pl.Series([], dtype=pl.Float64)
+        return float(values[0]) if len(values) else float("nan")
+
+    return {name: first(name) if given is None else given for name, given in _given(rated).items()}
 
 
 def _known(table: pl.DataFrame, rated: Rated, *, where: str) -> tuple[dict[str, float], list[str]]:
     """Limits and capacity, and a note where the capacity had to be guessed."""
-    known = {name: _stated(table, name, given=given) for name, given in _given(rated).items()}
+    known = _stated(table, rated)
     absent = [flag for flag, name in _FLAGS.items() if not np.isfinite(known[name])]
     if absent:
         place = f"column {', '.join(_FLAGS[flag] for flag in absent)}"
@@ -120,8 +208,8 @@ def _known(table: pl.DataFrame, rated: Rated, *, where: str) -> tuple[dict[str, 
     return {**known, "nominal_capacity_ah": found}, [note]
 
 
-def _said_of_labels(labels: list[str]) -> list[str]:
-    faults = Counter(label for label in labels if label != NORMAL)
+def _said_of_labels(labels: Counter[str]) -> list[str]:
+    faults = {label: count for label, count in labels.items() if label != NORMAL}
     if not faults:
         return [f"the file has no labels; all curves stay within {FAULT_VOLT} V of the rated limits: labelled {NORMAL}"]
     counts = ", ".join(f"{count} labelled {label}" for label, count in faults.items())
@@ -132,7 +220,7 @@ def _sound(table: pl.DataFrame, where: str) -> None:
     for name in ("time", "voltage_volt", "current_ampere"):
         broken = (~table[name].is_finite().fill_null(False)).arg_true()
         if len(broken):
-            row, value = int(broken[0]), table[name][int(broken[0])]
+            row, value = int(table["row"][broken[0]]), table[name][int(broken[0])]
             found = f"{'nothing' if value is None else value} ({len(broken)} such rows)"
             action = "correct these rows or leave them out"
             refuse(where, f"row {row}, column {name}", found=found, expected="a finite number", action=action)
@@ -142,25 +230,10 @@ def _sound(table: pl.DataFrame, where: str) -> None:
         row = int(back[0]) + 1
         refuse(
             where,
-            f"row {row}, column time",
+            f"row {table['row'][row]}, column time",
             found=f"{time[row]:.10g} s after {time[row - 1]:.10g} s",
             expected="time that does not run backwards",
             action="sort the rows or split the file there",
-        )
-
-
-def _signed(table: pl.DataFrame, parts: list[Part], *, nominal_ah: float, where: str) -> None:
-    """A charge raises the voltage: where most do the opposite, the file counts + = discharge."""
-    voltage = table["voltage_volt"].to_numpy()
-    long = [part for part in parts if part.moved_ah > TELLING_SHARE * nominal_ah]
-    against = [part for part in long if (voltage[part.stop - 1] - voltage[part.start]) * part.direction < 0]
-    if len(against) > len(long) / 2:
-        refuse(
-            where,
-            f"row {against[0].start}, column current_ampere",
-            found=f"a voltage that moves against the current in {len(against)} of {len(long)} half-cycles",
-            expected="+ = charge (the Battery Data Format)",
-            action="turn the sign of the current",
         )
 
 
@@ -196,23 +269,24 @@ def _cycle_changes(table: pl.DataFrame, *, earlier: NDArray[np.int64], later: ND
     return np.asarray(cycle[earlier] != cycle[later])
 
 
-def _numbered(table: pl.DataFrame, parts: list[Part]) -> tuple[list[tuple[Part, int]], Counter[str]]:
-    """The parts to keep with their cycle, and how many are left out and why. Given cycles are never renumbered."""
-    left_out: Counter[str] = Counter()
-    kept = [part for part in parts if part.stop - part.start >= LEAST_SAMPLES]
-    if len(kept) < len(parts):
-        left_out["a single sample each"] = len(parts) - len(kept)
-    if "cycle_count" not in table.columns:
-        return list(zip(kept, count_cycles(part.step_type for part in kept), strict=True)), left_out
+def _settled(table: pl.DataFrame, parts: list[Part]) -> int:
+    """How many parts no later sample can change: all but the last, or but those of the last cycle where cycles are given."""
+    if "cycle_count" not in table.columns or not parts:
+        return max(len(parts) - 1, 0)
+    cycles = table["cycle_count"].to_numpy()[[part.start for part in parts]]
+    others = np.flatnonzero(cycles != cycles[-1])
+    return int(others[-1]) + 1 if others.size else 0
+
+
+def _largest(table: pl.DataFrame, parts: list[Part]) -> list[tuple[Part, int]]:
+    """Of the parts of a cycle and direction the one that moves most charge, with its cycle."""
+    cycles = table["cycle_count"].to_numpy()
     best: dict[tuple[int, str], Part] = {}
-    for part in kept:
-        key = (int(table["cycle_count"][part.start]), part.step_type)
+    for part in parts:
+        key = (int(cycles[part.start]), part.step_type)
         if key not in best or part.moved_ah > best[key].moved_ah:
             best[key] = part
-    if len(best) < len(kept):
-        left_out["smaller than another of the same cycle and direction"] = len(kept) - len(best)
-    numbered = [(part, cycle) for (cycle, _), part in best.items()]
-    return sorted(numbered, key=lambda pair: pair[0].start), left_out
+    return sorted(((part, cycle) for (cycle, _), part in best.items()), key=lambda pair: pair[0].start)
 
 
 def _rows(
