@@ -17,7 +17,7 @@ from faultcell.scoring import COLUMNS, SET_COLUMNS, Score, Scores, SetScore
 PAIR_COLUMNS = (*COLUMNS, "kl", "js", "wasserstein", "peak_deviation_error_volt")
 GAIN_COLUMNS = ("recall", "f1", "pr_auc", "recall_at_1_percent")
 STUDY = "study.json"
-SENTENCES = ("findings", "notes")
+SENTENCES = ("findings", "notes", "suspicions")
 KINDS = {"label": "by_label", "cell": "by_cell"}
 # Seventeen columns fit one line only under short names; JSON results have the full ones.
 HEADINGS = {

@@ -31,32 +31,31 @@ if TYPE_CHECKING:
 
 
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Curve-set folders, NASA .mat files, BDF .csv or .parquet files.")],
+    paths: Annotated[list[Path], typer.Argument(help="Files of cyclers (see docs/formats.md), or curve-set folders.")],
     out: Out,
     lower: Annotated[float | None, typer.Option(help="Rated lower voltage limit, V.")] = None,
     upper: Annotated[float | None, typer.Option(help="Rated upper voltage limit, V.")] = None,
     nominal_capacity_ah: Annotated[float | None, typer.Option(help="Nominal capacity, Ah.")] = None,
+    cell: Annotated[
+        Path | None, typer.Option(metavar="TOML", help="File with rated values, also of some cells by name.")
+    ] = None,
+    mapping: Annotated[Path | None, typer.Option(metavar="TOML", help="File that says which column is which.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Bring cycler files into a curve set, and say what is missing or suspect in them."""
-    from faultcell import files
+    """Bring cycler files into a curve set, and say what was found, assumed and is suspect in them."""
+    from dataclasses import asdict
 
-    settings = {"lower": lower, "upper": upper, "nominal_capacity_ah": nominal_capacity_ah}
-    config = {"verb": "ingest", "paths": [path.name for path in paths], **settings}
+    from faultcell import files, show
+
+    told: files.Told = {"lower": lower, "upper": upper, "nominal_capacity_ah": nominal_capacity_ah}
+    told |= {"cell_file": cell, "mapping": mapping}
+    config = {"verb": "ingest", "paths": [path.name for path in paths], **told}
     with progress() as tick:
-        table, suspicions = files.ingest_into(paths, out, config=config, **settings, on_file=lambda n, m: tick("reading", n, m))
-    cells = table["cell_id"].n_unique()
-    found = {"out": str(out), "curves": table.height, "cells": cells, "suspicions": suspicions}
-    say(
-        found,
-        as_json,
-        "\n".join(
-            [
-                *(f"suspect: {line}" for line in suspicions),
-                f"{table.height} curves of {cells} cells in {out}",
-            ]
-        ),
-    )
+        found = files.ingest_into(paths, out, config=config, on_file=lambda n, m: tick("reading", n, m), **told)
+    cells = found.halfcycles["cell_id"].n_unique()
+    facts = {"files": [asdict(file) for file in found.files], "suspicions": found.notes}
+    made = {"out": str(out), "curves": found.halfcycles.height, "cells": cells}
+    say({**made, **facts}, as_json, f"{show.text(facts)}\n{made['curves']} curves of {cells} cells in {out}")
 
 
 def simulate(

@@ -14,7 +14,8 @@ from faultcell.curves import HALFCYCLES, KEYS, NORMAL, REST_C_RATE, TIMESERIES, 
 from faultcell.files.engine import CycleCounter, PiecewiseError, Rated
 from faultcell.files.sentence import refuse
 
-# A rest shorter than this within one direction belongs to a pulsed load; a longer one ends the half-cycle.
+# A rest shorter than this within one direction belongs to a pulsed load; a longer one ends the half-cycle. Where the file
+# numbers its cycles they tell: a charge that pauses before its constant voltage is one.
 REST_SECOND = 60.0
 # Where the file carries no label, a voltage this far outside the rated limits under load is a fault.
 FAULT_VOLT = 0.05
@@ -22,6 +23,11 @@ FAULT_VOLT = 0.05
 FIRST_REST = 0.005
 # Through this share of the capacity the voltage tells a charge from a discharge.
 TELLING_SHARE = 0.05
+# A cell may end a charge below where it began, after a long rest say; half of all half-cycles do where currents have no sign.
+MOST_AGAINST = 1 / 3
+READINGS = ("time", "voltage_volt", "current_ampere")
+# Currents that never reach this are the noise of a cell at rest, A.
+LEAST_AMPERE = 2e-5
 # One sample has no duration.
 LEAST_SAMPLES = 2
 
@@ -50,11 +56,12 @@ class Recording:
         cell_id: name of the cell.
         rated: what the user says; it goes before what the file says.
         where: the file, for messages.
+        sign: `None` where the data must tell which sign of the current is a charge.
         whole: whether all samples come at once, so that what the first ones do not tell is not told at all.
     """
 
-    def __init__(self, cell_id: str, *, rated: Rated, where: str, whole: bool) -> None:
-        self._cell, self._rated, self._where, self._whole = cell_id, rated, where, whole
+    def __init__(self, cell_id: str, *, rated: Rated, where: str, sign: float | None, whole: bool) -> None:
+        self._cell, self._rated, self._where, self._sign, self._whole = cell_id, rated, where, sign, whole
         self._kept: pl.DataFrame | None = None
         self._known: dict[str, float] = {}
         self._notes: list[str] = []
@@ -75,8 +82,12 @@ class Recording:
             DataError: readings missing, time running backwards, limits unknown.
             PiecewiseError: the limits or the capacity do not stand in the first samples, or a cycle goes on later.
         """
+        if not self._whole and any(table[name][-1] is None for name in READINGS):
+            raise PiecewiseError  # it may be the last row of the file, which breaks off
         table = table if self._kept is None else pl.concat([self._kept, table])
         _sound(table, self._where)
+        if self._sign is None:
+            table = self._turned(table)
         self._learn(table)
         parts = cut(table, nominal_capacity_ah=self._known["nominal_capacity_ah"])
         settled = len(parts) if self._whole else _settled(table, parts)
@@ -107,19 +118,30 @@ class Recording:
         left_out = [f"{count} loads left out, {words}" for words, count in self._left_out.items() if count]
         return [f"{self._where}: {note}" for note in (*self._notes, *left_out, *_said_of_labels(self._labels))]
 
+    def _turned(self, table: pl.DataFrame) -> pl.DataFrame:
+        """The same with + = charge: the sign under which voltages rise while charging."""
+        if not self._whole:
+            raise PiecewiseError
+        parts = _roughly(table)
+        least = TELLING_SHARE * max((part.moved_ah for part in parts), default=0.0)
+        against = [_is_against(table, part) for part in parts if part.moved_ah > least]
+        turned = sum(against) > len(against) / 2
+        told = f"{against.count(turned)} of {len(against)} half-cycles"
+        self._notes.append(f"by the voltage, which rises in a charge, + is taken as {'dis' if turned else ''}charge ({told})")
+        return table.with_columns(-pl.col("current_ampere")) if turned else table
+
     def _learn(self, table: pl.DataFrame) -> None:
         if self._known:
             return
         if not self._whole and not np.isfinite(list(_stated(table, self._rated).values())).all():
             raise PiecewiseError
-        self._known, self._notes = _known(table, self._rated, where=self._where)
+        self._known, notes = _known(table, self._rated, where=self._where)
+        self._notes += notes
 
     def _cut(self, table: pl.DataFrame, parts: list[Part]) -> Curves | None:
-        voltage, rows = table["voltage_volt"].to_numpy(), table["row"].to_numpy()
-        for part in parts:
-            if part.moved_ah > TELLING_SHARE * self._known["nominal_capacity_ah"]:
-                rise = voltage[part.stop - 1] - voltage[part.start]
-                self._telling.append((int(rows[part.start]), bool(rise * part.direction < 0)))
+        least = TELLING_SHARE * self._known["nominal_capacity_ah"]
+        long = [part for part in parts if part.moved_ah > least]
+        self._telling += [(int(table["row"][part.start]), _is_against(table, part)) for part in long]
         keys = self._numbered(table, parts)
         if not keys:
             return None
@@ -143,15 +165,15 @@ class Recording:
         return numbered
 
     def _check_sign(self) -> None:
-        """A charge raises the voltage: where most do the opposite, the file counts + = discharge."""
+        """A charge raises the voltage: where it does the opposite, the file counts + = discharge, or gives no sign at all."""
         against = [row for row, turned in self._telling if turned]
-        if len(against) > len(self._telling) / 2:
+        if len(against) > MOST_AGAINST * len(self._telling):
             refuse(
                 self._where,
                 f"row {against[0]}, column current_ampere",
                 found=f"a voltage that moves against the current in {len(against)} of {len(self._telling)} half-cycles",
                 expected="+ = charge (the Battery Data Format)",
-                action="turn the sign of the current",
+                action="turn the sign of the current, or say in a file for --mapping what is positive",
             )
 
 
@@ -217,7 +239,7 @@ def _said_of_labels(labels: Counter[str]) -> list[str]:
 
 
 def _sound(table: pl.DataFrame, where: str) -> None:
-    for name in ("time", "voltage_volt", "current_ampere"):
+    for name in READINGS:
         broken = (~table[name].is_finite().fill_null(False)).arg_true()
         if len(broken):
             row, value = int(table["row"][broken[0]]), table[name][int(broken[0])]
@@ -238,14 +260,29 @@ def _sound(table: pl.DataFrame, where: str) -> None:
 
 
 def _largest_capacity(table: pl.DataFrame, where: str) -> float:
-    current = table["current_ampere"].to_numpy()
-    largest = float(np.abs(current).max(initial=0.0))
-    parts = _parts(table, np.where(np.abs(current) > FIRST_REST * largest, np.sign(current), 0).astype(np.int64))
+    parts = _roughly(table)
     moved = [part.moved_ah for part in parts if part.direction < 0] or [part.moved_ah for part in parts]
     if not moved or max(moved) <= 0:
-        expected = "a charge or a discharge"
-        refuse(where, "column current_ampere", found="no load", expected=expected, action="check the column")
+        largest = float(np.abs(table["current_ampere"].to_numpy()).max(initial=0.0))
+        found = f"no load in {table.height} rows (|current| up to {largest:.2g} A)"
+        action = "export a test in which the cell is charged or discharged, or check the column"
+        refuse(where, "column current_ampere", found=found, expected="a charge or a discharge", action=action)
     return max(moved)
+
+
+def _roughly(table: pl.DataFrame) -> list[Part]:
+    """The half-cycles, before the capacity is known."""
+    current = table["current_ampere"].to_numpy()
+    largest = float(np.abs(current).max(initial=0.0))
+    if largest < LEAST_AMPERE:
+        return []
+    return _parts(table, np.where(np.abs(current) > FIRST_REST * largest, np.sign(current), 0).astype(np.int64))
+
+
+def _is_against(table: pl.DataFrame, part: Part) -> bool:
+    """Whether the voltage goes against the current: a charge ends near its highest voltage, a discharge near its lowest."""
+    voltage = table["voltage_volt"].to_numpy()[part.start : part.stop] * part.direction
+    return bool(voltage.max() - voltage[-1] > voltage[-1] - voltage.min())
 
 
 def _parts(table: pl.DataFrame, direction: NDArray[np.int64]) -> list[Part]:
@@ -254,19 +291,16 @@ def _parts(table: pl.DataFrame, direction: NDArray[np.int64]) -> list[Part]:
     if not loaded.size:
         return []
     earlier, later = loaded[:-1], loaded[1:]
-    rested = (later - earlier > 1) & (time[later] - time[earlier] > REST_SECOND)
-    apart = (direction[earlier] != direction[later]) | rested | _cycle_changes(table, earlier=earlier, later=later)
+    if "cycle_count" in table.columns:
+        cycle = table["cycle_count"].to_numpy()
+        apart = cycle[earlier] != cycle[later]
+    else:
+        apart = (later - earlier > 1) & (time[later] - time[earlier] > REST_SECOND)
+    apart |= direction[earlier] != direction[later]
     starts = loaded[np.insert(np.flatnonzero(apart) + 1, 0, 0)]
     stops = loaded[np.append(np.flatnonzero(apart), loaded.size - 1)] + 1
     bounds = zip(starts.tolist(), stops.tolist(), charge_ah(time, current, starts, stops).tolist(), strict=True)
     return [Part(a, b, int(direction[a]), charge) for a, b, charge in bounds]
-
-
-def _cycle_changes(table: pl.DataFrame, *, earlier: NDArray[np.int64], later: NDArray[np.int64]) -> NDArray[np.bool_]:
-    if "cycle_count" not in table.columns:
-        return np.zeros(earlier.size, dtype=bool)
-    cycle = table["cycle_count"].to_numpy()
-    return np.asarray(cycle[earlier] != cycle[later])
 
 
 def _settled(table: pl.DataFrame, parts: list[Part]) -> int:

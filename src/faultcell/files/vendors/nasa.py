@@ -22,8 +22,9 @@ import polars as pl
 
 from faultcell.curves import HALFCYCLES, KEYS, NORMAL, TIMESERIES, Array, Curves
 from faultcell.errors import DataError
-from faultcell.files import _loadmat
-from faultcell.files.engine import Column, CycleCounter, Job, Rated, Reader
+from faultcell.files.columns import Column
+from faultcell.files.engine import CycleCounter, Job, Rated, Reader
+from faultcell.files.vendors import _loadmat
 from faultcell.severity import seconds_above
 
 LOWER_VOLT, UPPER_VOLT, NOMINAL_AH = 2.7, 4.2, 2.0
@@ -71,7 +72,7 @@ def curves(tables: Iterable[pl.DataFrame], job: Job) -> Iterator[Curves]:
     groups = list(table.group_by(KEYS, maintain_order=True))
     lowest = [_lowest_under_load(group) for key, group in groups if key[2] == "discharge"]
     end_volt = float(np.nanmedian(lowest)) if np.isfinite(lowest).any() else math.nan
-    rows = [_row(group, deep=end_volt <= DEEP_END_VOLT, rated=job.rated) for _, group in groups]
+    rows = [_row(group, deep=end_volt <= DEEP_END_VOLT, rated=job.rated.of(str(table["cell_id"][0]))) for _, group in groups]
     schema = {**HALFCYCLES, "capacity_ah": pl.Float64}
     job.notes.append(
         f"{job.path}: the end voltage of the discharges is not in the file, estimated as {end_volt:.2f} V (median of the "
@@ -159,4 +160,9 @@ def _lowest_under_load(table: pl.DataFrame) -> float:
     return float(voltage.min()) if voltage.size else math.nan
 
 
-NASA = Reader("NASA PCoE .mat", suffixes=(".mat",), columns=COLUMNS, load=load, curves=curves)
+def is_matlab(_: Path, start: bytes) -> bool:
+    """Whether the file is one of MATLAB, from its first words."""
+    return start.startswith(b"MATLAB") or start.startswith(b"\x89HDF")
+
+
+NASA = Reader("NASA PCoE .mat", COLUMNS, curves, recognises=is_matlab, load=load)

@@ -1,0 +1,75 @@
+"""Recordings of one cell or several in one file, cut into half-cycles as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from faultcell.curves import Curves
+from faultcell.files.engine import Job, PiecewiseError
+from faultcell.files.recording import Recording
+from faultcell.files.sentence import refuse
+
+ENDINGS = (".bdf.csv", ".bdf.parquet")
+
+
+def curves(tables: Iterable[pl.DataFrame], job: Job) -> Iterator[Curves]:
+    """Cut the recording of each cell in the file, one cell after the other; it is named by `cell_id`, or by the file."""
+    recordings, ended = dict[str, Recording](), set[str]()
+    for table in tables:
+        made = list[Curves | None]()
+        parts = _by_cell(_whole_cycles(table, str(job.path)), job.path)
+        for cell, where, part in parts:
+            if cell in ended:
+                raise PiecewiseError
+            if cell not in recordings:
+                recordings[cell] = Recording(cell, rated=job.rated.of(cell), where=where, sign=job.sign, whole=job.whole)
+            made.append(recordings[cell].add(part))
+            if part["row"][-1] != table["row"][-1]:
+                made.append(recordings[cell].end())
+                ended.add(cell)
+        yield from _together(made)
+    if not recordings:
+        raise PiecewiseError
+    yield from _together(recording.end() for cell, recording in recordings.items() if cell not in ended)
+    job.notes.extend(note for recording in recordings.values() for note in recording.notes)
+
+
+def name_of(path: Path) -> str:
+    """The file's name without its ending."""
+    ending = next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), path.suffix)
+    return path.name[: len(path.name) - len(ending)]
+
+
+def _by_cell(table: pl.DataFrame, path: Path) -> list[tuple[str, str, pl.DataFrame]]:
+    """Name of each cell, where it stands, its rows."""
+    if "cell_id" not in table.columns:
+        return [(name_of(path), str(path), table)]
+    groups = table.partition_by("cell_id", maintain_order=True, as_dict=True)
+    return [(str(key), f"{path} (cell {key})", group) for (key,), group in groups.items()]
+
+
+def _together(made: Iterable[Curves | None]) -> Iterator[Curves]:
+    parts = [curves for curves in made if curves is not None]
+    if parts:
+        yield Curves.concat(parts) if len(parts) > 1 else parts[0]
+
+
+def _whole_cycles(table: pl.DataFrame, where: str) -> pl.DataFrame:
+    if "cycle_count" not in table.columns:
+        return table
+    values = table["cycle_count"].cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+    broken = np.flatnonzero(~(values == np.round(values)))
+    if broken.size:
+        row = int(broken[0])
+        refuse(
+            where,
+            f"row {table['row'][row]}, column cycle_count",
+            found=str(table["cycle_count"][row]),
+            expected="whole numbers",
+            action="correct it (6.283185 is a known fault of a converter) or drop the column and cycles are counted",
+        )
+    return table.with_columns(pl.Series("cycle_count", values.astype(np.int64)))

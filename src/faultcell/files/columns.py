@@ -1,0 +1,211 @@
+"""Columns wanted and columns found: labels, units, times, the sign of the current.
+
+A label may hold a star where the unit stands: `Voltage / *` matches `Voltage / mV`, and the unit gives the factor. The
+first label that is in the file wins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from faultcell.files.clock import seconds
+from faultcell.files.sentence import refuse
+
+# A question mark or a replacement character is what became of a degree sign on its way through an encoding.
+UNITS = {
+    "s": {"s": 1.0, "sec": 1.0, "sec.": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "min": 60.0, "minutes": 60.0,
+          "h": 3600.0, "hr": 3600.0, "hours": 3600.0},
+    "V": {"V": 1.0, "mV": 1e-3, "volt": 1.0, "volts": 1.0},
+    "A": {"A": 1.0, "mA": 1e-3, "uA": 1e-6, "µA": 1e-6, "ampere": 1.0, "amps": 1.0},
+    "Ah": {"Ah": 1.0, "A.h": 1.0, "A·h": 1.0, "mAh": 1e-3, "mA.h": 1e-3},
+    "degC": {"degC": 1.0, "C": 1.0, "°C": 1.0, "℃": 1.0, "celsius": 1.0, "deg C": 1.0, "?": 1.0, "�": 1.0, "�C": 1.0,
+             "?C": 1.0},
+}  # fmt: skip
+# Words of a step that say that the cell is discharged: `CC DChg`, `Discharge`, `D`, `D_CC`.
+_DISCHARGE = r"(?i)^d$|^d_|dis|d\.?chg"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column wanted: its machine name, the labels it goes by, and its unit (a key of `UNITS`, empty for none)."""
+
+    name: str
+    labels: tuple[str, ...]
+    unit: str = ""
+    needed: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """A column found: its header, the factor to the unit wanted, and whether the header says the unit."""
+
+    header: str
+    factor: float
+    stated: bool
+
+
+@dataclass(frozen=True)
+class Place:
+    """A piece of a file: the file's name and the number of its first row."""
+
+    where: str
+    first_row: int = 0
+
+
+def wanted(
+    *,
+    time: tuple[str, ...],
+    voltage: tuple[str, ...],
+    current: tuple[str, ...],
+    cycle: tuple[str, ...] = (),
+    surface: tuple[str, ...] = (),
+    ambient: tuple[str, ...] = (),
+    state: tuple[str, ...] = (),
+    date: tuple[str, ...] = (),
+) -> tuple[Column, ...]:
+    """The columns of a recording by the labels a vendor gives them.
+
+    Args:
+        time: since the start of the test, rising.
+        voltage: of the cell.
+        current: of the cell.
+        cycle: number of the cycle.
+        surface: temperature of the cell.
+        ambient: temperature around it.
+        state: kind of step, for vendors that count discharge currents as positive, too.
+        date: date and time of day; tells the unit of a time that states none.
+    """
+    return (
+        Column("time", time, unit="s", needed=True),
+        Column("voltage_volt", voltage, unit="V", needed=True),
+        Column("current_ampere", current, unit="A", needed=True),
+        Column("cycle_count", cycle),
+        Column("surface_temperature_celsius", surface, unit="degC"),
+        Column("ambient_temperature_celsius", ambient, unit="degC"),
+        Column("state", state),
+        Column("date", date),
+    )
+
+
+def clean(header: str) -> str:
+    """A header as labels are written: no quotes, marks of a comment or doubled spaces."""
+    return re.sub(r"\s+", " ", header.strip('\ufeff"~# \t\r\n')).strip()
+
+
+def count_needed(columns: Sequence[Column], headers: Sequence[str]) -> tuple[int, int]:
+    """How many of the needed columns are there, whatever their unit, and how many are needed."""
+    needed = [column for column in columns if column.needed]
+    return sum(_match(column, headers) is not None for column in needed), len(needed)
+
+
+def pick(columns: Sequence[Column], headers: Sequence[str]) -> list[str]:
+    """The headers of the columns that are there."""
+    found = (_match(column, headers) for column in columns)
+    return list(dict.fromkeys(match[0] for match in found if match))
+
+
+def standardise(
+    raw: pl.DataFrame, columns: Sequence[Column], *, name: str, place: Place, sign: float | None = 1.0
+) -> pl.DataFrame:
+    """The wanted columns in machine names, units and sign (+ = charge), float64 where they have a unit; and `row`.
+
+    Args:
+        raw: as the vendor wrote it.
+        columns: wanted.
+        name: of the format, for messages.
+        place: where in which file, for messages.
+        sign: +1 where the vendor counts + = charge, -1 where + = discharge, `None` where that is not known.
+
+    Raises:
+        DataError: a needed column or its unit is not known, or a value is not a number.
+    """
+    found = {column: _find(column, raw.columns, where=place.where) for column in columns}
+    missing = [column for column in columns if column.needed and found[column] is None]
+    if missing:
+        refuse(
+            place.where,
+            f"column {', '.join(column.name for column in missing)}",
+            found=f"only {', '.join(raw.columns)}",
+            expected=f"{' and '.join(_spell(column) for column in missing)} ({name})",
+            action="rename the columns, export them too, or say which they are in a file for --mapping",
+        )
+    rows = pl.int_range(place.first_row, place.first_row + raw.height, dtype=pl.Int64, eager=True).alias("row")
+    taken = [_take(raw, column, hit, place) for column, hit in found.items() if hit]
+    table = pl.DataFrame([*taken, rows])
+    if any(hit and not hit.stated for column, hit in found.items() if column.name == "time"):
+        table = _with_clock(table)
+    return _with_sign(table, sign).drop("state", "date", strict=False)
+
+
+def _with_clock(table: pl.DataFrame) -> pl.DataFrame:
+    """Time in seconds also where no header says so: dates beside it tell whether it counts seconds, minutes or hours."""
+    time, date = table["time"], table.get_column("date", default=None)
+    if date is None or time.null_count() or table.height < 2:
+        return table
+    passed, counted = seconds(date), float(time[-1]) - float(time[0])
+    if passed is None or passed.null_count() or counted <= 0:
+        return table
+    ratio = (float(passed[-1]) - float(passed[0])) / counted
+    factor = next((unit for unit in (60.0, 3600.0) if abs(ratio / unit - 1) < 0.1), 1.0)
+    return table.with_columns(time * factor)
+
+
+def _with_sign(table: pl.DataFrame, sign: float | None) -> pl.DataFrame:
+    current = pl.col("current_ampere")
+    if "state" in table.columns:
+        discharge = pl.col("state").cast(pl.String).str.strip_chars().str.contains(_DISCHARGE).fill_null(False)
+        return table.with_columns(pl.when(discharge).then(-current.abs()).otherwise(current * (sign or 1.0)))
+    return table.with_columns(current * (sign or 1.0))
+
+
+def _match(column: Column, headers: Sequence[str]) -> tuple[str, str | None] | None:
+    """The header of a column and the unit it states, if it states one."""
+    for label in column.labels:
+        pattern = re.compile(re.escape(label).replace(r"\*", r"([^()\[\]/]+?)"), re.IGNORECASE)
+        for header in headers:
+            match = pattern.fullmatch(clean(header))
+            if match:
+                return header, match.group(1) if match.groups() else None
+    return None
+
+
+def _find(column: Column, headers: Sequence[str], *, where: str) -> Found | None:
+    match = _match(column, headers)
+    if match is None:
+        return None
+    header, unit = match
+    # A machine name ends in its unit; any other label without one leaves it open.
+    stated = unit is not None or header == clean(header).lower().replace(" ", "_")
+    if unit is None or not column.unit:
+        return Found(header, 1.0, stated)
+    known = UNITS[column.unit]
+    folded = {name.lower(): factor for name, factor in known.items()}
+    factor = known.get(unit.strip(), folded.get(unit.strip().lower()))
+    if factor is None:
+        units = ", ".join(name for name in known if name.isascii())
+        refuse(where, f"column {header}", found=f"the unit '{unit}'", expected=f"one of {units}", action="convert it")
+    return Found(header, factor, stated)
+
+
+def _take(raw: pl.DataFrame, column: Column, found: Found, place: Place) -> pl.Series:
+    series = raw[found.header]
+    if not column.unit:
+        return series.alias(column.name)
+    stripped = series.str.strip_chars() if series.dtype == pl.String else series
+    values = seconds(stripped) if column.name == "time" else None
+    if values is None:
+        values = stripped.cast(pl.Float64, strict=False)
+    lost = (values.is_null() & stripped.is_not_null()).arg_true()
+    if len(lost):
+        row = int(lost[0])
+        spot, action = f"row {place.first_row + row}, column {series.name}", "correct it or leave the row out"
+        refuse(place.where, spot, found=f"'{series[row]}'", expected="a number", action=action)
+    return (values * found.factor).alias(column.name)
+
+
+def _spell(column: Column) -> str:
+    return " or ".join(f"'{label.replace('*', column.unit)}'" for label in column.labels[:2])

@@ -1,0 +1,268 @@
+"""Files that hold a table: delimited text with or without lines before its header, workbooks, Parquet.
+
+What a file is, is told from its first bytes, never from its name.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from faultcell.errors import DataError
+from faultcell.files.columns import Column, clean, count_needed, pick
+from faultcell.files.curve_set import read_table
+from faultcell.files.engine import PiecewiseError, Table
+from faultcell.files.sentence import refuse
+
+START_BYTES = 1 << 17
+# Types are taken from so many rows, and from all of them, which takes several times as long, where those mislead.
+INFERRED_ROWS = 10_000
+# A piece of so many rows takes some 200 MB from reading to writing, and the overhead of a piece does not show.
+PIECE_ROWS = 500_000
+# Before the header of a table vendors tell of the test, up to so many lines.
+PREAMBLE_LINES, WORKBOOK_ROWS = 500, 50
+SEPARATORS = ("\t", ";", ",")
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_COMMA_NUMBER = re.compile(r"-?\d+,\d+(?:[eE][-+]?\d+)?")
+# Sheets of a workbook that sum up instead of listing samples.
+_SUMMARY = re.compile(r"(?i)^(info|global|statist|cycle|step|unit|test|log|curve)")
+
+
+def open_table(path: Path, start: bytes) -> Table | None:
+    """The table in a file that begins with these bytes; `None` where it is none that is known."""
+    if start.startswith(b"PAR1"):
+        return ParquetTable(path)
+    if start.startswith(b"PK"):
+        return Workbook(path) if _has_sheets(path) else None
+    if b"\0" in start and not start.startswith(_UTF16):
+        return None
+    return TextTable(path, start)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where and how the table in a text stands.
+
+    Attributes:
+        line: of the header, from 0.
+        columns: wanted.
+        separator: between cells.
+        decimal_comma: whether numbers are written with a comma.
+    """
+
+    line: int
+    columns: tuple[Column, ...]
+    separator: str
+    decimal_comma: bool
+
+
+class TextTable:
+    """Delimited text.
+
+    Args:
+        path: the file.
+        start: its first bytes.
+    """
+
+    def __init__(self, path: Path, start: bytes) -> None:
+        self._path, self._bytes = path, start
+
+    @cached_property
+    def start(self) -> str:
+        """The text that the file begins with."""
+        encoding = "utf-16" if self._is_utf16 else "utf-8-sig"
+        return self._bytes.decode(encoding, errors="replace")
+
+    @property
+    def _is_utf16(self) -> bool:
+        return self._bytes.startswith(_UTF16)
+
+    def count_needed(self, columns: tuple[Column, ...]) -> tuple[int, int]:
+        """As `Table` says, over the lines of the beginning."""
+        return max((count_needed(columns, cells) for _, _, cells in self._candidates()), default=(0, 1))
+
+    def layout(self, columns: tuple[Column, ...]) -> Layout | None:
+        """Where the table with most of these columns stands; `None` where no line has any."""
+        best, most = None, 0
+        for line, separator, cells in self._candidates():
+            count, needed = count_needed(columns, cells)
+            if count > most:
+                best, most = Layout(line, columns, separator, self._has_commas(line, separator)), count
+            if count == needed:
+                break
+        return best
+
+    def load(self, columns: tuple[Column, ...]) -> pl.DataFrame:
+        """The table.
+
+        Raises:
+            DataError: it is empty or cannot be read.
+        """
+        layout = self.layout(columns)
+        if layout is None:
+            raise DataError(f"{self._path}: found no line with column names, expected a table: export it anew")
+        try:
+            table = self._collect(layout)
+        except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
+            reason = str(error).splitlines()[0][:160]
+            raise DataError(
+                f"{self._path}: found no readable table ({reason}), expected text with one header line: export it anew"
+            ) from error
+        if table.is_empty():
+            refuse(self._path, found="no row below the header", expected="one row a sample", action="export it anew")
+        return table
+
+    def pieces(self, columns: tuple[Column, ...]) -> Iterator[pl.DataFrame]:
+        """The table in pieces."""
+        layout = self.layout(columns)
+        if layout is None or self._is_utf16:
+            raise PiecewiseError
+        try:
+            for piece in self._scan(layout, INFERRED_ROWS).collect_batches(chunk_size=PIECE_ROWS, maintain_order=True):
+                yield _filled(piece)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise PiecewiseError from error
+
+    def _collect(self, layout: Layout) -> pl.DataFrame:
+        try:
+            return _filled(self._scan(layout, INFERRED_ROWS).collect())
+        except pl.exceptions.ComputeError:
+            return _filled(self._scan(layout, None).collect())
+
+    def _scan(self, layout: Layout, inferred: int | None) -> pl.LazyFrame:
+        source = io.BytesIO(self._path.read_text("utf-16").encode()) if self._is_utf16 else self._path
+        scan = pl.scan_csv(
+            source,
+            separator=layout.separator,
+            skip_lines=layout.line,
+            decimal_comma=layout.decimal_comma,
+            encoding="utf8-lossy",
+            infer_schema_length=inferred,
+        )
+        # The others cost time, and may hold what cannot be read.
+        return scan.select(pick(layout.columns, scan.collect_schema().names()))
+
+    def _candidates(self) -> Iterator[tuple[int, str, list[str]]]:
+        for number, line in enumerate(self._lines):
+            for separator in SEPARATORS:
+                if separator in line:
+                    yield number, separator, next(csv.reader([line], delimiter=separator))
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        return self.start.splitlines()[:PREAMBLE_LINES]
+
+    def _has_commas(self, line: int, separator: str) -> bool:
+        rows = self._lines[line + 1 :]
+        return separator != "," and any(_COMMA_NUMBER.fullmatch(cell.strip()) for row in rows for cell in row.split(separator))
+
+
+class ParquetTable:
+    """A Parquet file."""
+
+    start = ""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def count_needed(self, columns: tuple[Column, ...]) -> tuple[int, int]:
+        """As `Table` says, over the names in its schema; raises DataError where it is damaged."""
+        try:
+            return count_needed(columns, pq.read_schema(self._path).names)
+        except (pa.ArrowException, OSError):
+            return count_needed(columns, read_table(self._path).columns)  # it says what is wrong
+
+    def load(self, columns: tuple[Column, ...]) -> pl.DataFrame:
+        """The table; raises DataError where it is damaged."""
+        return read_table(self._path)
+
+    def pieces(self, columns: tuple[Column, ...]) -> Iterator[pl.DataFrame]:
+        """The table in pieces."""
+        try:
+            with pq.ParquetFile(self._path, page_checksum_verification=True) as file:
+                for batch in file.iter_batches(PIECE_ROWS):
+                    yield pl.DataFrame(pl.from_arrow(batch))
+        except (pa.ArrowException, OSError) as error:
+            raise PiecewiseError from error
+
+
+class Workbook:
+    """An XLSX workbook; sheets with the same columns, as cyclers split long tests, follow one another."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @cached_property
+    def start(self) -> str:
+        """What stands in its first rows."""
+        return "\n".join("\t".join(_cells(sheet, row)) for sheet in self._sheets for row in range(min(sheet.height, 5)))
+
+    def count_needed(self, columns: tuple[Column, ...]) -> tuple[int, int]:
+        """As `Table` says, over the first rows of its sheets."""
+        counts = [count_needed(columns, _cells(sheet, row)) for sheet in self._sheets for row in _first_rows(sheet)]
+        return max(counts, default=(0, 1))
+
+    def load(self, columns: tuple[Column, ...]) -> pl.DataFrame:
+        """The tables of all sheets that have the most of these columns, one after the other."""
+        most, _ = self.count_needed(columns)
+        parts = [part for sheet in self._sheets if (part := _below_header(sheet, columns, most)) is not None]
+        return _filled(pl.concat(parts, how="diagonal_relaxed")) if parts else pl.DataFrame()
+
+    def pieces(self, columns: tuple[Column, ...]) -> Iterator[pl.DataFrame]:
+        """A workbook is read whole: it has at most a million rows a sheet."""
+        raise PiecewiseError
+
+    @cached_property
+    def _sheets(self) -> list[pl.DataFrame]:
+        try:
+            import fastexcel
+
+            book = fastexcel.read_excel(self._path)
+            names = [name for name in book.sheet_names if not _SUMMARY.match(name)]
+            return [book.load_sheet(name, header_row=None, dtypes="string").to_polars() for name in names]
+        except Exception as error:
+            reason = str(error).splitlines()[0][:160]
+            raise DataError(f"{self._path}: found a damaged workbook ({reason}), expected XLSX: export it anew") from error
+
+
+def _has_sheets(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "xl/workbook.xml" in archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
+def _first_rows(sheet: pl.DataFrame) -> range:
+    return range(min(sheet.height, WORKBOOK_ROWS))
+
+
+def _cells(sheet: pl.DataFrame, row: int) -> list[str]:
+    return [clean(str(cell)) if cell is not None else "" for cell in sheet.row(row)]
+
+
+def _below_header(sheet: pl.DataFrame, columns: Sequence[Column], count: int) -> pl.DataFrame | None:
+    for row in _first_rows(sheet):
+        cells = _cells(sheet, row)
+        if count and count_needed(columns, cells)[0] == count:
+            kept = [place for place, cell in enumerate(cells) if cell and cell not in cells[:place]]
+            below = sheet[row + 1 :].select(sheet.columns[place] for place in kept)
+            return below.rename(dict(zip(below.columns, (cells[place] for place in kept), strict=True)))
+    return None
+
+
+def _filled(table: pl.DataFrame) -> pl.DataFrame:
+    """Rows in which anything stands."""
+    if not table.width or not table.height or table[table.columns[0]].null_count() == 0:
+        return table
+    return table.filter(~pl.all_horizontal(pl.all().is_null()))

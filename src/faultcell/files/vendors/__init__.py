@@ -1,0 +1,35 @@
+"""The vendors' formats, one file each. A new one is a `Reader` in a file of its own and a place in this list.
+
+The first reader that recognises a file takes it: formats with a mark of their own come before those known by the names of their
+columns alone, and these before the plain table.
+"""
+
+from __future__ import annotations
+
+from faultcell.files.vendors.arbin import ARBIN
+from faultcell.files.vendors.basytec import BASYTEC
+from faultcell.files.vendors.bdf import BDF
+from faultcell.files.vendors.biologic import BIOLOGIC
+from faultcell.files.vendors.labview import LABVIEW
+from faultcell.files.vendors.landt import LANDT
+from faultcell.files.vendors.maccor import MACCOR
+from faultcell.files.vendors.nasa import NASA
+from faultcell.files.vendors.neware import NEWARE, NEWARE_BINARY, NEWARE_REPORT
+from faultcell.files.vendors.pec import PEC
+from faultcell.files.vendors.plain import PLAIN
+
+READERS = (
+    NASA,
+    NEWARE_BINARY,
+    NEWARE_REPORT,
+    LABVIEW,
+    BIOLOGIC,
+    BASYTEC,
+    PEC,
+    BDF,
+    MACCOR,
+    ARBIN,
+    NEWARE,
+    LANDT,
+    PLAIN,
+)

@@ -1,0 +1,70 @@
+"""LabVIEW measurement files (`.lvm`): tab-delimited samples below one header or two.
+
+The channels often have no names. Then a description that lists the columns in their order, beginning with the time, names them.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import polars as pl
+
+from faultcell.files.cells import curves
+from faultcell.files.columns import wanted
+from faultcell.files.engine import Reader
+from faultcell.files.sentence import refuse
+
+COLUMNS = wanted(
+    time=("X_Value", "time"),
+    voltage=("voltage", "Voltage (*)", "voltage [*]"),
+    current=("current", "Current (*)", "current [*]"),
+    surface=("battery temp", "battery temperature", "cell temperature", "temperature"),
+    ambient=("chamber temp", "chamber temperature", "ambient temperature"),
+)
+END = "***End_of_Header***"
+_LISTED = re.compile(r"lumns\s+are\s*:\s*(.+)", re.IGNORECASE)
+
+
+def load(path: Path) -> pl.DataFrame:
+    """The samples under the names of their channels.
+
+    Raises:
+        DataError: no table is found, or its columns have no names.
+    """
+    text = path.read_text(encoding="utf-8", errors="replace")
+    above, _, below = text.rpartition(END)
+    separator = "," if re.search(r"Separator\s+Comma", above) else "\t"
+    lines = [line for line in below.splitlines() if line.strip()]
+    names = [name.strip() for name in lines[0].split(separator)] if lines else []
+    rows = [line.split(separator) for line in lines[1:]]
+    width = min((len(row) for row in rows), default=0)
+    if not width:
+        refuse(path, found="no samples below the header", expected="one row a sample", action="export it anew")
+    names = _described(path, names[:width], above)
+    table = {name: [row[place].strip() for row in rows] for place, name in enumerate(names)}
+    comma = bool(re.search(r"Decimal_Separator\s+,", above))
+    columns = (pl.Series(name, values, dtype=pl.String) for name, values in table.items())
+    return pl.DataFrame([column.str.replace(",", ".", literal=True) if comma else column for column in columns])
+
+
+def _described(path: Path, names: list[str], above: str) -> list[str]:
+    """The names of the columns; where channels have none, those of the description as far as it goes."""
+    if not any(name.lower().startswith("untitled") for name in names):
+        return names
+    listed = _LISTED.search(above)
+    if listed is None:
+        action = "name the channels, or say which column is which in a file for --mapping"
+        refuse(path, found="channels without a name", expected="voltage and current among their names", action=action)
+    told = [re.sub(r"^and\s+", "", name.strip()) for name in re.split(r"[,;\t]", listed.group(1)) if name.strip()]
+    # With more columns than names nobody knows where one was left out: only time, current and voltage, which come first, count.
+    sure = told if len(told) == len(names) else told[:3]
+    return [*sure, *(f"column {place}" for place in range(len(sure), len(names)))]
+
+
+def is_measurement(_: Path, start: bytes) -> bool:
+    """Whether the file is one, from its first words."""
+    return start.lstrip(b"\xef\xbb\xbf").startswith(b"LabVIEW Measurement")
+
+
+LABVIEW = Reader("LabVIEW .lvm", COLUMNS, curves, sign=None, recognises=is_measurement, load=load)

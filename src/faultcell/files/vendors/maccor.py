@@ -1,0 +1,19 @@
+"""Maccor: text exports. Currents have no sign, the column of the state tells; a time without unit may count minutes."""
+
+from __future__ import annotations
+
+from faultcell.files.cells import curves
+from faultcell.files.columns import wanted
+from faultcell.files.engine import Reader
+
+COLUMNS = wanted(
+    time=("Test (*)", "TestTime(*)", "Test Time (*)", "TestTime", "Test Time"),
+    voltage=("Volts", "Voltage [*]", "Voltage (*)", "Voltage"),
+    current=("Amps", "Current [*]", "Current (*)", "Current"),
+    cycle=("Cyc#", "Cycle C", "Cycle"),
+    surface=("Temp 1", "EVTemp (*)", "Temp 1 (*)"),
+    state=("State", "Md"),
+    date=("DPT Time", "DPt Time"),
+)
+
+MACCOR = Reader("Maccor text", COLUMNS, curves)
