@@ -131,6 +131,56 @@ def pec(t):
     ).write_csv()  # fmt: skip
 
 
+def maccor_csv(t):
+    """Signed currents, no states, names without units."""
+    head = "Today's Date ,28-Nov-25\nDate of Test:,23-Nov-25 3:56:08 PM\n"
+    return head + t.select(
+        pl.int_range(pl.len()).alias("Rec"), pl.col("cycle").alias("Cycle C"),
+        pl.col("test_time_second").alias("Test Time (sec)"), pl.col("current_ampere").alias("Current"),
+        pl.col("voltage_volt").alias("Voltage"), pl.lit("23-Nov-25 3:56:11 PM").alias("DPT Time"),
+    ).write_csv()  # fmt: skip
+
+
+def maccor_days(t):
+    """Times as days and hours, a tab more in the header, a name twice."""
+    days = pl.col("test_time_second").map_elements(lambda s: f"  {int(s // 86400)}d {hms(s % 86400)}", pl.String)
+    head = "Today's Date:\t14 December 2025\nRec#\tCyc#\tTestTime\tAmps\tVolts\tState\tAux #1\t Units\tAux #2\t Units\t\n"
+    table = t.select(pl.int_range(pl.len()).alias("n"), "cycle", days, pl.col("current_ampere").abs(), "voltage_volt", "state",
+                     *(pl.lit(word).alias(str(n)) for n, word in enumerate(("0.0", " C  ", "0.0", " C  "))))  # fmt: skip
+    return head + rows_of(table).replace("\n", "\t\n")
+
+
+def novonix(t):
+    head = '[Summary]\nNovonix\nCapacity (Ah): 2\n[End Summary]\n[Protocol]\n{"Version":"2","Steps":[{"a":1,"b":2}]}\n[Data]\n'
+    return head + t.select(
+        pl.lit("2026-03-01 08:00:00").alias("Date and Time"), pl.col("cycle").alias("Cycle Number"),
+        (pl.col("test_time_second") / 3600).alias("Run Time (h)"), pl.lit(0.0).alias("Step Time (h)"),
+        pl.col("current_ampere").alias("Current (A)"), pl.col("voltage_volt").alias("Potential (V)"),
+    ).write_csv()  # fmt: skip
+
+
+def digatron(t):
+    """A line below the names in which no number stands."""
+    words = pl.col("state").replace_strict({"C": "CC_CHG", "D": "CC_DCH", "R": "PAU"})
+    head, _, below = t.select(
+        words.alias("Status"), pl.col("test_time_second").alias("Program Duration#s"), pl.col("cycle").alias("Cycle"),
+        pl.col("voltage_volt").alias("Voltage#V"), pl.col("current_ampere").alias("Current#A"),
+    ).write_csv().partition("\n")  # fmt: skip
+    return f"{head}\nV\tV\tV\tV\tV\n{below}"
+
+
+def cells_of_a_repository(t):
+    """Machine names of another kind, a preamble, a comma more in each row."""
+    head = "cell model:,,,,\ntest:,,,,\n"
+    words = pl.col("state").replace_strict({"C": "charge", "D": "discharge", "R": "rest"})
+    table = t.select(
+        pl.col("cycle").alias("cycle_index"), pl.col("test_time_second").alias("test_time_s"),
+        pl.col("current_ampere").alias("current_A"), pl.col("voltage_volt").alias("voltage_V"), words.alias("step_name"),
+    )  # fmt: skip
+    first, _, below = table.write_csv().partition("\n")
+    return head + first + "\n" + below.replace("\n", ",\n")
+
+
 def labview(t):
     head = "LabVIEW Measurement\t\nSeparator\tTab\nDecimal_Separator\t.\n***End_of_Header***\t\n\t\n"
     head += "Channels\t2\n***End_of_Header***\t\t\nX_Value\tVoltage\tCurrent\tComment\n"
@@ -152,6 +202,7 @@ def plain(t):
 
 LAYOUTS = {
     arbin: "Arbin", basytec: "Basytec", biologic: "BioLogic", landt: "Landt", maccor: "Maccor", maccor_minutes: "Maccor",
+    maccor_csv: "Maccor", maccor_days: "Maccor", novonix: "Novonix", digatron: "Digatron", cells_of_a_repository: "a table",
     neware: "Neware CSV", neware_report: "Neware general report", pec: "PEC", labview: "LabVIEW", plain: "a table",
 }  # fmt: skip
 
@@ -169,7 +220,10 @@ def test_every_layout_is_the_same_recording(tmp_path, layout):
     assert reader.name.startswith(LAYOUTS[layout])
     assert_frame_equal(found.halfcycles, expected.halfcycles, abs_tol=1e-3)
     assert_frame_equal(found.timeseries, expected.timeseries, abs_tol=2e-3)
-    assert (layout is plain) == any("+ is taken as discharge (4 of 4 half-cycles)" in note for note in notes)
+    told = {plain: "discharge", labview: "charge", cells_of_a_repository: "charge"}.get(layout)
+    taken = [note for note in notes if "+ is taken as" in note]
+    assert len(taken) == (told is not None)
+    assert told is None or f"+ is taken as {told} (4 of 4 half-cycles)" in taken[0]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
@@ -214,6 +268,17 @@ def test_the_last_row_may_break_off(tmp_path):
     found = ingest_into([tmp_path / "x.txt"], tmp_path / "set", config={}, **LIMITS, nominal_capacity_ah=2.0)
     assert len(found.halfcycles) == 4
     assert any("the last row breaks off and is left out" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_words_of_the_steps_go_before_signs(tmp_path, sign):
+    table = sampled().with_columns(sign * pl.col("current_ampere"), state=pl.col("state").replace_strict(
+        {"C": "CC charge", "D": "CC discharge", "R": "rest"}))  # fmt: skip
+    names = {"test_time_second": "time [s]", "voltage_volt": "U [V]", "current_ampere": "I [A]", "state": "step type"}
+    table.select(names).rename(names).write_csv(tmp_path / "x.csv")
+    found, _ = ingest([tmp_path / "x.csv"], **LIMITS)
+    assert found.halfcycles["step_type"].to_list() == ["charge", "discharge"] * 2
+    assert found.column("voltage_volt")[0] < found.column("voltage_volt")[119]
 
 
 def test_currents_without_a_sign_are_refused(tmp_path):

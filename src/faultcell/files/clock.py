@@ -9,7 +9,8 @@ _DURATION = r"^(?:(?<days>\d+)\s*(?:d|days?)?[\s-]+)?(?<hours>\d+):(?<minutes>\d
 # Month or day first is told by which of the two never goes back.
 _DATES = (
     "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y/%m/%d %H:%M:%S%.f", "%m/%d/%Y %H:%M:%S%.f", "%d/%m/%Y %H:%M:%S%.f",
-    "%d.%m.%Y %H:%M:%S%.f", "%m-%d-%Y %H:%M:%S%.f", "%m/%d/%Y %I:%M:%S %p", "%Y-%m-%d %H:%M", "%m/%d/%Y %H:%M",
+    "%d.%m.%Y %H:%M:%S%.f", "%m-%d-%Y %H:%M:%S%.f", "%m/%d/%Y %I:%M:%S %p", "%d-%b-%y %I:%M:%S %p",
+    "%Y-%m-%d %H:%M", "%m/%d/%Y %H:%M",
 )  # fmt: skip
 
 

@@ -25,8 +25,8 @@ UNITS = {
     "degC": {"degC": 1.0, "C": 1.0, "°C": 1.0, "℃": 1.0, "celsius": 1.0, "deg C": 1.0, "?": 1.0, "�": 1.0, "�C": 1.0,
              "?C": 1.0},
 }  # fmt: skip
-# Words of a step that say that the cell is discharged: `CC DChg`, `Discharge`, `D`, `D_CC`.
-_DISCHARGE = r"(?i)^d$|^d_|dis|d\.?chg"
+# Words of a step that say what is done to the cell: `CC DChg`, `Discharge`, `D`, `D_CC`; `CCCV Chg`, `Charge`, `C`, `C_CC`.
+_DISCHARGE, _CHARGE = r"(?i)^d$|^d_|dis|d\.?chg|dch", r"(?i)^c$|^c_|chg|charge"
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def wanted(
     ambient: tuple[str, ...] = (),
     state: tuple[str, ...] = (),
     date: tuple[str, ...] = (),
+    record: tuple[str, ...] = (),
 ) -> tuple[Column, ...]:
     """The columns of a recording by the labels a vendor gives them.
 
@@ -78,6 +79,7 @@ def wanted(
         ambient: temperature around it.
         state: kind of step, for vendors that count discharge currents as positive, too.
         date: date and time of day; tells the unit of a time that states none.
+        record: number of the row, where no file of this vendor is without; tells it from others with like columns.
     """
     return (
         Column("time", time, unit="s", needed=True),
@@ -88,6 +90,7 @@ def wanted(
         Column("ambient_temperature_celsius", ambient, unit="degC"),
         Column("state", state),
         Column("date", date),
+        *([Column("record", record, needed=True)] if record else []),
     )
 
 
@@ -138,7 +141,7 @@ def standardise(
     table = pl.DataFrame([*taken, rows])
     if any(hit and not hit.stated for column, hit in found.items() if column.name == "time"):
         table = _with_clock(table)
-    return _with_sign(table, sign).drop("state", "date", strict=False)
+    return _with_sign(table, sign).drop("state", "date", "record", strict=False)
 
 
 def _with_clock(table: pl.DataFrame) -> pl.DataFrame:
@@ -157,8 +160,10 @@ def _with_clock(table: pl.DataFrame) -> pl.DataFrame:
 def _with_sign(table: pl.DataFrame, sign: float | None) -> pl.DataFrame:
     current = pl.col("current_ampere")
     if "state" in table.columns:
-        discharge = pl.col("state").cast(pl.String).str.strip_chars().str.contains(_DISCHARGE).fill_null(False)
-        return table.with_columns(pl.when(discharge).then(-current.abs()).otherwise(current * (sign or 1.0)))
+        word = pl.col("state").cast(pl.String).str.strip_chars()
+        discharge, charge = (word.str.contains(kind).fill_null(False) for kind in (_DISCHARGE, _CHARGE))
+        told = pl.when(discharge).then(-current.abs()).when(charge).then(current.abs())
+        return table.with_columns(told.otherwise(current * (sign or 1.0)))
     return table.with_columns(current * (sign or 1.0))
 
 

@@ -134,7 +134,7 @@ class Reader:
 
     def _without_torn(self, table: pl.DataFrame, job: Job) -> pl.DataFrame:
         """The same without a last row that breaks off, as where a test was still running."""
-        readings = [column.name for column in self.columns if column.needed]
+        readings = [column.name for column in self.columns if column.needed and column.unit]
         if table.height < 2 or not any(table[name][-1] is None and table[name][-2] is not None for name in readings):
             return table
         job.notes.append(f"{job.path}: the last row breaks off and is left out")

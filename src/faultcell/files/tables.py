@@ -58,12 +58,16 @@ class Layout:
         columns: wanted.
         separator: between cells.
         decimal_comma: whether numbers are written with a comma.
+        trailing: whether rows end in a separator more than the header has.
+        units: lines below the header in which no number stands.
     """
 
     line: int
     columns: tuple[Column, ...]
     separator: str
     decimal_comma: bool
+    trailing: bool
+    units: int
 
 
 class TextTable:
@@ -97,7 +101,7 @@ class TextTable:
         for line, separator, cells in self._candidates():
             count, needed = count_needed(columns, cells)
             if count > most:
-                best, most = Layout(line, columns, separator, self._has_commas(line, separator)), count
+                best, most = self._layout(line, columns, separator, len(cells)), count
             if count == needed:
                 break
         return best
@@ -145,7 +149,9 @@ class TextTable:
             source,
             separator=layout.separator,
             skip_lines=layout.line,
+            skip_rows_after_header=layout.units,
             decimal_comma=layout.decimal_comma,
+            truncate_ragged_lines=layout.trailing,
             encoding="utf8-lossy",
             infer_schema_length=inferred,
         )
@@ -162,9 +168,17 @@ class TextTable:
     def _lines(self) -> list[str]:
         return self.start.splitlines()[:PREAMBLE_LINES]
 
-    def _has_commas(self, line: int, separator: str) -> bool:
-        rows = self._lines[line + 1 :]
-        return separator != "," and any(_COMMA_NUMBER.fullmatch(cell.strip()) for row in rows for cell in row.split(separator))
+    def _layout(self, line: int, columns: tuple[Column, ...], separator: str, width: int) -> Layout:
+        rows = list(csv.reader([row for row in self._lines[line + 1 :] if row.strip()], delimiter=separator))
+        cells = [cell.strip() for row in rows for cell in row]
+        return Layout(
+            line,
+            columns,
+            separator,
+            decimal_comma=separator != "," and any(_COMMA_NUMBER.fullmatch(cell) for cell in cells),
+            trailing=any(len(row) > width for row in rows) and not any("".join(row[width:]).strip() for row in rows),
+            units=next((place for place, row in enumerate(rows) if any(char.isdigit() for char in "".join(row))), 0),
+        )
 
 
 class ParquetTable:

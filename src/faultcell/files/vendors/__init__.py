@@ -10,11 +10,13 @@ from faultcell.files.vendors.arbin import ARBIN
 from faultcell.files.vendors.basytec import BASYTEC
 from faultcell.files.vendors.bdf import BDF
 from faultcell.files.vendors.biologic import BIOLOGIC
+from faultcell.files.vendors.digatron import DIGATRON
 from faultcell.files.vendors.labview import LABVIEW
 from faultcell.files.vendors.landt import LANDT
 from faultcell.files.vendors.maccor import MACCOR
 from faultcell.files.vendors.nasa import NASA
 from faultcell.files.vendors.neware import NEWARE, NEWARE_BINARY, NEWARE_REPORT
+from faultcell.files.vendors.novonix import NOVONIX
 from faultcell.files.vendors.pec import PEC
 from faultcell.files.vendors.plain import PLAIN
 
@@ -28,6 +30,8 @@ READERS = (
     PEC,
     BDF,
     MACCOR,
+    NOVONIX,
+    DIGATRON,
     ARBIN,
     NEWARE,
     LANDT,

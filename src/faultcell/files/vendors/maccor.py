@@ -14,6 +14,7 @@ COLUMNS = wanted(
     surface=("Temp 1", "EVTemp (*)", "Temp 1 (*)"),
     state=("State", "Md"),
     date=("DPT Time", "DPt Time"),
+    record=("Rec#", "Rec"),
 )
 
 MACCOR = Reader("Maccor text", COLUMNS, curves)

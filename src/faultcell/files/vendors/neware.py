@@ -19,8 +19,8 @@ from faultcell.files.columns import clean, wanted
 from faultcell.files.engine import Reader
 
 COLUMNS = wanted(
-    time=("Total Time", "Total Time(*)", "Total Time (*)", "total_time_*", "Date(h:min:s.ms)", "Absolute Time", "Realtime",
-          "Real time(h:min:s.ms)", "Date"),
+    time=("Total Time", "Total Time(*)", "Total Time (*)", "total_time_*", "Cumulative Time", "Date(h:min:s.ms)",
+          "Absolute Time", "Realtime", "Real time(h:min:s.ms)", "Date"),
     voltage=("Voltage(*)", "voltage_*"),
     current=("Current(*)", "Cur(*)", "current_*"),
     cycle=("Cycle Index", "Cycle", "Cycle ID", "cycle_count"),

@@ -16,7 +16,7 @@ COLUMNS = wanted(
     cycle=("cycle", "cycle number", "cycle index", "cycle_index", "cycle_number", "cycle_count", "cycle count", "Zyklus"),
     surface=("temperature", "temperature (*)", "temperature [*]", "temperature_*", "temp (*)", "T (*)", "T [*]", "T_*"),
     ambient=("ambient temperature (*)", "ambient_temperature_*"),
-    state=("step type", "step_type", "state", "mode"),
+    state=("step type", "step_type", "step_name", "state", "mode"),
 )  # fmt: skip
 
 PLAIN = Reader("a table with the names of its columns", COLUMNS, curves, sign=None)
