@@ -275,7 +275,7 @@ def test_words_of_the_steps_go_before_signs(tmp_path, sign):
     table = sampled().with_columns(sign * pl.col("current_ampere"), state=pl.col("state").replace_strict(
         {"C": "CC charge", "D": "CC discharge", "R": "rest"}))  # fmt: skip
     names = {"test_time_second": "time [s]", "voltage_volt": "U [V]", "current_ampere": "I [A]", "state": "step type"}
-    table.select(names).rename(names).write_csv(tmp_path / "x.csv")
+    table.select(*names).rename(names).write_csv(tmp_path / "x.csv")
     found, _ = ingest([tmp_path / "x.csv"], **LIMITS)
     assert found.halfcycles["step_type"].to_list() == ["charge", "discharge"] * 2
     assert found.column("voltage_volt")[0] < found.column("voltage_volt")[119]
