@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install sim demo test lint types layers check bench build clean
+.PHONY: install sim demo test lint types layers check docs bench build clean
 
 install: $(STAMP)
 
@@ -35,6 +35,12 @@ layers: install
 	$(BIN)/lint-imports
 
 check: lint types layers test
+
+# The site, in build/docs; a link that leads nowhere is an error.
+docs: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/docs
+	@echo build/docs/index.html
 
 bench: install
 	for name in training drawing quality_time memory startup ingest; do $(BIN)/python benchmarks/$$name.py || exit 1; done

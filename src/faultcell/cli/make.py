@@ -143,7 +143,7 @@ def finetune(
     store.make_ready(out, resume=resume)
     base = Augmenter.load(bundle)
     few = faults_of(folder, label=label, cells=cells, step_type=step_type)
-    source = normals_of(normal)
+    source = normals_of(normal, step_type=step_type)
     with progress() as tick:
         model = base.finetune(
             few,
@@ -177,7 +177,7 @@ def distil(
     store.make_ready(out, resume=resume)
     teacher = Augmenter.load(bundle)
     few = faults_of(folder, label=label, cells=cells, step_type=step_type)
-    source = normals_of(normal)
+    source = normals_of(normal, step_type=step_type)
     with progress() as tick:
         model = teacher.distil(
             few,
@@ -198,11 +198,11 @@ def faults_of(folder: Path, *, label: list[str] | None, cells: list[str] | None,
     return few if label else few.select(label=[name for name in few.labels if name != NORMAL] or ["any fault"])
 
 
-def normals_of(folder: Path | None) -> Curves | None:
-    """The normal curves of a set, where one is given."""
+def normals_of(folder: Path | None, *, step_type: list[str] | None) -> Curves | None:
+    """The normal curves of a set, where one is given; charges or discharges alone where those are asked for."""
     from faultcell.curves import NORMAL
 
-    return read(folder, label=[NORMAL]) if folder else None
+    return read(folder, label=[NORMAL], step_type=step_type) if folder else None
 
 
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Model to draw from.")]

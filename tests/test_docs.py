@@ -1,0 +1,54 @@
+"""The site builds without a link that leads nowhere, and its tutorials run as they stand."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+TUTORIALS = sorted((DOCS / "tutorials").glob("*.md"))
+BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+def test_a_tutorial_runs_as_it_stands(tmp_path, path):
+    """Blocks of a language follow one another in one program; with a handful of steps."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    blocks = [(kind, re.sub(r"(--steps|STEPS =) \d+", r"\1 5", code)) for kind, code in BLOCK.findall(path.read_text())]
+    assert blocks
+    run(tmp_path, ["bash", "-e", "-c", "\n".join(code for kind, code in blocks if kind == "bash")])
+    run(tmp_path, [sys.executable, "-c", "\n".join(code for kind, code in blocks if kind == "python")])
+
+
+def run(folder, command):
+    # `faultcell` and `python` as a reader types them are those of this environment.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    source = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": source}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_the_site_builds_and_every_link_leads_somewhere(tmp_path):
+    pytest.importorskip("sphinx", reason='the site needs pip install "faultcell[docs]"')
+    pytest.importorskip("myst_parser", reason='the site needs pip install "faultcell[docs]"')
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-d", str(tmp_path / "trees")]
+    run(tmp_path, [*command, str(DOCS), str(tmp_path / "site")])
+    assert (tmp_path / "site" / "index.html").exists()
+    page = (tmp_path / "site" / "api.html").read_text()
+    assert "faultcell.Augmenter" in page
+
+
+def test_pages_on_disk_name_files_that_exist():
+    """Links of Markdown read outside the site: the README and the other pages at the root."""
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+            assert target.startswith("http") or (page.parent / target).exists(), f"{page}: {target}"
+        for name in re.findall(r"`(docs/[\w/]+\.md)`", page.read_text()):
+            assert (ROOT / name).exists(), f"{page}: {name}"
