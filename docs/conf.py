@@ -1,7 +1,7 @@
-"""The site: Markdown by MyST, the reference from the docstrings. `make docs` builds it; a link that leads nowhere is an error."""
+"""The site: Markdown by MyST, the reference from the docstrings; `make docs` builds it."""
 
 project = "FaultCell"
-copyright = "The FaultCell authors, Apache-2.0"
+project_copyright = "The FaultCell authors, Apache-2.0"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_heading_anchors = 3
 myst_enable_extensions = ["dollarmath"]
