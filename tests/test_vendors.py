@@ -391,12 +391,21 @@ def test_a_cell_file_gives_rated_values_also_of_some_cells(tmp_path):
         (b"PK\x03\x04nothing", r"a zip archive.*unpack"),
         (b"\x7fELF\x00\x01", "a file of unknown kind"),
         (b"", "an empty file"),
+        (
+            b"Cycle Index,Chg. Cap.(Ah)\n,Step Index\n,,DataPoint,Total Time,Current(A),Voltage(V)\n1,0.0\n",
+            "no row below the header",
+        ),
+        (
+            b"LabVIEW Measurement\t\nDescription\tColumns are: time, current, voltage, power\n***End_of_Header***\t\n"
+            b"X_Value\tUntitled\n0.0\t1.0\n",
+            "only time, current",
+        ),
         (b"PAR1 and then nothing", "a damaged table"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_a_remedy(tmp_path, content, words):
     (tmp_path / "x.csv").write_bytes(content)
-    with pytest.raises(DataError, match=rf"x.csv: found {words}"):
+    with pytest.raises(DataError, match=rf"x.csv: (column voltage_volt: )?found {words}"):
         ingest([tmp_path / "x.csv"])
 
 

@@ -16,6 +16,7 @@ import polars as pl
 
 from faultcell.curves import Curves
 from faultcell.files.columns import Column, Place, standardise
+from faultcell.files.sentence import refuse
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,10 @@ class Reader:
 
     def _standard(self, pieces: Iterable[pl.DataFrame], job: Job) -> Iterator[pl.DataFrame]:
         for piece in pieces:
+            if piece.is_empty() and not job.whole:
+                continue
+            if piece.is_empty():
+                refuse(job.path, found="no row below the header", expected="one row a sample", action="export it anew")
             place = Place(str(job.path), job.rows)
             job.rows += piece.height
             table = standardise(piece, self.columns, name=self.name, place=place, sign=self.sign)

@@ -22,7 +22,6 @@ from faultcell.errors import DataError
 from faultcell.files.columns import Column, clean, count_needed, pick
 from faultcell.files.curve_set import read_table
 from faultcell.files.engine import PiecewiseError, Table
-from faultcell.files.sentence import refuse
 
 START_BYTES = 1 << 17
 # Types are taken from so many rows, and from all of them, which takes several times as long, where those mislead.
@@ -116,15 +115,12 @@ class TextTable:
         if layout is None:
             raise DataError(f"{self._path}: found no line with column names, expected a table: export it anew")
         try:
-            table = self._collect(layout)
+            return self._collect(layout)
         except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
             reason = str(error).splitlines()[0][:160]
             raise DataError(
                 f"{self._path}: found no readable table ({reason}), expected text with one header line: export it anew"
             ) from error
-        if table.is_empty():
-            refuse(self._path, found="no row below the header", expected="one row a sample", action="export it anew")
-        return table
 
     def pieces(self, columns: tuple[Column, ...]) -> Iterator[pl.DataFrame]:
         """The table in pieces."""

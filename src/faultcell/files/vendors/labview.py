@@ -58,7 +58,7 @@ def _described(path: Path, names: list[str], above: str) -> list[str]:
         refuse(path, found="channels without a name", expected="voltage and current among their names", action=action)
     told = [re.sub(r"^and\s+", "", name.strip()) for name in re.split(r"[,;\t]", listed.group(1)) if name.strip()]
     # With more columns than names nobody knows where one was left out: only time, current and voltage, which come first, count.
-    sure = told if len(told) == len(names) else told[:3]
+    sure = (told if len(told) == len(names) else told[:3])[: len(names)]
     return [*sure, *(f"column {place}" for place in range(len(sure), len(names)))]
 
 
