@@ -39,7 +39,7 @@ def extras() -> Look:
         required = metadata.requires("faultcell") or []
     except metadata.PackageNotFoundError:
         return {}, [], ['faultcell runs from its source and is not installed, so its extras are unknown: `pip install -e "."`']
-    return {name: _state(name, needs) for name, needs in by_extra(required).items()}, [], []
+    return {name: state(name, needs) for name, needs in by_extra(required).items()}, [], []
 
 
 def by_extra(required: Iterable[str]) -> dict[str, list[str]]:
@@ -52,7 +52,8 @@ def by_extra(required: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def _state(extra: str, needs: Iterable[str]) -> str:
+def state(extra: str, needs: Iterable[str]) -> str:
+    """Whether all distributions of an extra are installed; else which are missing, and the remedy."""
     missing = [name for name in needs if not _installed(name)]
     return f'missing {", ".join(missing)}: `pip install "faultcell[{extra}]"`' if missing else "installed"
 

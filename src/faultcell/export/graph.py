@@ -49,13 +49,13 @@ def write_graph(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequen
                 tuple(inputs.values()),
                 dynamo=True,
                 opset_version=OPSET,
-                dynamic_shapes={name: {0: batch} for name in inputs},
+                dynamic_shapes=tuple({0: batch} for _ in inputs),
                 input_names=list(inputs),
                 output_names=list(outputs),
                 verbose=False,
             )
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
-        reason = (str(error).splitlines() or [""])[0][:200]
+        reason = (str(error.__cause__ or error).splitlines() or [""])[0][:200]
         raise ExportError(f"{path.name}: torch's ONNX exporter cannot write this network ({reason}): choose another") from error
     assert program is not None
     model = program.model_proto
