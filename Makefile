@@ -37,7 +37,7 @@ layers: install
 check: lint types layers test
 
 bench: install
-	for name in training drawing quality_time memory startup ingest; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in training drawing quality_time memory startup ingest edge; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 	$(BIN)/python benchmarks/unseen_cells.py
 
 build: install

@@ -70,10 +70,10 @@ def test_a_broken_package_is_a_problem_and_ends_with_one(tmp_path):
 
 def test_what_is_in_the_way_is_a_warning_with_its_remedy(tmp_path):
     broken = shadowed(tmp_path, torchvision="raise RuntimeError('operator torchvision::nms does not exist')")
-    found = command("doctor", **broken, OMP_NUM_THREADS="333")
+    found = command("doctor", **broken, POLARS_MAX_THREADS="333")
     assert found.returncode == 0
     warnings = [line for line in found.stdout.splitlines() if line.startswith("warning: ")]
-    assert any("torch uses 333 threads on" in line and "set OMP_NUM_THREADS=" in line for line in warnings)
+    assert any("polars uses 333 threads on" in line and "set POLARS_MAX_THREADS=" in line for line in warnings)
     assert any("torchvision::nms does not exist" in line and "pip uninstall torchvision" in line for line in warnings)
 
 
