@@ -1,8 +1,8 @@
 """The six classifiers as they would run in a battery management system: size, time of a single curve in one thread, and recall.
 
-torch against onnxruntime in fp32 and int8. Each is trained with a few faults of one half of the cells, and recall is of the
-other half: of the real NASA discharges where they are (FAULTCELL_REAL_DATA or --data), else of the embedded ones. The int8 version is
-the one `faultcell export` would choose, whether its recall lets it be kept or not.
+torch against onnxruntime in fp32 and int8. Each is trained on one half of the cells, and recall is of the other half: of the
+real NASA discharges where they are (FAULTCELL_REAL_DATA or --data), else of the embedded ones. The int8 version is the one
+`faultcell export` would choose, whether its recall lets it be kept or not.
 
     python benchmarks/edge.py [--data DIR] [--splits N] [--out JSON]
 """
@@ -26,7 +26,7 @@ from faultcell.export import Order, export_classifier
 from faultcell.export.order import LOSS
 from faultcell.models.classifiers import NETS
 
-FAULT, FEW, HALF = "overdischarge", 24, 0.5
+FAULT, HALF = "overdischarge", 0.5
 FP32, INT8 = "classifier.onnx", "classifier.int8.onnx"
 WHERE = Path(os.environ.get("FAULTCELL_REAL_DATA", Path(__file__).parents[2] / "shared" / "data")) / "nasa_pcoe"
 
@@ -38,7 +38,7 @@ def main() -> None:
     curves = (fc.read(options.data) if real else embedded()).select(step_type=["discharge"])
     rows = [row(name, [exported(name, curves, seed=seed) for seed in range(options.splits)]) for name in NETS]
     notes = [
-        f"{'NASA' if real else 'Embedded'} discharges, {FEW} faults, {options.splits} divisions of the cells; sizes, times and "
+        f"{'NASA' if real else 'Embedded'} discharges, {options.splits} divisions of the cells; sizes, times and "
         "recalls are medians over them, recall lost is the most of any class and division, on the cells reported.",
         f"Kept: in how many divisions `faultcell export` keeps int8 at its tolerance of {LOSS:g}.",
     ]
@@ -58,12 +58,12 @@ def exported(name: str, curves: fc.Curves, *, seed: int) -> dict[str, Any]:
 
 
 def divided(curves: fc.Curves, *, seed: int) -> tuple[fc.Curves, fc.Curves]:
-    """Half of the cells with the fault and half of those without on each side; a few faults of the first."""
+    """Half of the cells with the fault and half of those without on each side."""
     faulty = curves.where(pl.col("label") == FAULT)
     others = curves.where(~pl.col("cell_id").is_in(faulty.cells), pl.col("label") == "normal")
     known, unseen = faulty.split(test=HALF, seed=seed)
     normal, negatives = others.split(test=HALF, seed=seed)
-    return fc.Curves.concat([known.few(FEW, seed=seed), normal]), fc.Curves.concat([unseen, negatives])
+    return fc.Curves.concat([known, normal]), fc.Curves.concat([unseen, negatives])
 
 
 def row(name: str, found: Sequence[dict[str, Any]]) -> measure.Row:

@@ -432,11 +432,21 @@ def test_the_verb_writes_what_it_says(run, sets, tmp_path):
     assert (code, complained) == (0, "")
     found = json.loads(said)
     assert found["out"] == str(out)
+    shown = run("show", out, "--json")
+    assert json.loads(shown[1])["kind"] == "exported classifier"
+    assert json.loads(shown[1])["int8"] == found["int8"]
     assert {**found, "out": None} == {**json.loads((out / "metrics.json").read_text()), "out": None}
     assert config_of(out)["window"]["view"] == "in_limits"
     for row in found["networks"][1:]:
         assert row["kB"] == pytest.approx((out / row["network"]).stat().st_size / 1000, abs=0.1)
         assert row["us a curve"] > 0
+
+
+def test_a_damaged_export_is_shown_as_such(run, tmp_path):
+    (tmp_path / "metrics.json").write_text("{")
+    code, _, complained = run("show", tmp_path)
+    assert code == 1
+    assert complained.endswith("is not a whole folder of `faultcell export`: export it again\n")
 
 
 @pytest.mark.parametrize(

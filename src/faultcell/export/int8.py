@@ -36,6 +36,8 @@ class Choice:
 def choose(draft: Path, fp32: Graph, curves: NDArray[np.float32], *, cells: Mapping[str, Real], tolerance: float) -> Choice:
     """Try all ways; the one that loses least on the cells chosen on is kept if it holds on those reported too.
 
+    Of equals `static` is taken: it needs no ranges found at run time, which fixed-point targets cannot, and is faster.
+
     Args:
         draft: folder with the fp32 file, where the int8 file goes.
         fp32: that file.
@@ -54,7 +56,7 @@ def choose(draft: Path, fp32: Graph, curves: NDArray[np.float32], *, cells: Mapp
         tried.append({"way": how, "kB": kilobytes(path), **{f"recall lost, {place}": loss for place, loss in losses.items()}})
     on = f"recall lost, {next(iter(cells))}"
     small = [row for row in tried if row["kB"] <= allowed]
-    best = min(small, key=lambda row: (max(row[on], 0.0), row["kB"]), default=None)
+    best = min(small, key=lambda row: max(row[on], 0.0), default=None)  # of equals the first: static
     kept = best is not None and _largest(best) <= tolerance
     for row in tried:
         path = draft / f"{row['way']}.onnx"

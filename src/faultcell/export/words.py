@@ -119,7 +119,7 @@ def classifier_card(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> li
         "",
         f"- It tells {fault} from a normal {step} and nothing else; any other curve gets one of these two labels all the same.",
         f"- It wants a whole part of a curve ({config['window']['view']}): it speaks when that part has ended, not before.",
-        "- Compare it with the voltage threshold above, which needs no classifier.",
+        "- A voltage threshold, which needs no classifier, is what it has to beat.",
         "- Its probabilities are not calibrated, and cells of other kinds or loads than those named were not tried.",
         "- A recall of few curves of few cells is a rough number. It is no safety function.",
     ]
