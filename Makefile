@@ -43,7 +43,7 @@ docs: install
 	@echo build/docs/index.html
 
 bench: install
-	for name in training drawing quality_time memory startup ingest; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in training drawing quality_time memory startup ingest edge; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 	$(BIN)/python benchmarks/unseen_cells.py
 
 build: install

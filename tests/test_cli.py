@@ -21,7 +21,7 @@ from strategies import fault_curves, normal_curves
 
 VERBS = (
     *("demo", "ingest", "simulate", "show", "train", "finetune", "distil", "sample", "band"),
-    *("evaluate", "classify", "study", "report"),
+    *("evaluate", "classify", "study", "report", "export", "doctor"),
 )
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -4,6 +4,7 @@ FaultCellError
 ├── DataError            a file or a curve set is not what it should be            exit code 1
 ├── BundleError          a model bundle is incomplete, changed or of another kind  exit code 1
 ├── TrainingError        training cannot go on (no curves left, a loss not finite) exit code 1
+├── ExportError          a network cannot be written as ONNX, or differs there     exit code 1
 ├── MissingExtraError    an optional package is not installed                      exit code 1
 └── ConditionError       a request that cannot be met (unknown fault, wrong value) exit code 2
 
@@ -29,6 +30,10 @@ class BundleError(FaultCellError):
 
 class TrainingError(FaultCellError):
     """Training cannot start or go on."""
+
+
+class ExportError(FaultCellError):
+    """A network cannot be written as ONNX, or gives other numbers there."""
 
 
 class MissingExtraError(FaultCellError):

@@ -17,6 +17,7 @@ from faultcell.scoring import COLUMNS, SET_COLUMNS, Score, Scores, SetScore
 PAIR_COLUMNS = (*COLUMNS, "kl", "js", "wasserstein", "peak_deviation_error_volt")
 GAIN_COLUMNS = ("recall", "f1", "pr_auc", "recall_at_1_percent")
 STUDY = "study.json"
+EXPORTED = ("metrics.json", "config.json")
 SENTENCES = ("findings", "notes", "suspicions")
 KINDS = {"label": "by_label", "cell": "by_cell"}
 # Seventeen columns fit one line only under short names; JSON results have the full ones.
@@ -57,9 +58,11 @@ def facts(path: Path) -> dict[str, Any]:
         return _bundle(path)
     if (path / STUDY).exists():
         return _results(path / STUDY)
+    if (path / EXPORTED[0]).exists():
+        return _export(path)
     raise DataError(
-        f"{path} is neither a curve set (timeseries.parquet), a bundle (model.safetensors) nor a finished study ({STUDY}): "
-        "check the path"
+        f"{path} is neither a curve set (timeseries.parquet), a bundle (model.safetensors), an export ({EXPORTED[0]}) nor a "
+        f"finished study ({STUDY}): check the path"
     )
 
 
@@ -120,6 +123,17 @@ def _bundle(path: Path) -> dict[str, Any]:
         "left out": profile["unusable"],
         "has seen": spans,
     }
+
+
+def _export(path: Path) -> dict[str, Any]:
+    try:
+        measured, config = (json.loads((path / name).read_text(encoding="utf-8")) for name in EXPORTED)
+        told = {
+            name: config[name] for name in ("classifier", "labels", "model_sha256") if name in config and name not in measured
+        }
+        return {"kind": f"exported {config['kind']}", **told, **measured}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path} is not a whole folder of `faultcell export`: export it again") from error
 
 
 def _is_weight(name: str) -> bool:

@@ -52,6 +52,11 @@ class Bundle:
     metrics: Sequence[Mapping[str, Any]]
 
 
+def sums(folder: Path, names: Sequence[str]) -> str:
+    """The lines of SHA256SUMS for these files of a folder."""
+    return "".join(f"{_sha256(folder / name)}  {name}\n" for name in names)
+
+
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 of `model.safetensors` as it is, or would be, on disk."""
     return hashlib.sha256(save(dict(tensors))).hexdigest()
@@ -70,7 +75,7 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
         (draft / SCHEDULER).write_text(_json(bundle.scheduler))
         (draft / CARD).write_text(bundle.card)
         (draft / METRICS).write_text("".join(json.dumps(line) + "\n" for line in bundle.metrics))
-        (draft / SUMS).write_text(_sums(draft, FILES))
+        (draft / SUMS).write_text(sums(draft, FILES))
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -123,7 +128,7 @@ def write_checkpoint(state: State, folder: Path, *, key: str, metrics: Sequence[
     with whole_folder(folder / CHECKPOINT, replaces=(*STATE, SUMS)) as draft:
         save_file({name: value.clone() for name, value in tensors.items()}, draft / STATE[0])
         (draft / STATE[1]).write_text(_json({"key": key, "step": state.step, "metrics": list(metrics)}))
-        (draft / SUMS).write_text(_sums(draft, STATE))
+        (draft / SUMS).write_text(sums(draft, STATE))
 
 
 def read_checkpoint(state: State, folder: Path, *, key: str) -> list[dict[str, Any]]:
@@ -139,7 +144,7 @@ def read_checkpoint(state: State, folder: Path, *, key: str) -> list[dict[str, A
     if not source.is_dir():
         return []
     whole = all((source / name).is_file() for name in (*STATE, SUMS))
-    if not whole or (source / SUMS).read_text(errors="replace") != _sums(source, STATE):
+    if not whole or (source / SUMS).read_text(errors="replace") != sums(source, STATE):
         raise BundleError(f"{source} was changed or is incomplete: delete {folder} and start again")
     header = json.loads((source / STATE[1]).read_text())
     if header["key"] != key:
@@ -183,10 +188,6 @@ def _sweep(folder: Path) -> None:
     """Remove what a run that was killed while it wrote a checkpoint left beside it."""
     for leftover in folder.glob(f".{CHECKPOINT}.*"):
         shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _sums(folder: Path, names: Sequence[str]) -> str:
-    return "".join(f"{_sha256(folder / name)}  {name}\n" for name in names)
 
 
 def _json(value: Any) -> str:

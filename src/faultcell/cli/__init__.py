@@ -3,6 +3,7 @@
     common.py  what the verbs share: options, selections, progress bars
     make.py    verbs that make curves or models: ingest, simulate, train, finetune, distil, sample, band
     judge.py   verbs that look at them: demo, show, evaluate, classify, study, report
+    deploy.py  verbs of the way to other machines: export, doctor
 
 Exit codes: 0 done, 1 the data or the run failed, 2 wrong usage.
 """
@@ -14,7 +15,7 @@ import warnings
 
 import typer
 
-from faultcell.cli import judge, make
+from faultcell.cli import deploy, judge, make
 from faultcell.errors import FaultCellError
 
 app = typer.Typer(
@@ -38,6 +39,8 @@ VERBS = (
     judge.classify,
     judge.study,
     judge.report,
+    deploy.export,
+    deploy.doctor,
 )
 for _verb in VERBS:
     app.command()(_verb)
@@ -47,7 +50,7 @@ def main() -> None:
     """Run the command line; what goes wrong on purpose is one sentence on standard error."""
     warnings.showwarning = lambda message, *_args, **_more: print(f"faultcell: warning: {message}", file=sys.stderr)
     try:
-        app()
+        app(prog_name="faultcell")
     except FaultCellError as error:
         print(f"faultcell: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None

@@ -18,11 +18,12 @@ from faultcell import severity
 from faultcell.controls import CHEAP
 from faultcell.curves import FAULTS, Array, Curves
 from faultcell.diagnosis.alarms import measure
+from faultcell.diagnosis.fitting import Data, fit
 from faultcell.diagnosis.gain import BEFORE, THRESHOLD, WEIGHTED, Fit, Gain, Table, verdicts
 from faultcell.diagnosis.tasks import Task, remarks, tasks_of
-from faultcell.diagnosis.views import LENGTH, MARGIN, VIEWS, see
+from faultcell.diagnosis.views import LENGTH, MARGIN, VIEWS
 from faultcell.errors import DataError, MissingExtraError
-from faultcell.models.classifiers import NETS, PATCH, STEPS, Threshold, has_rocket, net, rocket
+from faultcell.models.classifiers import NETS, PATCH, STEPS, Threshold, has_rocket, rocket
 from faultcell.workers import one_thread, spread
 
 ROCKET = "minirocket"
@@ -98,7 +99,7 @@ def classify(
     cheap = tuple(CHEAP) if controls is None else tuple(controls)
     asked = tuple(classifiers or (name for name in CLASSIFIERS if name != ROCKET or has_rocket()))
     _refuse_names(classifiers=asked, views=views, controls=cheap, generated=tuple(generated))
-    _refuse_leaks(train=train, test=test, generated=generated)
+    refuse_leaks(train=train, test=test, generated=generated)
     train = severity.complete(train)
     found = [task for view in views for task in tasks_of(train=train, test=test, generated=generated, view=view)]
     tasks, notes = [task for task in found if isinstance(task, Task)], [note for note in found if isinstance(note, str)]
@@ -147,7 +148,7 @@ def _fitted(job: _Job, plan: _Plan) -> tuple[str, ...]:
 def _arm(plan: _Plan, job: _Job) -> list[Fit]:
     """Every classifier on one arm."""
     task, rows = job.task, []
-    data = _Data.of(task, task.addition(job.arm, seed=job.seed))
+    data = Data.of(task, task.addition(job.arm, seed=job.seed))
     place = {"task": task.label, "view": task.view, "arm": job.arm, "seed": job.seed, "added": data.added}
     for name in _fitted(job, plan):
         score, alarm = _alarms(name, data, job=job, steps=plan.steps)
@@ -155,35 +156,7 @@ def _arm(plan: _Plan, job: _Job) -> list[Fit]:
     return rows
 
 
-@dataclass(frozen=True, eq=False)
-class _Data:
-    """One arm.
-
-    Attributes:
-        train: scaled channels `(N, C, L)`, those the arm adds last.
-        truth: one for a fault `(N,)`.
-        added: curves the arm adds.
-        test: scaled channels `(M, C, L)`.
-        beyond: how far test curves go beyond their limit, V `(M, 1)`.
-    """
-
-    train: NDArray[np.float32]
-    truth: NDArray[np.int64]
-    added: int
-    test: NDArray[np.float32]
-    beyond: Array
-
-    @classmethod
-    def of(cls, task: Task, extra: Curves | None) -> _Data:
-        real, test = task.train.seen.values, task.test.seen
-        seen = None if extra is None else see(extra, task.view)
-        more = real[:0] if seen is None else seen.values[seen.usable]
-        truth = np.concatenate([task.train.truth, np.ones(len(more), dtype=np.int64)])
-        train = task.scaled(np.concatenate([real, more]))
-        return cls(train, truth, len(more), task.scaled(test.values), test.beyond[:, None])
-
-
-def _alarms(name: str, data: _Data, *, job: _Job, steps: int) -> tuple[Array, NDArray[np.int64]]:
+def _alarms(name: str, data: Data, *, job: _Job, steps: int) -> tuple[Array, NDArray[np.int64]]:
     """Scores and alarms of one classifier on the test curves `(M,)`."""
     weighted = job.arm == WEIGHTED
     if name == THRESHOLD:
@@ -192,11 +165,8 @@ def _alarms(name: str, data: _Data, *, job: _Job, steps: int) -> tuple[Array, ND
     if name == ROCKET:
         ridge = rocket(seed=job.seed, class_weight="balanced" if weighted else None).fit(data.train, data.truth)
         return ridge.decision_function(data.test), ridge.predict(data.test)
-    weights = len(data.truth) / (2 * np.bincount(data.truth, minlength=2)) if weighted else None
-    shape = (data.train.shape[1], data.train.shape[2])
     with one_thread():
-        fitted = net(name, shape=shape, seed=job.seed, steps=steps, class_weights=weights).fit(data.train, data.truth)
-        score = fitted.predict_proba(data.test)[:, 1].astype(np.float64)
+        score = fit(name, data, seed=job.seed, steps=steps, weighted=weighted).predict_proba(data.test)[:, 1].astype(np.float64)
     return score, (score > 0.5).astype(np.int64)
 
 
@@ -217,8 +187,8 @@ def _refuse_names(
         raise MissingExtraError("aeon", "rocket")
 
 
-def _refuse_leaks(*, train: Curves, test: Curves, generated: Mapping[str, Curves]) -> None:
-    """No test cell may have been seen, nor asked for, and real sets hold real curves."""
+def refuse_leaks(*, train: Curves, test: Curves, generated: Mapping[str, Curves]) -> None:
+    """Raise DataError if a test cell has been seen or asked for, or a real set holds generated curves."""
     for name, curves in (("training", train), ("test", test)):
         if curves.has_generated:
             raise DataError(

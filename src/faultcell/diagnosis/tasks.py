@@ -75,11 +75,17 @@ class Task:
             added=self.added,
         )
 
+    @property
+    def scale(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean and spread of each channel of the real training curves `(1, C, 1)`."""
+        real = self.train.seen.values
+        spread = np.maximum(real.std(axis=(0, 2), keepdims=True), NO_SPREAD)
+        return np.asarray(real.mean(axis=(0, 2), keepdims=True)), np.asarray(spread, dtype=np.float32)
+
     def scaled(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Channels `(N, C, L)` by mean and spread of the real training curves, whatever an arm adds to them."""
-        real = self.train.seen.values
-        mean, spread = real.mean(axis=(0, 2), keepdims=True), real.std(axis=(0, 2), keepdims=True)
-        return np.asarray((values - mean) / np.maximum(spread, NO_SPREAD), dtype=np.float32)
+        mean, spread = self.scale
+        return np.asarray((values - mean) / spread, dtype=np.float32)
 
     def addition(self, arm: str, *, seed: int) -> Curves | None:
         """The curves that an arm adds, None if it adds none.

@@ -83,7 +83,7 @@ class Recurrent(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `(B, 2)` of curves `(B, C, L)`."""
-        patches = x.transpose(1, 2).reshape(len(x), -1, PATCH * x.shape[1])
+        patches = x.transpose(1, 2).reshape(x.shape[0], -1, PATCH * x.shape[1])
         return self.head(_last_state(self.rnn, patches))  # type: ignore[no-any-return]
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -65,7 +65,7 @@ class Diffusion:
         return kept.sqrt(), (1 - kept).sqrt()
 
     @cached_property
-    def _angles(self) -> Tensor:
+    def angles(self) -> Tensor:
         """Of every time step `(T,)`."""
         return torch.acos(self._forward.alphas_cumprod.double().sqrt())
 
@@ -95,17 +95,26 @@ class Diffusion:
             steps: number of network evaluations; the configured one where not given.
         """
         x, velocity = noise, torch.zeros_like(noise)
-        for start, end in itertools.pairwise(self._walk(steps or self.config.num_inference_steps)):
-            t = (self._angles - (start + end) / 2).abs().argmin()
+        for start, end, at in self.walk(steps):
+            t = torch.tensor(at)
             halfway = x - (start - end) / 2 * velocity
             velocity = self._velocity(denoise(halfway, t.expand(len(x))), halfway, t)
             x = x - (start - end) * velocity
         return x
 
-    def _walk(self, steps: int) -> list[float]:
-        """Angles from pure noise to none: even for a few steps, with many ever denser where data may be narrow."""
-        density = 1 + max(0.0, math.log10(steps / EVEN_STEPS))
-        return (self._angles[-1] * torch.linspace(1, 0, steps + 1, dtype=torch.float64) ** density).tolist()
+    def walk(self, steps: int | None = None) -> Iterator[tuple[float, float, int]]:
+        """Of each step from pure noise to none the angles it goes from and to, and the time step halfway.
+
+        Even in the angle for a few steps, with many ever denser where data may be narrow.
+
+        Args:
+            steps: how many; the configured number where not given.
+        """
+        count = steps or self.config.num_inference_steps
+        density = 1 + max(0.0, math.log10(count / EVEN_STEPS))
+        stops = (self.angles[-1] * torch.linspace(1, 0, count + 1, dtype=torch.float64) ** density).tolist()
+        for start, end in itertools.pairwise(stops):
+            yield start, end, int((self.angles - (start + end) / 2).abs().argmin())
 
     def _velocity(self, prediction: Tensor, x: Tensor, t: Tensor) -> Tensor:
         """What is predicted for `x` `(B, ...)` at time step `t`, as a velocity `(B, ...)`."""

@@ -228,7 +228,8 @@ class Network(Generative):
         kind, white = self.kind(condition), noise.transpose(0, 1)
         smooth = torch.zeros_like(white)
         # All rows by the factors of each kind there is: so the bits of a row do not depend on what kind the others are of.
-        for own in sorted(set(kind.tolist())):
+        # A graph that is exported cannot look at them, and has all.
+        for own in range(KINDS) if torch.compiler.is_compiling() else sorted(set(kind.tolist())):
             smooth = torch.where((kind == own)[:, None], white @ self.noise_factor[own].mT, smooth)
         return smooth.transpose(0, 1)
 

@@ -144,7 +144,7 @@ class ConditionedAttention(nn.Module):
             # B_c = rows diag(weights) columns^T: a few more columns of Q and K.
             weights = self.weights(condition).view(-1, self.heads, 1, self.rank)
             q = torch.cat([q, weights * self.rows], dim=-1)
-            k = torch.cat([k, self.columns.expand(len(x), -1, -1, -1)], dim=-1)
+            k = torch.cat([k, self.columns.expand(x.shape[0], -1, -1, -1)], dim=-1)
         attended = torch.softmax(q @ k.transpose(-1, -2), dim=-1) @ v
         out: Tensor = x + self.out(attended.transpose(1, 2).flatten(2))
         return out
