@@ -140,12 +140,18 @@ def study(
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a finished study.")],
-    out: Annotated[Path | None, typer.Option("--out", help="Page to write; report.html in the folder if not given.")] = None,
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder of a finished study, or a file of scores or of gain.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Page to write; beside PATH if not given.")] = None,
+    real: Annotated[Path | None, typer.Option(metavar="DIR", help="With scores: the real curves, to be shown.")] = None,
+    synthetic: Annotated[Path | None, typer.Option(metavar="DIR", help="With scores: the drawn curves, to be shown.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make the page of a study again: one HTML file that needs nothing beside it."""
-    from faultcell.report import write_study
+    """Make the page of a study, of scores or of gain: one HTML file that needs nothing beside it."""
+    from faultcell.report import write_results, write_study
 
-    page = write_study(folder, out)
+    if path.is_file():
+        sets = {"real": read(real) if real else None, "synthetic": read(synthetic) if synthetic else None}
+        page = write_results(path, out or path.with_suffix(".html"), **sets)
+    else:
+        page = write_study(path, out)
     say({"page": str(page)}, as_json, f"{page}")

@@ -6,7 +6,9 @@ blocks.py    what a page consists of, as data
 dots.py      sources side by side, a panel for each measure
 overlays.py  real and drawn curves, one over the other
 bands.py     bands of drawn curves, and the real ones within
+bars.py      before and after, with intervals
 scores.py    the page of one generated set
+results.py   the page of a file of scores or of gain
 folder.py    what lies in a study's folder
 sections/    the parts of a study's page, one file each
 study.py     that page
@@ -23,6 +25,7 @@ from faultcell.lazy import lazy
 if TYPE_CHECKING:
     from faultcell.report.bands import band_figure
     from faultcell.report.overlays import adherence, overlay
+    from faultcell.report.results import write_results
     from faultcell.report.scores import COLUMNS, page
     from faultcell.report.study import study_page, write_study
 
@@ -33,10 +36,11 @@ _HOME = {
     "overlay": "overlays",
     "page": "scores",
     "study_page": "study",
+    "write_results": "results",
     "write_study": "study",
 }
 
-__all__ = ["COLUMNS", "adherence", "band_figure", "overlay", "page", "study_page", "write_study"]
+__all__ = ["COLUMNS", "adherence", "band_figure", "overlay", "page", "study_page", "write_results", "write_study"]
 
 
 __getattr__ = lazy(__name__, _HOME)

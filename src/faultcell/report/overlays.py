@@ -39,6 +39,33 @@ def overlay(real: Curves, synthetic: Curves, *, label: str, most: int = 6) -> by
     return page.data
 
 
+def ladder(real: Curves, synthetic: Curves, *, label: str, rungs: int = 3, most: int = 4) -> bytes:
+    """An SVG with a panel for each range of severity, shallow to deep: real curves full, drawn ones dashed.
+
+    Args:
+        real: curves of cells the model has not seen.
+        synthetic: one for each, in the same order.
+        label: the fault to show.
+        rungs: panels.
+        most: pairs in each.
+    """
+    ordered = by_depth(real, label, most=len(real))
+    parts = [part.tolist() for part in np.array_split(np.array(ordered), min(rungs, len(ordered)))]
+    depth = real.known("peak_deviation_volt")
+    with sheet(1, len(parts), size=(10, 3.4), sharey=True) as page:
+        for axes, part in zip(page.axes[0], parts, strict=True):
+            for row in part[:: -(-len(part) // most)]:
+                line(axes, real, row=row, color=REAL, ls="-", lw=1.1)
+                line(axes, synthetic, row=row, color=DRAWN, ls="--", lw=1.3)
+            finish(axes, real, label=label, title=f"{depth[part[0]]:.2f} to {depth[part[-1]]:.2f} V beyond the limit")
+        page.axes[0][0].plot([], [], color=REAL, label="real")
+        page.axes[0][0].plot([], [], color=DRAWN, ls="--", label="drawn")
+        page.axes[0][0].legend(loc="best")
+        for axes in page.axes[0][1:]:
+            axes.set_ylabel("")
+    return page.data
+
+
 def adherence(requested: Sequence[float], measured: Sequence[float], *, label: str) -> bytes:
     """A PNG of the peak deviation asked for against the one measured back."""
     with sheet(1, 1, size=(3.8, 3.6), form="png") as page:

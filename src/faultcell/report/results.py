@@ -1,0 +1,149 @@
+"""The page of a file of scores or of gain: the numbers of one's own run, with the pictures that go with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from faultcell import __version__
+from faultcell.curves import Curves
+from faultcell.diagnosis.gain import ALL_SIX, Gain, Summary
+from faultcell.errors import DataError
+from faultcell.files.atomic import write_text
+from faultcell.report.arms import MEASURES
+from faultcell.report.bars import bars, ordered
+from faultcell.report.blocks import Block, Bullets, Cell, Column, Fold, Picture, Section, Table, Text, number
+from faultcell.report.dots import Panel, compared, dots
+from faultcell.report.looks import VIEWS, look, spoken
+from faultcell.report.overlays import ladder
+from faultcell.report.scores import environment
+from faultcell.scoring import Score, Scores
+
+PANELS = (
+    Panel("mae", "MAE"),
+    Panel("dpcc", "dPCC", goal="high"),
+    Panel("kl", "KL", log=True),
+    Panel("lowest_voltage_error_volt", "lowest V error / V"),
+    Panel("duration_error", "duration error"),
+)
+COLUMNS = (
+    Column("curves", "curves", goal=None, form="count"),
+    Column("mae", "MAE"),
+    Column("pcc", "PCC", goal="high"),
+    Column("dpcc", "dPCC", goal="high"),
+    Column("kl", "KL"),
+    Column("wasserstein", "Wasserstein"),
+    Column("lowest_voltage_error_volt", "lowest V error / V"),
+    Column("highest_voltage_error_volt", "highest V error / V"),
+    Column("duration_error", "duration error", form="percent"),
+)
+READING = (
+    "Floor: a real cycle against the next one of its cell; nearer nobody can be expected to come. Nearest replay: the known "
+    "fault nearest in its conditions, repeated. A generator is worth having between the two."
+)
+BARS = (
+    "Empty: real curves alone. Hatched: with curves of a cheap control. Full: with drawn curves. Whiskers are 95 % intervals "
+    "over seeds; the dashed line is the best that needs no generator."
+)
+
+
+def write_results(file: Path, out: Path, *, real: Curves | None = None, synthetic: Curves | None = None) -> Path:
+    """Write the page of a file of scores or of gain.
+
+    Args:
+        file: as `evaluate` or `classify` wrote it.
+        out: where the page goes.
+        real: the curves that were scored against, to be shown.
+        synthetic: the curves that were scored, in the same order.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        DataError: the file is neither, or the page cannot be written.
+    """
+    found = read_results(file)
+    if isinstance(found, Scores):
+        title, sections = "Drawn curves against real ones", _scores(found, real, synthetic)
+    else:
+        title, sections = "Fault classifiers, before and after", _gain(found)
+    page = environment().get_template("study.html.j2").render(title=title, version=__version__, sections=sections)
+    return write_text(out, page)
+
+
+def read_results(file: Path) -> Scores | Gain:
+    """A file of scores or of gain; raises DataError where it is neither."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return Gain(**found) if "summary" in found else Scores(**found)
+    except (OSError, ValueError, TypeError, ValidationError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise DataError(
+            f"{file}: found no results ({reason}), expected what evaluate or classify wrote: name that file"
+        ) from error
+
+
+def _scores(scores: Scores, real: Curves | None, synthetic: Curves | None) -> list[Section]:
+    every = {name: source.all for name, source in scores.sources.items()}
+    beside: list[Block] = [Text(READING), *_side_by_side(every, "all pairs")]
+    sections = [Section("beside", "Beside the cheap sources", beside)]
+    if real is not None and synthetic is not None:
+        labels = [label for label in scores.sources["synthetic"].by_label if label in real.labels]
+        shown = [_overlay(real, synthetic, label) for label in labels]
+        sections.append(Section("curves", "The curves, by severity", shown))
+    for kind, title in (("by_label", "By fault"), ("by_severity", "By severity"), ("by_cell", "By cell")):
+        sections.append(Section(kind, title, _groups(scores, kind)))
+    return [*sections, Section("protocol", "How this was measured", [Text(scores.protocol), Text(scores.pairing, note=True)])]
+
+
+def _groups(scores: Scores, kind: str) -> list[Block]:
+    """A table a group, all but the first folded away."""
+    sources = {name: getattr(source, kind) for name, source in scores.sources.items()}
+    tables: list[Block] = [
+        _table({name: groups[group] for name, groups in sources.items() if group in groups}, group)
+        for group in sorted({group for groups in sources.values() for group in groups})
+    ]
+    return [*tables[:1], *([Fold("all of them", tables[1:])] if len(tables) > 1 else [])]
+
+
+def _side_by_side(scores: dict[str, Score], caption: str) -> list[Block]:
+    rows = {name: score.model_dump() for name, score in scores.items()}
+    alt = "Each source by MAE, dPCC, KL, error of the lowest voltage and of the duration."
+    return [Picture(dots(rows, PANELS), alt, "Each source; shaded is what beats every cheap control."), _table(scores, caption)]
+
+
+def _table(scores: dict[str, Score], caption: str) -> Table:
+    return compared({name: score.model_dump() for name, score in scores.items()}, COLUMNS, caption=caption)
+
+
+def _overlay(real: Curves, synthetic: Curves, label: str) -> Picture:
+    caption = (
+        f"{label}: real curves (full) and those drawn for their conditions (dashed), shallow to deep; dotted the rated limit."
+    )
+    return Picture(ladder(real, synthetic, label=label), f"Real and drawn curves of {label}, by severity.", caption)
+
+
+def _gain(gain: Gain) -> list[Section]:
+    places = list(dict.fromkeys((row.task, row.view) for row in gain.summary))
+    sections = [_place([row for row in gain.summary if (row.task, row.view) == place], place) for place in places]
+    said = [Bullets([spoken(note) for note in gain.notes], "What it comes to"), Text(gain.protocol, note=True)]
+    return [*sections, Section("notes", "What to make of it", said)]
+
+
+def _place(rows: Sequence[Summary], place: tuple[str, str]) -> Section:
+    task, view = place
+    title = f"{task}, {VIEWS.get(view, view)}"
+    every = [row for row in rows if row.classifier.endswith((ALL_SIX, "nets"))] or list(rows)
+    means = {row.arm: row.measures for row in every if row.classifier == every[0].classifier}
+    arms = {arm: means[arm] for arm in ordered(list(means))}
+    alt = f"{title}: {', '.join(MEASURES.values())} of each arm, with intervals."
+    picture = Picture(bars(arms, MEASURES), alt, f"{title}, {every[0].classifier}. {BARS}")
+    lines = [
+        [Cell(row.classifier), Cell(look(row.arm).name), *(Cell(number(row.measures[name].mean)) for name in MEASURES)]
+        for row in rows
+    ]
+    table = Table(["classifier", "arm", *MEASURES.values()], lines, title)
+    return Section(f"{task}-{view}", title, [picture, Fold("every classifier", [table])])
