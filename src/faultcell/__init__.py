@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from faultcell.controls import CHEAP, Bootstrap, Interpolate, Jitter, Scaling, Smote, TimeWarp
     from faultcell.curves import FAULTS, Condition, Curves, Fault, Limits, Load, Source, grid
     from faultcell.diagnosis import Gain, classify
+    from faultcell.estimators import FaultAugmenter
     from faultcell.files import ingest, read, write
     from faultcell.replay import MeanCurve, Replay
     from faultcell.scoring import Scores, evaluate
@@ -35,6 +36,7 @@ _HOME = {
     "Curves": "curves",
     "FAULTS": "curves",
     "Fault": "curves",
+    "FaultAugmenter": "estimators",
     "FinetuneConfig": "config",
     "Gain": "diagnosis",
     "Interpolate": "controls",
@@ -69,6 +71,7 @@ __all__ = [
     "Config",
     "Curves",
     "Fault",
+    "FaultAugmenter",
     "FinetuneConfig",
     "Gain",
     "Interpolate",
