@@ -18,7 +18,7 @@ from faultcell.curves import Curves
 from faultcell.errors import DataError
 from faultcell.files.curve_set import read_table
 from faultcell.files.engine import Column, Job, PiecewiseError, Reader
-from faultcell.files.recording import Recording
+from faultcell.files.recording import CARRIED, Recording
 from faultcell.files.sentence import refuse
 
 INFERRED_ROWS = 10_000
@@ -41,6 +41,7 @@ COLUMNS = (
     Column("lower_voltage_limit_volt", ("lower_voltage_limit_volt",), unit="V"),
     Column("upper_voltage_limit_volt", ("upper_voltage_limit_volt",), unit="V"),
     Column("nominal_capacity_ah", ("nominal_capacity_ah",), unit="Ah"),
+    *(Column(name, (name,)) for name in CARRIED),
 )  # fmt: skip
 
 
@@ -86,7 +87,7 @@ def curves(tables: Iterable[pl.DataFrame], job: Job) -> Iterator[Curves]:
     recordings, ended = dict[str, Recording](), set[str]()
     for table in tables:
         made = list[Curves | None]()
-        parts = _by_cell(_whole_cycles(table, str(job.path)), job.path)
+        parts = _by_cell(_whole_cycles(_typed(table), str(job.path)), job.path)
         for cell, where, part in parts:
             if cell in ended:
                 raise PiecewiseError
@@ -139,6 +140,12 @@ def name_of(path: Path) -> str:
     """The file's name without the ending of the format."""
     ending = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), path.suffix)
     return path.name[: len(path.name) - len(ending)]
+
+
+def _typed(table: pl.DataFrame) -> pl.DataFrame:
+    """What our own exports say of a sample, in its types; empty columns of a CSV file are text."""
+    found = (pl.col(name).cast(kind, strict=False) for name, kind in CARRIED.items() if name in table.columns)
+    return table.with_columns(*found)
 
 
 def _whole_cycles(table: pl.DataFrame, where: str) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from faultcell.by_curve import charge_ah
-from faultcell.curves import HALFCYCLES, KEYS, NORMAL, REST_C_RATE, TIMESERIES, Array, Curves
+from faultcell.curves import HALFCYCLES, KEYS, NORMAL, REST_C_RATE, SEVERITY, TIMESERIES, Array, Curves
 from faultcell.files.engine import CycleCounter, PiecewiseError, Rated
 from faultcell.files.sentence import refuse
 
@@ -22,6 +22,14 @@ FAULT_VOLT = 0.05
 FIRST_REST = 0.005
 # Through this share of the capacity the voltage tells a charge from a discharge.
 TELLING_SHARE = 0.05
+# What our own exports say of each sample, and of a curve its first one does: it is taken as it is.
+CARRIED = {
+    "label": pl.String,
+    **dict.fromkeys((*SEVERITY, "state_of_health"), pl.Float64),
+    "synthetic": pl.Boolean,
+    "seed": pl.Int64,
+    "model_sha256": pl.String,
+}
 # One sample has no duration.
 LEAST_SAMPLES = 2
 
@@ -105,7 +113,8 @@ class Recording:
     def notes(self) -> list[str]:
         """What was assumed, and what was left out."""
         left_out = [f"{count} loads left out, {words}" for words, count in self._left_out.items() if count]
-        return [f"{self._where}: {note}" for note in (*self._notes, *left_out, *_said_of_labels(self._labels))]
+        labelled = _said_of_labels(self._labels) if self._labels else []
+        return [f"{self._where}: {note}" for note in (*self._notes, *left_out, *labelled)]
 
     def _learn(self, table: pl.DataFrame) -> None:
         if self._known:
@@ -124,8 +133,10 @@ class Recording:
         if not keys:
             return None
         halves = _rows(table, keys, cell_id=self._cell, known=self._known)
-        self._labels.update(str(row["label"]) for row in halves)
-        return Curves(_samples(table, [part for part, _ in keys], rows=halves), pl.DataFrame(halves, schema=HALFCYCLES))
+        if "label" not in table.columns:
+            self._labels.update(str(row["label"]) for row in halves)
+        schema = HALFCYCLES | {name: kind for name, kind in CARRIED.items() if name in table.columns}
+        return Curves(_samples(table, [part for part, _ in keys], rows=halves), pl.DataFrame(halves, schema=schema))
 
     def _numbered(self, table: pl.DataFrame, parts: list[Part]) -> list[tuple[Part, int]]:
         """The parts to keep with their cycle. Given cycles are never renumbered."""
@@ -294,6 +305,7 @@ def _rows(
 ) -> list[dict[str, object]]:
     """The row of `halfcycles` of each part, by its cycle."""
     magnitude, voltage = np.abs(table["current_ampere"].to_numpy()), table["voltage_volt"].to_numpy()
+    carried = [name for name in CARRIED if name in table.columns]
     lower, upper = known["lower_voltage_limit_volt"], known["upper_voltage_limit_volt"]
     found = []
     for part, cycle in keys:
@@ -301,7 +313,9 @@ def _rows(
         loaded = magnitude[inside] > REST_C_RATE[part.step_type] * known["nominal_capacity_ah"]
         label = label_of(voltage[inside][loaded], step_type=part.step_type, lower=lower, upper=upper)
         key = dict(zip(KEYS, (cell_id, cycle, part.step_type), strict=True))
-        found.append({**key, "label": label, "ambient_temperature_celsius": _ambient(table, inside), **known})
+        said = {name: table[name][part.start] for name in carried}
+        said["label"] = said.get("label") or label
+        found.append({**key, "ambient_temperature_celsius": _ambient(table, inside), **known, **said})
     return found
 
 
