@@ -11,6 +11,7 @@ from faultcell.cli.common import (
     Cells,
     Json,
     Labels,
+    Mlflow,
     Out,
     Resume,
     Seed,
@@ -23,6 +24,7 @@ from faultcell.cli.common import (
     read_as_told,
     say,
     say_model,
+    watched,
 )
 from faultcell.errors import ConditionError
 
@@ -100,6 +102,7 @@ def train(
     steps: TrainSteps = None,
     seed: Seed = 0,
     resume: Resume = False,
+    mlflow: Mlflow = None,
     label: Labels = None,
     cells: Cells = None,
     step_type: StepTypes = None,
@@ -115,9 +118,8 @@ def train(
     store.make_ready(out, resume=resume)
     normal = read(folder, label=label or [NORMAL], cells=cells, step_type=step_type)
     config = Config(model=model, train=TrainConfig(**given(steps=steps), seed=seed))
-    with progress() as tick:
-        made = Augmenter.pretrain(normal, config=config, folder=out, on_step=lambda s: tick("training", s.step, s.steps))
-    made.save(out)
+    with watched("training", mlflow=mlflow, config=config) as (tell, keep):
+        keep(Augmenter.pretrain(normal, config=config, folder=out, on_step=tell).save(out))
     say_model(out, as_json)
 
 
@@ -130,6 +132,7 @@ def finetune(
     steps: TrainSteps = None,
     seed: Seed = 0,
     resume: Resume = False,
+    mlflow: Mlflow = None,
     label: Labels = None,
     cells: Cells = None,
     step_type: StepTypes = None,
@@ -145,15 +148,9 @@ def finetune(
     base = Augmenter.load(bundle)
     few = faults_of(folder, label=label, cells=cells, step_type=step_type)
     source = normals_of(normal)
-    with progress() as tick:
-        model = base.finetune(
-            few,
-            normal=source,
-            config=FinetuneConfig(**given(steps=steps), seed=seed, unfreeze=unfreeze),
-            folder=out,
-            on_step=lambda s: tick("fine-tuning", s.step, s.steps),
-        )
-    model.save(out)
+    config = FinetuneConfig(**given(steps=steps), seed=seed, unfreeze=unfreeze)
+    with watched("fine-tuning", mlflow=mlflow, config=config) as (tell, keep):
+        keep(base.finetune(few, normal=source, config=config, folder=out, on_step=tell).save(out))
     say_model(out, as_json)
 
 
@@ -165,6 +162,7 @@ def distil(
     steps: TrainSteps = None,
     seed: Seed = 0,
     resume: Resume = False,
+    mlflow: Mlflow = None,
     label: Labels = None,
     cells: Cells = None,
     step_type: StepTypes = None,
@@ -179,15 +177,9 @@ def distil(
     teacher = Augmenter.load(bundle)
     few = faults_of(folder, label=label, cells=cells, step_type=step_type)
     source = normals_of(normal)
-    with progress() as tick:
-        model = teacher.distil(
-            few,
-            normal=source,
-            config=DistilConfig(**given(steps=steps), seed=seed),
-            folder=out,
-            on_step=lambda s: tick("distilling", s.step, s.steps),
-        )
-    model.save(out)
+    config = DistilConfig(**given(steps=steps), seed=seed)
+    with watched("distilling", mlflow=mlflow, config=config) as (tell, keep):
+        keep(teacher.distil(few, normal=source, config=config, folder=out, on_step=tell).save(out))
     say_model(out, as_json)
 
 
