@@ -180,6 +180,15 @@ def test_channels_side_by_side_or_stacked_are_the_same(rare):
     assert made[:, 0].std() < 1
 
 
+def test_channels_that_belong_together_stay_together(rare):
+    X, y, _ = rare
+    shift = np.random.default_rng(5).normal(0, 1, (len(X), 1))
+    stacked = np.stack([X + shift, 10 - 3 * shift + 0.1 * X], axis=1)
+    found, _ = quick().fit_resample(stacked, y)
+    made = found[len(X) :].mean(axis=2)
+    assert np.corrcoef(made.T)[0, 1] < -0.9
+
+
 def test_tables_come_back_as_they_went_in(rare):
     X, y, _ = rare
     table = pl.DataFrame(X.astype(np.float32), schema=[f"t{i}" for i in range(POINTS)])

@@ -8,6 +8,7 @@ correlations of the source, and it takes few steps from there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -179,12 +180,12 @@ class ArrayModel:
             self._rest(condition, torch.randn(len(condition), self.network.noise_size, generator=generator))
             for condition in torch.split(conditions, CHUNK)
         ]
-        rest = torch.cat(parts).double().numpy()[:, :, : asked.values.shape[2]]
+        rest = _apart(torch.cat(parts).double().numpy()[:, 0], asked.values.shape[1:])
         return np.asarray(self.lines.expect(asked) + rest * self.lines.width[label])
 
     @torch.no_grad()
     def _rest(self, condition: Tensor, noise: Tensor) -> Tensor:
-        """What the network draws for conditions `(n, F)`: `(n, C, L)`."""
+        """What the network draws for conditions `(n, F)`: `(n, 1, L)`."""
         nothing = torch.zeros(len(condition), DURATIONS)
         told = self.network.tell(condition, nothing, nothing)
         load = torch.zeros(len(condition), 0, self.network.shape.length), torch.zeros(len(condition), 0)
@@ -193,11 +194,22 @@ class ArrayModel:
 
 def _shape(rows: Rows, labels: int, config: Config) -> Shape:
     """Sizes: rows are made as long as the network needs, and conditions are labels, severities and what is standing."""
-    channels, points = rows.values.shape[1:]
+    points = math.prod(rows.values.shape[1:])
     step = config.net.patch * 2 ** (len(config.net.widths) - 1)
     features = labels - 1 + rows.severity.shape[1] + STANDING
     hidden = torch.zeros(2 * features, dtype=torch.bool)
-    return Shape(channels, sections=(-(-points // step) * step,), known=0, hidden=hidden, standing=STANDING)
+    return Shape(1, sections=(-(-points // step) * step,), known=0, hidden=hidden, standing=STANDING)
+
+
+def _woven(values: Array) -> Array:
+    """Channels `(N, C, T)` as one `(N, T C)`: what was at one time lies together, so that noise correlates channels, too."""
+    return values.transpose(0, 2, 1).reshape(len(values), -1)
+
+
+def _apart(woven: Array, shape: tuple[int, ...]) -> Array:
+    """The inverse of `_woven`, of rows that may have been made longer: `(N, C, T)`, of `shape` `(C, T)`."""
+    channels, points = shape
+    return woven[:, : channels * points].reshape(len(woven), points, channels).transpose(0, 2, 1)
 
 
 def _condition(rows: Rows, lines: Lines) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -213,13 +225,13 @@ def _condition(rows: Rows, lines: Lines) -> tuple[NDArray[np.float32], NDArray[n
 def _batch(rows: Rows, lines: Lines, shape: Shape, kept: NDArray[np.bool_]) -> Batch:
     """The rows to keep as a network sees them; what they are too short by repeats their last point."""
     rows = Rows(rows.values[kept], rows.label[kept], rows.severity[kept])
-    rest = (rows.values - lines.expect(rows)) / lines.width[rows.label]
-    longer = np.minimum(np.arange(shape.length), rest.shape[2] - 1)
+    rest = _woven((rows.values - lines.expect(rows)) / lines.width[rows.label])
+    longer = np.minimum(np.arange(shape.length), rest.shape[1] - 1)
     values, flags = (torch.from_numpy(part) for part in _condition(rows, lines))
     count = len(values)
     return Batch(
-        curve=torch.from_numpy(rest[:, :, longer]).float(),
-        mask=torch.ones(count, shape.channels, shape.length, dtype=torch.bool),
+        curve=torch.from_numpy(rest[:, None, longer]).float(),
+        mask=torch.ones(count, 1, shape.length, dtype=torch.bool),
         durations=torch.zeros(count, DURATIONS),
         durations_mask=torch.zeros(count, DURATIONS, dtype=torch.bool),
         values=values,
