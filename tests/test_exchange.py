@@ -26,11 +26,11 @@ def curves(tiny):
     return Curves.concat(tiny)
 
 
-def under_load(curves):
-    """Each curve from its first to its last loaded sample, in order of its key, time from zero."""
+def by_key(curves, *, part_of):
+    """A part of each curve, in order of its key, time from zero."""
     found = {}
     for i, rows in enumerate(curves.slices()):
-        part = curves.timeseries[loaded_part(curves, rows)].select(SAMPLES)
+        part = curves.timeseries[part_of(curves, rows)].select(SAMPLES)
         key = curves.halfcycles.select(KEYS).row(i)
         found[key] = part.with_columns(pl.col("step_time_second") - pl.col("step_time_second").first())
     return found
@@ -67,7 +67,7 @@ def test_an_array_holds_what_is_under_load(curves):
     X, y = fc.to_numpy3d(curves, length=50)
     assert X.shape == (len(curves), 3, 50)
     assert y.tolist() == curves.halfcycles["label"].to_list()
-    for i, part in enumerate(under_load(curves).values()):
+    for i, part in enumerate(by_key(curves, part_of=loaded_part).values()):
         np.testing.assert_allclose(X[i][:, [0, -1]].T, part[[0, -1]].select(SAMPLES[1:]).to_numpy())
     assert (X[curves.halfcycles["step_type"].to_numpy() == "charge", 1] > 0).all()
     volts, _ = fc.to_numpy3d(curves, length=50, channels=["voltage_volt"])
@@ -97,7 +97,7 @@ def test_battery_data_files_come_back_as_the_same_curves(curves, tmp_path, suffi
     assert [path.name for path in files] == [cell + suffix for cell in curves.cells]
     again, notes = ingest(files)
     assert notes == []
-    before, after = under_load(curves), under_load(again)
+    before, after = (by_key(which, part_of=lambda _, rows: rows) for which in (curves, again))
     assert set(before) == set(after)
     for key, part in before.items():
         assert_frame_equal(part, after[key], check_exact=False, abs_tol=1e-9)
@@ -108,6 +108,37 @@ def test_battery_data_files_come_back_as_the_same_curves(curves, tmp_path, suffi
         curves.halfcycles.select(*KEYS, "state_of_health").sort(KEYS),
         again.halfcycles.select(*KEYS, "state_of_health").sort(KEYS),
     )
+
+
+def test_long_rests_other_steps_and_single_samples_come_back_too(curves, tmp_path):
+    pulsed, single, idle = curves.take([1]), curves.take([3]), curves.take([5])
+    still = pl.int_range(pl.len()).is_between(20, 40)
+    halves = idle.halfcycles.with_columns(step_type=pl.lit("rest"))
+    odd = Curves.concat(
+        [
+            Curves(pulsed.timeseries.with_columns(current_ampere=pl.when(still).then(0.0).otherwise(-2.0)), pulsed.halfcycles),
+            Curves(single.timeseries[:1], single.halfcycles.with_columns(upper_voltage_limit_volt=4.25)),
+            Curves(idle.timeseries.with_columns(step_type=pl.lit("rest")), halves),
+        ]
+    )
+    again, _ = ingest(fc.to_bdf(odd, tmp_path / "bdf"))
+    assert_frame_equal(again.timeseries, odd.timeseries, abs_tol=1e-9)
+    columns = [*KEYS, "label", "upper_voltage_limit_volt", *SEVERITY]
+    assert_frame_equal(again.halfcycles.select(columns), odd.halfcycles.select(columns))
+
+
+def test_steps_of_another_program_are_no_half_cycles(curves, tmp_path):
+    (path,) = fc.to_bdf(curves.select(cells=["N0"]), tmp_path / "bdf", suffix=".bdf.csv")
+    own, _ = ingest([path])
+    table = pl.read_csv(path)
+    for name, changed in {
+        "vendor": table.with_columns(step_type=pl.lit("CC_Chg")),
+        "bare": table.drop("label", "step_type"),
+    }.items():
+        other = tmp_path / f"{name}.bdf.csv"
+        changed.write_csv(other)
+        again, _ = ingest([other])
+        assert again.halfcycles.select(KEYS).rows() == own.halfcycles.select(KEYS).rows()
 
 
 def test_time_rises_through_a_file_and_its_names_are_those_of_the_format(curves, tmp_path):

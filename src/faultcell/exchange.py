@@ -132,7 +132,7 @@ def to_bdf(
     and `step_count` numbers the half-cycles. Beside the columns of the format, each row says of its curve, in columns of our
     own under machine names: `cell_id`, `step_type`, the rated `lower_voltage_limit_volt`, `upper_voltage_limit_volt` and
     `nominal_capacity_ah`, `label`, the three severities, and where the set has them `state_of_health`, `synthetic`, `seed` and
-    `model_sha256`. Rests at the ends of a half-cycle are written, and left out by our reader.
+    `model_sha256`. Further columns are not written.
 
     Args:
         curves: the set.

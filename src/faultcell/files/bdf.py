@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from faultcell.curves import Curves
 from faultcell.errors import DataError
+from faultcell.files.check import STEP_TYPES
 from faultcell.files.curve_set import read_table
 from faultcell.files.engine import Column, Job, PiecewiseError, Reader
 from faultcell.files.recording import CARRIED, Recording
@@ -41,6 +42,7 @@ COLUMNS = (
     Column("lower_voltage_limit_volt", ("lower_voltage_limit_volt",), unit="V"),
     Column("upper_voltage_limit_volt", ("upper_voltage_limit_volt",), unit="V"),
     Column("nominal_capacity_ah", ("nominal_capacity_ah",), unit="Ah"),
+    Column("step_type", ("step_type",)),
     *(Column(name, (name,)) for name in CARRIED),
 )  # fmt: skip
 
@@ -143,9 +145,13 @@ def name_of(path: Path) -> str:
 
 
 def _typed(table: pl.DataFrame) -> pl.DataFrame:
-    """What our own exports say of a sample, in its types; empty columns of a CSV file are text."""
+    """What our own exports say of a sample, in its types; empty columns of a CSV file are text.
+
+    Others have steps of their own by that name, which are no half-cycles: theirs are not looked at.
+    """
     found = (pl.col(name).cast(kind, strict=False) for name, kind in CARRIED.items() if name in table.columns)
-    return table.with_columns(*found)
+    ours = {"label", "step_type", "cycle_count"} <= set(table.columns) and table["step_type"].is_in(STEP_TYPES).all()
+    return table.with_columns(*found) if ours else table.with_columns(*found).drop("step_type", strict=False)
 
 
 def _whole_cycles(table: pl.DataFrame, where: str) -> pl.DataFrame:

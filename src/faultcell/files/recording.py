@@ -36,17 +36,21 @@ LEAST_SAMPLES = 2
 
 @dataclass(frozen=True)
 class Part:
-    """A half-cycle within a recording: rows `start` to `stop`, direction +1 (charge) or -1, charge moved in Ah."""
+    """A half-cycle within a recording: rows `start` to `stop`, direction +1 (charge) or -1, charge moved in Ah.
+
+    Where the file says what kind of step it is, that is what it is (`said`).
+    """
 
     start: int
     stop: int
     direction: int
     moved_ah: float
+    said: str | None = None
 
     @property
     def step_type(self) -> str:
-        """`charge` or `discharge`."""
-        return "charge" if self.direction > 0 else "discharge"
+        """`charge` or `discharge`, or what is said."""
+        return self.said or ("charge" if self.direction > 0 else "discharge")
 
 
 class Recording:
@@ -140,7 +144,7 @@ class Recording:
 
     def _numbered(self, table: pl.DataFrame, parts: list[Part]) -> list[tuple[Part, int]]:
         """The parts to keep with their cycle. Given cycles are never renumbered."""
-        kept = [part for part in parts if part.stop - part.start >= LEAST_SAMPLES]
+        kept = [part for part in parts if part.said or part.stop - part.start >= LEAST_SAMPLES]
         if "cycle_count" in table.columns:
             numbered = _largest(table, kept)
         else:
@@ -170,8 +174,10 @@ def cut(table: pl.DataFrame, *, nominal_capacity_ah: float) -> list[Part]:
     """Runs of one direction, from the first to the last sample under load; short rests within are kept.
 
     The lower of the two thresholds serves both directions, so that a slow discharge is kept (and then called suspect)
-    rather than lost.
+    rather than lost. Where the table says of which step a sample is (`step_type`), the steps are taken as they are.
     """
+    if "step_type" in table.columns:
+        return _said_parts(table)
     current = table["current_ampere"].to_numpy()
     loaded = np.abs(current) > min(REST_C_RATE.values()) * nominal_capacity_ah
     return _parts(table, np.where(loaded, np.sign(current), 0).astype(np.int64))
@@ -273,6 +279,18 @@ def _parts(table: pl.DataFrame, direction: NDArray[np.int64]) -> list[Part]:
     return [Part(a, b, int(direction[a]), charge) for a, b, charge in bounds]
 
 
+def _said_parts(table: pl.DataFrame) -> list[Part]:
+    """The steps that a table says there are."""
+    key = table.select(pl.struct("cycle_count", "step_type").rle_id()).to_series().to_numpy()
+    starts = np.flatnonzero(np.diff(key, prepend=-1))
+    stops = np.append(starts[1:], table.height)
+    names = table["step_type"].gather(starts).to_list()
+    moved = charge_ah(table["time"].to_numpy(), table["current_ampere"].to_numpy(), starts, stops)
+    sign = {"charge": 1, "discharge": -1}
+    bounds = zip(starts.tolist(), stops.tolist(), moved.tolist(), names, strict=True)
+    return [Part(start, stop, sign.get(name, 0), charge, name) for start, stop, charge, name in bounds]
+
+
 def _cycle_changes(table: pl.DataFrame, *, earlier: NDArray[np.int64], later: NDArray[np.int64]) -> NDArray[np.bool_]:
     if "cycle_count" not in table.columns:
         return np.zeros(earlier.size, dtype=bool)
@@ -310,12 +328,13 @@ def _rows(
     found = []
     for part, cycle in keys:
         inside = slice(part.start, part.stop)
-        loaded = magnitude[inside] > REST_C_RATE[part.step_type] * known["nominal_capacity_ah"]
+        loaded = magnitude[inside] > REST_C_RATE.get(part.step_type, 0.0) * known["nominal_capacity_ah"]
         label = label_of(voltage[inside][loaded], step_type=part.step_type, lower=lower, upper=upper)
         key = dict(zip(KEYS, (cell_id, cycle, part.step_type), strict=True))
         said = {name: table[name][part.start] for name in carried}
         said["label"] = said.get("label") or label
-        found.append({**key, "ambient_temperature_celsius": _ambient(table, inside), **known, **said})
+        own = {name: table[name][part.start] for name in known if part.said and name in table.columns}
+        found.append({**key, "ambient_temperature_celsius": _ambient(table, inside), **known, **own, **said})
     return found
 
 
