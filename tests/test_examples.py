@@ -10,7 +10,11 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 # Each with few steps, and a word of what it prints.
-RUNS = {"draw_faults": (["--steps", "3"], "MAE"), "cycler_exports": (["--out", "exports", "--cells", "2"], "SIM-0002.csv")}
+RUNS = {
+    "balance_curves": (["--steps", "3"], "PR-AUC"),
+    "cycler_exports": (["--out", "exports", "--cells", "2"], "SIM-0002.csv"),
+    "draw_faults": (["--steps", "3"], "MAE"),
+}
 
 
 def test_every_example_is_run():

@@ -11,8 +11,15 @@ import faultcell
 
 SOURCE = Path(faultcell.__file__).parent
 HEAVY = ("torch", "polars", "pybamm", "matplotlib", "diffusers", "scipy", "pyarrow", "numpy")
-DOORS = {"diffusers": {"models/diffusion.py"}, "matplotlib": {"report/canvas.py"}, "pybamm": {"simulate/engine.py"}}
-DOORS |= {"onnx": {"export/graph.py"}, "onnxruntime": {"export/runtime.py"}}
+DOORS = {
+    "diffusers": {"models/diffusion.py"},
+    "huggingface_hub": {"hub.py"},
+    "matplotlib": {"report/canvas.py"},
+    "mlflow": {"tracking.py"},
+    "onnx": {"export/graph.py"},
+    "onnxruntime": {"export/runtime.py"},
+    "pybamm": {"simulate/engine.py"},
+}
 # scipy.io is read in a child process with limits of its own (files/_loadmat.py).
 PICKLES = {"pickle", "cPickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from faultcell.controls import CHEAP, Bootstrap, Interpolate, Jitter, Scaling, Smote, TimeWarp
     from faultcell.curves import FAULTS, Condition, Curves, Fault, Limits, Load, Source, grid
     from faultcell.diagnosis import Gain, classify
+    from faultcell.estimators import FaultAugmenter
+    from faultcell.exchange import from_pandas, from_polars, from_pybamm, to_bdf, to_numpy3d, to_pandas, to_polars
     from faultcell.files import ingest, read, write
     from faultcell.replay import MeanCurve, Replay
     from faultcell.scoring import Scores, evaluate
@@ -35,6 +37,7 @@ _HOME = {
     "Curves": "curves",
     "FAULTS": "curves",
     "Fault": "curves",
+    "FaultAugmenter": "estimators",
     "FinetuneConfig": "config",
     "Gain": "diagnosis",
     "Interpolate": "controls",
@@ -52,10 +55,17 @@ _HOME = {
     "conditions_of": "conditions",
     "draw_band": "bands",
     "evaluate": "scoring",
+    "from_pandas": "exchange",
+    "from_polars": "exchange",
+    "from_pybamm": "exchange",
     "grid": "curves",
     "ingest": "files",
     "measure": "severity",
     "read": "files",
+    "to_bdf": "exchange",
+    "to_numpy3d": "exchange",
+    "to_pandas": "exchange",
+    "to_polars": "exchange",
     "write": "files",
 }
 
@@ -69,6 +79,7 @@ __all__ = [
     "Config",
     "Curves",
     "Fault",
+    "FaultAugmenter",
     "FinetuneConfig",
     "Gain",
     "Interpolate",
@@ -86,10 +97,17 @@ __all__ = [
     "conditions_of",
     "draw_band",
     "evaluate",
+    "from_pandas",
+    "from_polars",
+    "from_pybamm",
     "grid",
     "ingest",
     "measure",
     "read",
+    "to_bdf",
+    "to_numpy3d",
+    "to_pandas",
+    "to_polars",
     "write",
 ]
 

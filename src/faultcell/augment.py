@@ -20,6 +20,7 @@ from faultcell.curves import FAULTS, NORMAL, Condition, Curves
 from faultcell.drawing import Drawing
 from faultcell.errors import BundleError, ConditionError, TrainingError
 from faultcell.frame import Frame
+from faultcell.hub import Pretrained
 from faultcell.known import to_learn
 from faultcell.models.diffusion import Diffusion
 from faultcell.models.generative import Batch, Generative, Sampling, Shape
@@ -38,7 +39,7 @@ OnSnapshot = Callable[[int, "Augmenter"], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Augmenter:
+class Augmenter(Pretrained):
     """A trained model: the diffusion, or a baseline (`Config.model`).
 
     Make one with `pretrain`, adapt it with `finetune`, which leaves it as it is.

@@ -9,6 +9,26 @@ from faultcell.config import Config
 from faultcell.curves import SEVERITY
 from faultcell.profile import Profile
 
+# What the hub reads: it must stand first. A bundle holds curves of its owner, so that its licence is theirs to give.
+FRONT = """\
+---
+library_name: faultcell
+license: other
+license_name: as-the-training-data
+license_link: README.md#licence
+tags:
+- battery
+- lithium-ion
+- fault-diagnosis
+- time-series
+- data-augmentation
+- {kind}
+metrics:
+- mae
+- pearsonr
+---
+"""
+
 
 def bundle_card(
     config: Config, profile: Profile, *, sha256: str, base: str | None, metrics: Sequence[Mapping[str, Any]]
@@ -16,6 +36,7 @@ def bundle_card(
     """Markdown that says what a model is, what it has seen, how it was made, and what it cannot do."""
     return "\n".join(
         [
+            FRONT.format(kind=config.model),
             "# FaultCell model",
             "",
             "A conditional diffusion model that draws charge and discharge curves of lithium-ion cells for a requested fault",
@@ -45,7 +66,20 @@ def bundle_card(
             "- Severities outside the ranges above are extrapolations; drawing them warns.",
             "- The requested peak deviation is met by construction; durations and shapes are drawn and can be wrong.",
             f"- It keeps up to {config.neighbours.curves} of its training curves, and the faults: they travel with it.",
-            "- Scores are not part of a model: run `faultcell evaluate` on cells that are not in the list above.",
+            "- Scores are not part of a model: run `faultcell evaluate` on cells that are not in the list above. The metrics",
+            "  named at the top are two that it gives.",
+            "",
+            "## Licence",
+            "",
+            "It keeps some of its training curves: share it only as you may share them.",
+            "",
+            "## Use",
+            "",
+            "```python",
+            "import faultcell as fc",
+            "",
+            'model = fc.Augmenter.from_pretrained(".")  # this folder, or the owner/name of its repository',
+            "```",
             "",
         ]
     )

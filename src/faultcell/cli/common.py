@@ -14,7 +14,10 @@ import typer
 from faultcell.errors import ConditionError
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from faultcell.curves import Curves
+    from faultcell.train import Step
 
 Out = Annotated[Path, typer.Option("--out", help="Where the result goes; written whole or not at all.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", help="Only curves of this label; repeat for more.")]
@@ -26,6 +29,10 @@ StepTypes = Annotated[list[str] | None, typer.Option("--step-type", help="Only c
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all that is random.")]
 TrainSteps = Annotated[int | None, typer.Option("--steps", min=1, help="Training steps.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from what a stopped run left in --out, or start.")]
+Mlflow = Annotated[
+    str | None,
+    typer.Option("--mlflow", metavar="URI", help="Log to this MLflow server, or to sqlite:///FILE (extra `track`)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores if not given.")]
 Tick = Callable[[str, int, int], None]
@@ -117,3 +124,23 @@ def progress() -> Iterator[Tick]:
             bars.update(tasks[what], completed=done, total=total)
 
         yield tick
+
+
+@contextmanager
+def watched(
+    what: str, *, mlflow: str | None, config: BaseModel
+) -> Iterator[tuple[Callable[[Step], None], Callable[[Path], None]]]:
+    """A progress bar and, where a URI is given, an MLflow run: what to call after each step, and with the bundle at last."""
+    with progress() as tick:
+        if mlflow is None:
+            yield lambda s: tick(what, s.step, s.steps), lambda _: None
+            return
+        from faultcell.tracking import mlflow_logger
+
+        with mlflow_logger(mlflow, config=config, run_name=what) as log:
+
+            def tell(step: Step) -> None:
+                tick(what, step.step, step.steps)
+                log(step)
+
+            yield tell, log.bundle

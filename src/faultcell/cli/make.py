@@ -11,6 +11,7 @@ from faultcell.cli.common import (
     Cells,
     Json,
     Labels,
+    Mlflow,
     Out,
     Resume,
     Seed,
@@ -23,10 +24,12 @@ from faultcell.cli.common import (
     read_as_told,
     say,
     say_model,
+    watched,
 )
 from faultcell.errors import ConditionError
 
 if TYPE_CHECKING:
+    from faultcell import files
     from faultcell.curves import Condition, Curves
 
 
@@ -40,6 +43,7 @@ def ingest(
         Path | None, typer.Option(metavar="TOML", help="File with rated values, also of some cells by name.")
     ] = None,
     mapping: Annotated[Path | None, typer.Option(metavar="TOML", help="File that says which column is which.")] = None,
+    to: Annotated[str, typer.Option(help="curves, or bdf: one Battery Data Format file a cell, for other tools.")] = "curves",
     as_json: Json = False,
 ) -> None:
     """Bring cycler files into a curve set, and say what was found, assumed and is suspect in them."""
@@ -49,6 +53,10 @@ def ingest(
 
     told: files.Told = {"lower": lower, "upper": upper, "nominal_capacity_ah": nominal_capacity_ah}
     told |= {"cell_file": cell, "mapping": mapping}
+    check("--to", to, ("curves", "bdf"))
+    if to == "bdf":
+        say_bdf(paths, out, told=told, as_json=as_json)
+        return
     config = {"verb": "ingest", "paths": [path.name for path in paths], **told}
     with progress() as tick:
         found = files.ingest_into(paths, out, config=config, on_file=lambda n, m: tick("reading", n, m), **told)
@@ -56,6 +64,16 @@ def ingest(
     facts = {"files": [asdict(file) for file in found.files], "suspicions": found.notes}
     made = {"out": str(out), "curves": found.halfcycles.height, "cells": cells}
     say({**made, **facts}, as_json, f"{show.text(facts)}\n{made['curves']} curves of {cells} cells in {out}")
+
+
+def say_bdf(paths: list[Path], out: Path, *, told: files.Told, as_json: bool) -> None:
+    """Write the curves of files as Battery Data Format files, and say which."""
+    from faultcell import exchange, files, show
+
+    curves, notes = files.ingest(paths, **told)
+    made = [str(path) for path in exchange.to_bdf(curves, out)]
+    facts = {"out": str(out), "curves": len(curves), "made": made, "suspicions": notes}
+    say(facts, as_json, show.text(facts))
 
 
 def simulate(
@@ -99,6 +117,7 @@ def train(
     steps: TrainSteps = None,
     seed: Seed = 0,
     resume: Resume = False,
+    mlflow: Mlflow = None,
     label: Labels = None,
     cells: Cells = None,
     step_type: StepTypes = None,
@@ -114,9 +133,8 @@ def train(
     store.make_ready(out, resume=resume)
     normal = read(folder, label=label or [NORMAL], cells=cells, step_type=step_type)
     config = Config(model=model, train=TrainConfig(**given(steps=steps), seed=seed))
-    with progress() as tick:
-        made = Augmenter.pretrain(normal, config=config, folder=out, on_step=lambda s: tick("training", s.step, s.steps))
-    made.save(out)
+    with watched("training", mlflow=mlflow, config=config) as (tell, keep):
+        keep(Augmenter.pretrain(normal, config=config, folder=out, on_step=tell).save(out))
     say_model(out, as_json)
 
 
@@ -129,6 +147,7 @@ def finetune(
     steps: TrainSteps = None,
     seed: Seed = 0,
     resume: Resume = False,
+    mlflow: Mlflow = None,
     label: Labels = None,
     cells: Cells = None,
     step_type: StepTypes = None,
@@ -144,15 +163,9 @@ def finetune(
     base = Augmenter.load(bundle)
     few = faults_of(folder, label=label, cells=cells, step_type=step_type)
     source = normals_of(normal, step_type=step_type)
-    with progress() as tick:
-        model = base.finetune(
-            few,
-            normal=source,
-            config=FinetuneConfig(**given(steps=steps), seed=seed, unfreeze=unfreeze),
-            folder=out,
-            on_step=lambda s: tick("fine-tuning", s.step, s.steps),
-        )
-    model.save(out)
+    config = FinetuneConfig(**given(steps=steps), seed=seed, unfreeze=unfreeze)
+    with watched("fine-tuning", mlflow=mlflow, config=config) as (tell, keep):
+        keep(base.finetune(few, normal=source, config=config, folder=out, on_step=tell).save(out))
     say_model(out, as_json)
 
 
@@ -164,6 +177,7 @@ def distil(
     steps: TrainSteps = None,
     seed: Seed = 0,
     resume: Resume = False,
+    mlflow: Mlflow = None,
     label: Labels = None,
     cells: Cells = None,
     step_type: StepTypes = None,
@@ -178,15 +192,9 @@ def distil(
     teacher = Augmenter.load(bundle)
     few = faults_of(folder, label=label, cells=cells, step_type=step_type)
     source = normals_of(normal, step_type=step_type)
-    with progress() as tick:
-        model = teacher.distil(
-            few,
-            normal=source,
-            config=DistilConfig(**given(steps=steps), seed=seed),
-            folder=out,
-            on_step=lambda s: tick("distilling", s.step, s.steps),
-        )
-    model.save(out)
+    config = DistilConfig(**given(steps=steps), seed=seed)
+    with watched("distilling", mlflow=mlflow, config=config) as (tell, keep):
+        keep(teacher.distil(few, normal=source, config=config, folder=out, on_step=tell).save(out))
     say_model(out, as_json)
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 
 from faultcell.curves import Curves
+from faultcell.files.check import STEP_TYPES
 from faultcell.files.engine import Job, PiecewiseError
-from faultcell.files.recording import Recording
+from faultcell.files.recording import CARRIED, Recording
 from faultcell.files.sentence import refuse
 
 ENDINGS = (".bdf.csv", ".bdf.parquet")
@@ -21,7 +22,7 @@ def curves(tables: Iterable[pl.DataFrame], job: Job) -> Iterator[Curves]:
     recordings, ended = dict[str, Recording](), set[str]()
     for table in tables:
         made = list[Curves | None]()
-        parts = _by_cell(_whole_cycles(table, str(job.path)), job.path)
+        parts = _by_cell(_whole_cycles(_typed(table), str(job.path)), job.path)
         for cell, where, part in parts:
             if cell in ended:
                 raise PiecewiseError
@@ -56,6 +57,16 @@ def _together(made: Iterable[Curves | None]) -> Iterator[Curves]:
     parts = [curves for curves in made if curves is not None]
     if parts:
         yield Curves.concat(parts) if len(parts) > 1 else parts[0]
+
+
+def _typed(table: pl.DataFrame) -> pl.DataFrame:
+    """What our own exports say of a sample, in its types; empty columns of a CSV file are text.
+
+    Others have steps of their own by that name, which are no half-cycles: theirs are not looked at.
+    """
+    found = (pl.col(name).cast(kind, strict=False) for name, kind in CARRIED.items() if name in table.columns)
+    ours = {"label", "step_type", "cycle_count"} <= set(table.columns) and table["step_type"].is_in(STEP_TYPES).all()
+    return table.with_columns(*found) if ours else table.with_columns(*found).drop("step_type", strict=False)
 
 
 def _whole_cycles(table: pl.DataFrame, where: str) -> pl.DataFrame:

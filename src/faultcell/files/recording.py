@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from faultcell.by_curve import charge_ah
-from faultcell.curves import HALFCYCLES, KEYS, NORMAL, REST_C_RATE, TIMESERIES, Array, Curves
+from faultcell.curves import HALFCYCLES, KEYS, NORMAL, REST_C_RATE, SEVERITY, TIMESERIES, Array, Curves
 from faultcell.files.engine import CycleCounter, PiecewiseError, Rated
 from faultcell.files.sentence import refuse
 
@@ -28,23 +28,35 @@ MOST_AGAINST = 1 / 3
 READINGS = ("time", "voltage_volt", "current_ampere")
 # Currents that never reach this are the noise of a cell at rest, A.
 LEAST_AMPERE = 2e-5
+# What our own exports say of each sample, and of a curve its first one does: it is taken as it is.
+CARRIED = {
+    "label": pl.String,
+    **dict.fromkeys((*SEVERITY, "state_of_health"), pl.Float64),
+    "synthetic": pl.Boolean,
+    "seed": pl.Int64,
+    "model_sha256": pl.String,
+}
 # One sample has no duration.
 LEAST_SAMPLES = 2
 
 
 @dataclass(frozen=True)
 class Part:
-    """A half-cycle within a recording: rows `start` to `stop`, direction +1 (charge) or -1, charge moved in Ah."""
+    """A half-cycle within a recording: rows `start` to `stop`, direction +1 (charge) or -1, charge moved in Ah.
+
+    Where the file says what kind of step it is, that is what it is (`said`).
+    """
 
     start: int
     stop: int
     direction: int
     moved_ah: float
+    said: str | None = None
 
     @property
     def step_type(self) -> str:
-        """`charge` or `discharge`."""
-        return "charge" if self.direction > 0 else "discharge"
+        """`charge` or `discharge`, or what is said."""
+        return self.said or ("charge" if self.direction > 0 else "discharge")
 
 
 class Recording:
@@ -116,7 +128,8 @@ class Recording:
     def notes(self) -> list[str]:
         """What was assumed, and what was left out."""
         left_out = [f"{count} loads left out, {words}" for words, count in self._left_out.items() if count]
-        return [f"{self._where}: {note}" for note in (*self._notes, *left_out, *_said_of_labels(self._labels))]
+        labelled = _said_of_labels(self._labels) if self._labels else []
+        return [f"{self._where}: {note}" for note in (*self._notes, *left_out, *labelled)]
 
     def _turned(self, table: pl.DataFrame) -> pl.DataFrame:
         """The same with + = charge: the sign under which voltages rise while charging."""
@@ -146,12 +159,14 @@ class Recording:
         if not keys:
             return None
         halves = _rows(table, keys, cell_id=self._cell, known=self._known)
-        self._labels.update(str(row["label"]) for row in halves)
-        return Curves(_samples(table, [part for part, _ in keys], rows=halves), pl.DataFrame(halves, schema=HALFCYCLES))
+        if "label" not in table.columns:
+            self._labels.update(str(row["label"]) for row in halves)
+        schema = HALFCYCLES | {name: kind for name, kind in CARRIED.items() if name in table.columns}
+        return Curves(_samples(table, [part for part, _ in keys], rows=halves), pl.DataFrame(halves, schema=schema))
 
     def _numbered(self, table: pl.DataFrame, parts: list[Part]) -> list[tuple[Part, int]]:
         """The parts to keep with their cycle. Given cycles are never renumbered."""
-        kept = [part for part in parts if part.stop - part.start >= LEAST_SAMPLES]
+        kept = [part for part in parts if part.said or part.stop - part.start >= LEAST_SAMPLES]
         if "cycle_count" in table.columns:
             numbered = _largest(table, kept)
         else:
@@ -181,8 +196,10 @@ def cut(table: pl.DataFrame, *, nominal_capacity_ah: float) -> list[Part]:
     """Runs of one direction, from the first to the last sample under load; short rests within are kept.
 
     The lower of the two thresholds serves both directions, so that a slow discharge is kept (and then called suspect)
-    rather than lost.
+    rather than lost. Where the table says of which step a sample is (`step_type`), the steps are taken as they are.
     """
+    if "step_type" in table.columns:
+        return _said_parts(table)
     current = table["current_ampere"].to_numpy()
     loaded = np.abs(current) > min(REST_C_RATE.values()) * nominal_capacity_ah
     return _parts(table, np.where(loaded, np.sign(current), 0).astype(np.int64))
@@ -303,6 +320,18 @@ def _parts(table: pl.DataFrame, direction: NDArray[np.int64]) -> list[Part]:
     return [Part(a, b, int(direction[a]), charge) for a, b, charge in bounds]
 
 
+def _said_parts(table: pl.DataFrame) -> list[Part]:
+    """The steps that a table says there are."""
+    key = table.select(pl.struct("cycle_count", "step_type").rle_id()).to_series().to_numpy()
+    starts = np.flatnonzero(np.diff(key, prepend=-1))
+    stops = np.append(starts[1:], table.height)
+    names = table["step_type"].gather(starts).to_list()
+    moved = charge_ah(table["time"].to_numpy(), table["current_ampere"].to_numpy(), starts, stops)
+    sign = {"charge": 1, "discharge": -1}
+    bounds = zip(starts.tolist(), stops.tolist(), moved.tolist(), names, strict=True)
+    return [Part(start, stop, sign.get(name, 0), charge, name) for start, stop, charge, name in bounds]
+
+
 def _settled(table: pl.DataFrame, parts: list[Part]) -> int:
     """How many parts no later sample can change: all but the last, or but those of the last cycle where cycles are given."""
     if "cycle_count" not in table.columns or not parts:
@@ -328,14 +357,18 @@ def _rows(
 ) -> list[dict[str, object]]:
     """The row of `halfcycles` of each part, by its cycle."""
     magnitude, voltage = np.abs(table["current_ampere"].to_numpy()), table["voltage_volt"].to_numpy()
+    carried = [name for name in CARRIED if name in table.columns]
     lower, upper = known["lower_voltage_limit_volt"], known["upper_voltage_limit_volt"]
     found = []
     for part, cycle in keys:
         inside = slice(part.start, part.stop)
-        loaded = magnitude[inside] > REST_C_RATE[part.step_type] * known["nominal_capacity_ah"]
+        loaded = magnitude[inside] > REST_C_RATE.get(part.step_type, 0.0) * known["nominal_capacity_ah"]
         label = label_of(voltage[inside][loaded], step_type=part.step_type, lower=lower, upper=upper)
         key = dict(zip(KEYS, (cell_id, cycle, part.step_type), strict=True))
-        found.append({**key, "label": label, "ambient_temperature_celsius": _ambient(table, inside), **known})
+        said = {name: table[name][part.start] for name in carried}
+        said["label"] = said.get("label") or label
+        own = {name: table[name][part.start] for name in known if part.said and name in table.columns}
+        found.append({**key, "ambient_temperature_celsius": _ambient(table, inside), **known, **own, **said})
     return found
 
 

@@ -129,7 +129,7 @@ def _overlay(real: Curves, synthetic: Curves, label: str) -> Picture:
 def _gain(gain: Gain) -> list[Section]:
     places = list(dict.fromkeys((row.task, row.view) for row in gain.summary))
     sections = [_place([row for row in gain.summary if (row.task, row.view) == place], place) for place in places]
-    said = [Bullets([spoken(note) for note in gain.notes], "What it comes to"), Text(gain.protocol, note=True)]
+    said: list[Block] = [Bullets([spoken(note) for note in gain.notes], "What it comes to"), Text(gain.protocol, note=True)]
     return [*sections, Section("notes", "What to make of it", said)]
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -99,8 +99,8 @@ def run_cycle(cell: Cell, drive: Drive, *, state: Any = None) -> Outcome:
         raise CycleError(f"solver: {error}") from error
     steps = _checked_steps(solution, errors)
     outcome = Outcome(
-        charge=_wave(steps[_CHARGE]),
-        discharge=_wave(steps[_DISCHARGE]),
+        charge=wave(steps[_CHARGE]),
+        discharge=wave(steps[_DISCHARGE]),
         stoichiometry=float(np.max(steps[1]["Negative electrode stoichiometry"].entries)),
         state=solution.cycles[-1].last_state,
     )
@@ -224,17 +224,26 @@ def _check_ends(outcome: Outcome, drive: Drive) -> None:
         raise CycleError(f"a step ran out of time before its {missed[0]}")
 
 
-def _wave(steps: list[Any]) -> Wave:
-    """Join steps into one half-cycle that starts at 0 s; adjoining steps share an instant, kept once."""
-    second = _joined(steps, "Time [s]")
+def wave(solutions: Sequence[Any]) -> Wave:
+    """Solutions in a row as one run of samples that starts at 0 s; adjoining ones share an instant, kept once.
+
+    Args:
+        solutions: PyBaMM's, or anything of which `solution["Voltage [V]"].entries` are the values. Where the temperature is
+            not among its variables, it is NaN.
+    """
+    second = _joined(solutions, "Time [s]")
     kept = np.append(True, np.diff(second) > 0)
+    try:
+        celsius = _joined(solutions, "Volume-averaged cell temperature [K]") - _KELVIN
+    except KeyError:
+        celsius = np.full_like(second, np.nan)
     return Wave(
         second=(second - second[0])[kept],
-        volt=_joined(steps, "Voltage [V]")[kept],
-        ampere=-_joined(steps, "Current [A]")[kept],  # the one place where the sign turns: + = charge from here on
-        celsius=_joined(steps, "Volume-averaged cell temperature [K]")[kept] - _KELVIN,
+        volt=_joined(solutions, "Voltage [V]")[kept],
+        ampere=-_joined(solutions, "Current [A]")[kept],  # the one place where the sign turns: + = charge from here on
+        celsius=celsius[kept],
     )
 
 
-def _joined(steps: list[Any], name: str) -> Floats:
+def _joined(steps: Sequence[Any], name: str) -> Floats:
     return np.concatenate([np.asarray(step[name].entries, dtype=np.float64) for step in steps])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from faultcell.files.cells import curves
 from faultcell.files.columns import Column
 from faultcell.files.engine import Reader
+from faultcell.files.recording import CARRIED
 
 COLUMNS = (
     Column("time", ("test_time_second", "Test Time / *", "unix_time_second", "Unix Time / *"), unit="s", needed=True),
@@ -21,6 +22,8 @@ COLUMNS = (
     Column("lower_voltage_limit_volt", ("lower_voltage_limit_volt",), unit="V"),
     Column("upper_voltage_limit_volt", ("upper_voltage_limit_volt",), unit="V"),
     Column("nominal_capacity_ah", ("nominal_capacity_ah",), unit="Ah"),
+    Column("step_type", ("step_type",)),
+    *(Column(name, (name,)) for name in CARRIED),
 )  # fmt: skip
 
 BDF = Reader("Battery Data Format", COLUMNS, curves)
