@@ -32,11 +32,11 @@ def bars(arms: Mapping[str, Mapping[str, Interval]], measures: Mapping[str, str]
                 if value.low is not None and value.high is not None:
                     reach = [[value.mean - value.low], [value.high - value.mean]]
                     axes.errorbar(value.mean, place, xerr=reach, color=INK, capsize=2.5, lw=1)
+            rows_named(axes, [look(arm).name for arm in arms])
             axes.set(title=title, xlim=(0, 1.02))
             rivals = [shown[arm].mean for arm in shown if not is_drawn(arm)]
             if rivals:
                 axes.axvline(max(rivals), color=LIMIT, lw=0.9, ls="--")
-        rows_named(page.axes[0][0], [look(arm).name for arm in arms])
     return page.data
 
 

@@ -49,6 +49,7 @@ LOOKS = {
     "few": Look("the handful", "#e69f00", "*"),
     "floor": Look("floor: a real cycle and the next", INK, "|"),
     "diffusion": Look("diffusion", "#d55e00", "o", "--"),
+    "synthetic": Look("drawn curves", "#d55e00", "D", "--"),
     "wgan_gp": Look("WGAN-GP", "#0072b2", "s", "-."),
     "timevae": Look("TimeVAE", "#009e73", "^", (0, (5, 1, 1, 1, 1, 1))),  # type: ignore[arg-type]
     "timegan": Look("TimeGAN", "#cc79a7", "D", (0, (2, 1))),  # type: ignore[arg-type]
@@ -85,7 +86,7 @@ def look(source: str) -> Look:
 
 def kind(source: str) -> str:
     """`generator`, `cheap`, or `reference` for the floor and noise."""
-    return "generator" if source in GENERATORS else "cheap" if source in CHEAP else "reference"
+    return "generator" if source in (*GENERATORS, "synthetic") else "cheap" if source in CHEAP else "reference"
 
 
 def spoken(sentence: str) -> str:

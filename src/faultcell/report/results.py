@@ -70,8 +70,8 @@ def write_results(file: Path, out: Path, *, real: Curves | None = None, syntheti
         title, sections = "Drawn curves against real ones", _scores(found, real, synthetic)
     else:
         title, sections = "Fault classifiers, before and after", _gain(found)
-    page = environment().get_template("study.html.j2").render(title=title, version=__version__, sections=sections)
-    return write_text(out, page)
+    template, lead = environment().get_template("study.html.j2"), f"From {file.name}."
+    return write_text(out, template.render(title=title, lead=lead, version=__version__, sections=sections))
 
 
 def read_results(file: Path) -> Scores | Gain:

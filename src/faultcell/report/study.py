@@ -23,6 +23,7 @@ from faultcell.report.sections import (
 from faultcell.study.stages import PAGE
 
 TITLE = "FaultCell study"
+LEAD = "Drawn fault curves against real ones, cheap controls and a paper."
 SECTIONS = (
     overview.data,
     overview.findings,
@@ -53,7 +54,11 @@ def study_page(folder: Path) -> str:
     """
     study = Study.open(folder)
     sections = [make(study) for make in SECTIONS]
-    return environment().get_template("study.html.j2").render(title=TITLE, version=study.summary.version, sections=sections)
+    return (
+        environment()
+        .get_template("study.html.j2")
+        .render(title=TITLE, lead=LEAD, version=study.summary.version, sections=sections)
+    )
 
 
 def write_study(folder: Path, out: Path | None = None) -> Path:
