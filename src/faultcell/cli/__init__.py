@@ -3,6 +3,7 @@
     common.py  what the verbs share: options, selections, progress bars
     make.py    verbs that make curves or models: ingest, simulate, train, finetune, distil, sample, band
     judge.py   verbs that look at them: demo, show, evaluate, classify, study, report
+    serve.py   the verb that serves a page: serve
 
 Exit codes: 0 done, 1 the data or the run failed, 2 wrong usage.
 """
@@ -14,7 +15,7 @@ import warnings
 
 import typer
 
-from faultcell.cli import judge, make
+from faultcell.cli import judge, make, serve
 from faultcell.errors import FaultCellError
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ VERBS = (
     judge.classify,
     judge.study,
     judge.report,
+    serve.serve,
 )
 for _verb in VERBS:
     app.command()(_verb)

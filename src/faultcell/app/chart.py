@@ -1,0 +1,157 @@
+"""What is drawn where on the charts: options for ECharts, in the colours and lines of the reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from faultcell.app.drawn import NEAREST, SHOWN, Line, Shown
+from faultcell.curves import Array
+from faultcell.report.looks import GREY, INK
+
+Channel = Literal["volt", "ampere"]
+DRAWN = "#d55e00"
+FAINT = "#e5e7eb"
+AXES: dict[Channel, str] = {"volt": "voltage / V", "ampere": "current / A (+ = charge)"}
+DECIMALS: dict[Channel, int] = {"volt": 4, "ampere": 3}
+STRETCH = 1.05  # of the time that is shown over that of the longest curve
+# Of the axis of values: faint lines to follow, and no numbers at its ends, which are none to remember.
+VALUES = {
+    "splitLine": {"lineStyle": {"color": FAINT}},
+    "axisLabel": {"color": INK, "fontSize": 12, "hideOverlap": True, "showMinLabel": False, "showMaxLabel": False},
+}
+# What a reader sees, as the legend draws it: a stroke's colour, width and dashes.
+LEGEND = (
+    ("drawn curves", f'stroke="{DRAWN}" stroke-width="1" stroke-opacity="0.6"'),
+    ("their median", f'stroke="{DRAWN}" stroke-width="2.4" stroke-dasharray="7 4"'),
+    ("90 % of them", f'stroke="{DRAWN}" stroke-width="11" stroke-opacity="0.2"'),
+    ("nearest real curves", f'stroke="{INK}" stroke-width="1.8"'),
+    ("rated limits", f'stroke="{GREY}" stroke-width="1.6" stroke-dasharray="1.6 3"'),
+)
+
+
+def blank(channel: Channel, *, closer: bool) -> dict[str, Any]:
+    """A chart without curves."""
+    name = "time before the end / s" if closer else "time / s"
+    axis: dict[str, Any] = {
+        "type": "value",
+        "nameLocation": "middle",
+        "nameTextStyle": {"color": INK, "fontSize": 13},
+        "axisLabel": {"color": INK, "fontSize": 12, "hideOverlap": True},
+        "axisLine": {"show": True, "onZero": False, "lineStyle": {"color": GREY}},
+        "axisTick": {"show": True},
+        "splitLine": {"show": False},
+    }
+    return {
+        "animation": False,
+        "textStyle": {"fontFamily": "system-ui, sans-serif"},
+        "grid": {"left": 58, "right": 14, "top": 10, "bottom": 44},
+        "xAxis": {**axis, "name": name, "nameGap": 26, "splitNumber": 4},
+        "yAxis": {**axis, **VALUES, "name": AXES[channel], "nameGap": 40},
+        "series": [],
+    }
+
+
+def options(shown: Shown, channel: Channel, *, closer: bool) -> dict[str, Any]:
+    """A chart of what was drawn.
+
+    Args:
+        shown: the draw.
+        channel: what to show of it.
+        closer: only the end, where the fault is, with the ends of all curves at zero.
+    """
+    found = blank(channel, closer=closer)
+    lower, median, upper = shown.volt if channel == "volt" else shown.ampere
+    lines = [*shown.curves, *shown.nearest]
+    parts = [_part(line.second, getattr(line, channel), shown, closer=closer) for line in lines]
+    band = [_part(shown.second, values, shown, closer=closer) for values in (lower, median, upper)]
+    start, end = _span(shown, lines, closer=closer)
+    limits = (shown.limits.lower, shown.limits.upper) if channel == "volt" else ()
+    low, high = _range([values for _, values in [*parts, *band]], () if closer else limits)
+    found["xAxis"] |= {"min": start, "max": end}
+    found["yAxis"] |= {"min": low, "max": high}
+    drawn, real = parts[: len(shown.curves)], parts[len(shown.curves) :]
+    decimals = DECIMALS[channel]
+    found["series"] = [
+        *_band(band[0], band[2], decimals),
+        *_lines("drawn", drawn, SHOWN, decimals, {"color": DRAWN, "width": 1, "opacity": 0.45}),
+        *_lines("median", [band[1]], 1, decimals, {"color": DRAWN, "width": 2.4, "type": "dashed"}),
+        *_lines("real", real, NEAREST, decimals, {"color": INK, "width": 1.8}),
+        *[_limit(value, start, end) for value in limits if low <= value <= high],
+        *[_limit(None, start, end) for value in limits if not low <= value <= high],
+    ]
+    return found
+
+
+def _part(second: Array, values: Array, shown: Shown, *, closer: bool) -> tuple[Array, Array]:
+    """The points that a chart shows of a curve."""
+    if not closer:
+        return second, values
+    before = second - second[-1]
+    kept = before >= -STRETCH * shown.close_up
+    return before[kept], values[kept]
+
+
+def _span(shown: Shown, lines: Sequence[Line], *, closer: bool) -> tuple[float, float]:
+    if closer:
+        return -_round(shown.close_up), 0.0
+    return 0.0, _round(STRETCH * max([shown.second[-1], *(line.second[-1] for line in lines)]))
+
+
+def _round(seconds: float) -> float:
+    """Seconds rounded up to two digits, so that the axis stands still while a slider moves a little."""
+    step = 10.0 ** (np.floor(np.log10(max(seconds, 1.0))) - 1)
+    return float(np.ceil(seconds / step) * step)
+
+
+def _range(values: Sequence[Array], limits: Sequence[float]) -> tuple[float, float]:
+    """Where the axis of values begins and ends, in steps that make it stand still while a slider moves a little."""
+    every = np.concatenate([np.asarray(limits, dtype=np.float64), *values])
+    low, high = float(np.nanmin(every)), float(np.nanmax(every))
+    step = 0.1 if high - low > 0.5 else 0.02
+    return round(np.floor(low / step - 0.3) * step, 4), round(np.ceil(high / step + 0.3) * step, 4)
+
+
+def _band(lower: tuple[Array, Array], upper: tuple[Array, Array], decimals: int) -> list[dict[str, Any]]:
+    """Two stacked areas, the lower one unseen."""
+    hidden = {
+        "type": "line",
+        "symbol": "none",
+        "silent": True,
+        "stack": "band",
+        "stackStrategy": "all",
+        "lineStyle": {"width": 0},
+    }
+    width = (lower[0], upper[1] - lower[1])
+    return [
+        {**hidden, "id": "band-lower", "data": _points(lower, decimals)},
+        {
+            **hidden,
+            "id": "band",
+            "data": _points(width, decimals),
+            "areaStyle": {"color": DRAWN, "opacity": 0.18, "origin": "start"},
+        },
+    ]
+
+
+def _lines(
+    name: str, parts: Sequence[tuple[Array, Array]], count: int, decimals: int, style: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """As many series as there may be curves: what has no curve is empty, so that charts keep their series."""
+    padded = [*parts, *[(np.empty(0), np.empty(0))] * (count - len(parts))]
+    plain = {"type": "line", "symbol": "none", "silent": True, "lineStyle": style}
+    return [{**plain, "id": f"{name}-{index}", "data": _points(part, decimals)} for index, part in enumerate(padded)]
+
+
+def _limit(value: float | None, start: float, end: float) -> dict[str, Any]:
+    style = {"color": GREY, "width": 1.6, "type": "dotted"}
+    data = [] if value is None else [[start, value], [end, value]]
+    return {"type": "line", "symbol": "none", "silent": True, "lineStyle": style, "data": data}
+
+
+def _points(part: tuple[Array, Array], decimals: int) -> list[list[float]]:
+    second, values = part
+    rounded: list[list[float]] = np.column_stack([second.round(1), values.round(decimals)]).tolist()
+    return rounded

@@ -1,0 +1,183 @@
+"""What a draw shows: a few of its curves, the band of all, the nearest real ones, what was asked for beside what came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from faultcell.app.asked import CHUNK, Conditions, Draw, conditions_from
+from faultcell.app.knobs import QUANTITIES, Knob
+from faultcell.app.shelf import Entry, Shelf
+from faultcell.assemble import Samples
+from faultcell.bands import Band
+from faultcell.curves import NORMAL, Array, Curves, Limits
+from faultcell.errors import ConditionError
+from faultcell.scoring.measured import POINTS, Measured
+from faultcell.severity import SIDES, excursion
+
+LEVEL = 0.9
+SHOWN, NEAREST = 12, 3
+SIGNIFICANT = {"volt": 4, "ampere": 3}
+LEAST_CLOSE_UP, MOST_CLOSE_UP, FAULTS_SHOWN = 0.03, 0.4, 3.0  # of the duration; the last in durations of the part beyond
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A curve over time: s, V and A `(n,)` each."""
+
+    second: Array
+    volt: Array
+    ampere: Array
+
+    @classmethod
+    def of(cls, samples: Samples) -> Line:
+        """The same, with no more points than a screen shows."""
+        rows = np.unique(np.linspace(0, samples.second.size - 1, min(samples.second.size, 2 * POINTS)).astype(int))
+        return cls(samples.second[rows], samples.volt[rows], samples.ampere[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A quantity that was asked for, and that which came, as text: the median and the range that most curves lie in."""
+
+    title: str
+    asked: str
+    got: str
+    spread: str
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """All that a page shows of a draw.
+
+    Attributes:
+        request: what was asked for.
+        curves: a few of those drawn.
+        second: of the band, at equal shares of the median duration `(POINTS,)`.
+        volt: lower, median and upper `(3, POINTS)`.
+        ampere: the same of the current `(3, POINTS)`.
+        nearest: real curves of the nearest conditions.
+        limits: the rated limits.
+        close_up: seconds before the end from which on the fault shows.
+        rows: what was asked for beside what came.
+        warnings: a sentence for each quantity that the model has not seen like this.
+    """
+
+    request: Draw
+    curves: Sequence[Line]
+    second: Array
+    volt: Array
+    ampere: Array
+    nearest: Sequence[Line]
+    limits: Limits
+    close_up: float
+    rows: Sequence[Row]
+    warnings: Sequence[str]
+
+
+def draw(entry: Entry, request: Draw, *, tick: Callable[[int, int], None] | None = None) -> Curves:
+    """The curves of a request.
+
+    Raises:
+        ConditionError: a request that the model cannot meet.
+    """
+    condition = request.conditions.condition()
+    seeds = range(request.seed, request.seed + request.count)
+    return entry.model.draw([condition] * request.count, seeds, steps=request.steps, on_chunk=tick)
+
+
+def show(shelf: Shelf, entry: Entry, request: Draw) -> Shown:
+    """Draw one chunk of curves and give what a page shows of them.
+
+    Raises:
+        ConditionError: a request that the model cannot meet.
+    """
+    drawn = draw(entry, request.model_copy(update={"count": CHUNK}))
+    band = Band.of(drawn, draws=CHUNK, level=LEVEL)
+    measured = Measured.of(drawn)
+    shares = ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2)
+    lower, upper = (drawn.known(f"{name}_voltage_limit_volt")[0] for name in ("lower", "upper"))
+    seconds = band.seconds[0, 1]
+    return Shown(
+        request=request,
+        curves=_lines(drawn, SHOWN),
+        second=np.linspace(0, seconds, POINTS),
+        volt=np.stack([band.lower[0], band.median[0], band.upper[0]]),
+        ampere=np.quantile(measured.amperes, shares, axis=0),
+        nearest=_nearest(shelf, request.conditions),
+        limits=Limits(float(lower), float(upper)),
+        close_up=_close_up(_beyond(drawn), seconds),
+        rows=_rows(drawn, measured, request.conditions),
+        warnings=warnings_of(entry, request.conditions),
+    )
+
+
+def typical(entry: Entry) -> Conditions:
+    """The conditions that the page of a model begins with."""
+    kind = next(iter(entry.kinds.values()))
+    return conditions_from(kind.label, kind.step_type, {knob.quantity.name: knob.start for knob in entry.knobs[kind.id]})
+
+
+def warnings_of(entry: Entry, asked: Conditions) -> list[str]:
+    """A sentence for each quantity beyond what the model has seen, severities and context alike."""
+    found = (knob.beyond(getattr(asked, knob.quantity.name)) for knob in _knobs(entry, asked))
+    return [sentence for sentence in found if sentence]
+
+
+def _knobs(entry: Entry, asked: Conditions) -> list[Knob]:
+    step = asked.condition().step
+    name = f"{NORMAL} {step}" if asked.fault == NORMAL else asked.fault
+    return entry.knobs.get(name, [])
+
+
+def _lines(drawn: Curves, count: int) -> list[Line]:
+    columns = [drawn.column(name) for name in ("step_time_second", "voltage_volt", "current_ampere")]
+    slices = list(drawn.slices())[:count]
+    return [Line(*(column[rows] for column in columns)) for rows in slices]
+
+
+def _nearest(shelf: Shelf, asked: Conditions) -> list[Line]:
+    if shelf.real is None:
+        return []
+    try:
+        rows = shelf.real.nearest(asked.condition(), NEAREST)
+    except ConditionError:
+        return []  # the set has no such curve, which the legend shows
+    return [Line.of(shelf.real.samples[row]) for row in rows]
+
+
+def _beyond(drawn: Curves) -> Array:
+    """Seconds that each drawn curve is beyond the limit it can break `(N,)`."""
+    step = drawn.halfcycles["step_type"][0]
+    side = next(side for side, name in SIDES.items() if name == step)
+    return excursion(drawn, side=side)[1]
+
+
+def _close_up(beyond: Array, seconds: float) -> float:
+    wanted = FAULTS_SHOWN * float(np.median(beyond)) if beyond.any() else 0.15 * seconds
+    return float(np.clip(wanted, LEAST_CLOSE_UP * seconds, MOST_CLOSE_UP * seconds))
+
+
+def _rows(drawn: Curves, measured: Measured, asked: Conditions) -> list[Row]:
+    rows = []
+    for quantity in QUANTITIES[:4] if asked.fault != NORMAL else QUANTITIES[3:4]:
+        wanted = getattr(asked, quantity.name)
+        digits = {"V": 3, "s": 0, "1/h": 2}.get(quantity.unit, 0)
+        rows.append(
+            Row(
+                quantity.title,
+                "unknown" if wanted is None else f"{wanted:,.{digits}f} {quantity.unit}".strip(),
+                *_spread(drawn.known(quantity.name), digits, quantity.unit),
+            )
+        )
+    if asked.fault != NORMAL:
+        rows.append(Row("Time beyond, this curve", "", *_spread(_beyond(drawn), 0, "s")))
+    return [*rows, Row("Duration of the curve", "", *_spread(measured.seconds, 0, "s"))]
+
+
+def _spread(values: Array, digits: int, unit: str) -> tuple[str, str]:
+    """The median of drawn curves, and the range that most lie in."""
+    low, middle, high = (f"{value:,.{digits}f}" for value in np.nanquantile(values, ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2)))
+    return f"{middle} {unit}".strip(), f"{low} to {high}"
