@@ -78,8 +78,8 @@ class Band:
     def concat(cls, parts: Sequence[Band]) -> Band:
         """Bands of the same level and number of draws, in order; at least one."""
         names = ("lower", "median", "upper", "seconds")
-        joined = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
-        return cls(pl.concat([part.keys for part in parts]), *joined, parts[0].level, parts[0].draws)
+        joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return cls(pl.concat([part.keys for part in parts]), **joined, level=parts[0].level, draws=parts[0].draws)
 
     def __len__(self) -> int:
         return len(self.lower)

@@ -5,8 +5,8 @@
     POST /api/v1/bundles/{id}/draw    `asked.Draw` in, JSON, a zip of Parquet tables or a CSV out
     GET  /api/openapi.json
 
-What goes wrong is one sentence, `{"error": ...}`: 400 a request that the model cannot meet, 404 no such bundle, 422 a request that
-is not well-formed, 503 the queue is full, 504 it took too long.
+What goes wrong is one sentence, `{"error": ...}`: 400 a request that the model cannot meet, 404 no such bundle, 422 a request
+that is not well-formed, 503 the queue is full, 504 it took too long.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from faultcell.errors import ConditionError, FaultCellError
 V1 = "/api/v1"
 OPENAPI = "/api/openapi.json"
 SENT = [name for name in TIMESERIES if name.endswith(("_second", "_volt", "_ampere", "_celsius"))]
-STATUS = {BusyError: 503, LateError: 504, ConditionError: 400}
+STATUS: dict[type[Exception], int] = {BusyError: 503, LateError: 504, ConditionError: 400}
 ZIP, CSV = "application/zip", "text/csv"
 
 

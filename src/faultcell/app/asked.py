@@ -78,6 +78,6 @@ def conditions_from(label: str, step_type: str, values: Mapping[str, float | Non
         raise ConditionError("the peak deviation is missing: say how far beyond the limit, in V")
     given = {name: value for name, value in values.items() if value is not None}
     try:
-        return Conditions(fault=label, step_type=step_type, **given)  # type: ignore[arg-type]
+        return Conditions(fault=label, step_type=step_type, **given)
     except ValidationError as error:
         raise ConditionError(sentence(error.errors())) from error

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -58,7 +58,7 @@ class Desk:
             LateError: it took too long.
         """
         if self._taken >= self._places:
-            raise BusyError(f"{self._places} draws are under way or waiting already: try again in a moment")
+            raise BusyError(f"the queue is full (places: {self._places}): try again in a moment")
         turn = _Turn(self._seconds)
         self._taken += 1
         future = asyncio.get_running_loop().run_in_executor(self._worker, turn.of, work)
@@ -77,7 +77,7 @@ class Desk:
         """Let the worker end; what waits is forgotten."""
         self._worker.shutdown(wait=False, cancel_futures=True)
 
-    def _leave(self, future: asyncio.Future[object]) -> None:
+    def _leave(self, future: asyncio.Future[Any]) -> None:
         self._taken -= 1
         if not future.cancelled():
             future.exception()  # looked at, even where nobody waits any more

@@ -9,6 +9,8 @@ from nicegui import ui
 
 from faultcell.app.knobs import Knob
 
+OFTEN = 0.05  # seconds between two messages of a slider that is being dragged
+
 
 class Dial:
     """One quantity of a request.
@@ -21,20 +23,20 @@ class Dial:
     def __init__(self, knob: Knob, *, on_change: Callable[[], None]) -> None:
         self._knob, self._on_change = knob, on_change
         self._value: float | None = knob.start
-        self._quiet = False
-        title, unit, (low, high) = knob.quantity.title, knob.quantity.unit, knob.ends
+        self._known, self._quiet = True, False
         with ui.element("div").classes("knob"):
             with ui.element("div").classes("name"):
-                ui.label(title).props(f'title="{knob.quantity.hint}"')
-                self._number = ui.number(value=knob.start, step=knob.step, suffix=unit or "\u00a0", on_change=self._typed)
-                self._number.props(f'dense debounce=250 input-style="text-align: right" aria-label="{title}, number"')
-            self._slider = ui.slider(min=low, max=high, step=knob.step, value=knob.start, on_change=self._slid)
-            self._slider.props(f'color=accent aria-label="{title}"')
+                ui.label(knob.quantity.title).props(f'title="{knob.quantity.hint}"')
+                self._number = ui.number(
+                    value=knob.start, step=knob.step, suffix=knob.quantity.unit or "\u00a0", on_change=self._typed
+                )
+                self._number.props(f'dense debounce=250 aria-label="{knob.quantity.title}, number"')
+            self._slider = self._build_slider()
             with ui.element("div").classes("seen"):
-                ui.label(self._seen())
+                ui.label(f"seen: {knob.low:,.{knob.digits}f} to {knob.spelt(knob.high)}")
                 if knob.optional:
                     tick = ui.checkbox("unknown", on_change=self._ticked)
-                    tick.props(f'dense size=xs color=dark aria-label="{title} unknown"')
+                    tick.props(f'dense size=xs color=dark aria-label="{knob.quantity.title} unknown"')
 
     @property
     def name(self) -> str:
@@ -44,34 +46,38 @@ class Dial:
     @property
     def value(self) -> float | None:
         """What is asked for; None for unknown."""
-        if self._value is None or not self._slider.enabled:
+        if self._value is None or not self._known:
             return None
         whole = self._knob.quantity.whole and self._value == round(self._value)
         return int(self._value) if whole else self._value
 
-    def _seen(self) -> str:
-        low, high = self._knob.low, self._knob.high
-        return f"seen: {low:,.{self._knob.digits}f} to {self._knob.spelt(high)}"
+    def _build_slider(self) -> ui.element:
+        """The browser's own slider: of those at hand it alone has its role where the keyboard finds it."""
+        low, high = self._knob.ends
+        slider = ui.element("input").props(f"type=range min={low} max={high} step={self._knob.step}")
+        # As an attribute it says where the slider begins, and leaves it alone when the page is painted again.
+        slider.props(f'aria-label="{self._knob.quantity.title}"')
+        slider.props["^value"] = self._knob.start
+        return slider.on("input", self._slid, js_handler="(event) => emit(event.target.value)", throttle=OFTEN)
 
     def _slid(self, event: Any) -> None:
-        if not self._quiet:
-            self._take(float(event.value), self._number)
-
-    def _typed(self, event: Any) -> None:
-        if not self._quiet:
-            self._take(None if event.value is None else float(event.value), self._slider)
-
-    def _take(self, value: float | None, other: Any) -> None:
-        """A value from one of the two; the other follows as far as it can go."""
-        self._value = None if value is None else round(value, 9)
+        self._value = round(float(event.args), 9)
         self._quiet = True
-        if value is not None:
-            low, high = self._knob.ends
-            other.set_value(min(max(value, low), high) if other is self._slider else round(value, self._knob.digits))
+        self._number.set_value(round(self._value, self._knob.digits))
         self._quiet = False
         self._on_change()
 
+    def _typed(self, event: Any) -> None:
+        if self._quiet:
+            return
+        self._value = None if event.value is None else float(event.value)
+        if self._value is not None:
+            place = f"getHtmlElement({self._slider.id})"
+            self._slider.client.run_javascript(f"{place}.value = {self._value!r}")
+        self._on_change()
+
     def _ticked(self, event: Any) -> None:
-        for element in (self._slider, self._number):
-            element.set_enabled(not event.value)
+        self._known = not event.value
+        self._number.set_enabled(self._known)
+        self._slider.props.set_bool("disabled", not self._known)
         self._on_change()

@@ -9,11 +9,11 @@ from nicegui import ui
 
 from faultcell.app import chart, packs
 from faultcell.app.api import CSV, ZIP, settings
-from faultcell.app.asked import MOST_CURVES, Draw, conditions_from
+from faultcell.app.asked import CHUNK, MOST_CURVES, Draw, conditions_from
 from faultcell.app.chart import Channel
 from faultcell.app.desk import Desk, Newest
 from faultcell.app.dial import Dial
-from faultcell.app.drawn import CHUNK, Shown, draw, show
+from faultcell.app.drawn import Shown, draw, show
 from faultcell.app.shelf import Entry, Shelf
 from faultcell.app.tables import escaped, html
 from faultcell.curves import SEVERITY, Curves

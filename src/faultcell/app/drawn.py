@@ -180,4 +180,4 @@ def _rows(drawn: Curves, measured: Measured, asked: Conditions) -> list[Row]:
 def _spread(values: Array, digits: int, unit: str) -> tuple[str, str]:
     """The median of drawn curves, and the range that most lie in."""
     low, middle, high = (f"{value:,.{digits}f}" for value in np.nanquantile(values, ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2)))
-    return f"{middle} {unit}".strip(), f"{low} to {high}"
+    return f"{middle} {unit}".strip(), "all" if low == high else f"{low} to {high}"

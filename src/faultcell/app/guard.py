@@ -1,7 +1,7 @@
-"""What every request must meet before anything looks at it, and the headers of every answer. Plain ASGI, pages and sockets alike.
+"""What every request must meet before anything looks at it, and the headers of every answer. Plain ASGI, sockets included.
 
-A page elsewhere cannot reach what is bound to this machine: requests for another host name (DNS rebinding) or from another origin
-are refused. Scripts run only from here, or with the number that is made anew for each page.
+A page elsewhere cannot reach what is bound to this machine: requests for another host name (DNS rebinding) or from another
+origin are refused. Scripts run only from here, or with the number that is made anew for each page.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ class Guard:
             await self.app(scope, receive, send)
             return
         refusal = self._refusal(scope)
+        answer = _Answer(send)
         if refusal is not None:
-            await _refuse(scope, send, refusal)
+            await _refuse(scope, answer.send if scope["type"] == "http" else send, refusal)
             return
         if scope["type"] == "websocket":
             await self.app(scope, receive, send)
             return
-        answer = _Answer(send)
         body = await _body(receive)
         if body is None:
             await _refuse(scope, answer.send, (413, f"the body is larger than {MOST_BODY} bytes: ask for less at once"))

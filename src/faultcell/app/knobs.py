@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,8 +92,8 @@ class Knob:
     def ends(self) -> tuple[float, float]:
         """Where the slider ends: a bit beyond what was seen."""
         room = BEYOND * ((self.high - self.low) or abs(self.high) or 1.0)
-        least = max(self.quantity.least, self._stop(self.low - room, math.floor))
-        return least, min(self.quantity.most, self._stop(self.high + max(room, self.step), math.ceil))
+        low = max(self._stop(self.quantity.least, math.ceil), self._stop(self.low - room, math.floor))
+        return low, min(self.quantity.most, self._stop(self.high + max(room, self.step), math.ceil))
 
     @property
     def start(self) -> float:
@@ -113,9 +113,8 @@ class Knob:
         digits = max(self.digits, 0)
         return f"{self.quantity.title} {value:,.{digits}f} is beyond what the model has seen ({seen})"
 
-    def _stop(self, value: float, to_whole: object) -> float:
-        assert callable(to_whole)
-        return round(float(to_whole(value / self.step)) * self.step, self.digits)
+    def _stop(self, value: float, to_whole: Callable[[float], int]) -> float:
+        return round(to_whole(round(value / self.step, 6)) * self.step, self.digits)
 
 
 @dataclass(frozen=True)

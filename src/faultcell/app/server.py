@@ -76,6 +76,7 @@ def serve(
     """
     os.environ.setdefault("NICEGUI_STORAGE_PATH", os.path.join(tempfile.gettempdir(), "faultcell-nicegui"))  # never written
     import uvicorn
+    from nicegui import app as nicegui
     from nicegui import ui
 
     from faultcell.app import api
@@ -85,6 +86,7 @@ def serve(
     from faultcell.app.guard import Guard
     from faultcell.app.page import TITLE, build
 
+    warnings.filterwarnings("ignore", message=".*reduce_op", category=FutureWarning)  # of torch, when NiceGUI looks around
     warnings.simplefilter("ignore", OutOfRangeWarning)  # the page and the API say it in words of their own
     port = listening.getsockname()[1]
     desk = Desk(threads=threads)
@@ -102,9 +104,9 @@ def serve(
     )
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}"
-    on_start(address)
+    nicegui.on_startup(lambda: on_start(address))
     if browse:
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        nicegui.on_startup(lambda: threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start())
     try:
         uvicorn.Server(config).run(sockets=[listening])
     except KeyboardInterrupt:

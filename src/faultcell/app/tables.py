@@ -59,7 +59,7 @@ def data_tab(shelf: Shelf) -> None:
         ui.label(NO_DATA).classes("muted")
     else:
         html("Real curves", tag="h2")
-        _html(shelf.data | {"kind": "curve set", "suspect": list(shelf.suspicions) or ["nothing stands out"]})
+        _html({**shelf.data, "suspect": list(shelf.suspicions) or ["nothing stands out"]})
     for entry in shelf.entries.values():
         _seen(entry)
 
