@@ -62,25 +62,6 @@ class Band:
     level: float
     draws: int
 
-    @classmethod
-    def of(cls, drawn: Curves, *, draws: int, level: float) -> Band:
-        """The bands of curves that are drawn already.
-
-        Args:
-            drawn: `draws` curves for each condition, one condition after the other.
-            draws: how many a condition.
-            level: share of them within the band at each point.
-        """
-        quantiles = _quantiles(Measured.of(drawn), draws=draws, level=level)
-        return cls(drawn.halfcycles.select(KEYS)[::draws], *quantiles, level, draws)
-
-    @classmethod
-    def concat(cls, parts: Sequence[Band]) -> Band:
-        """Bands of the same level and number of draws, in order; at least one."""
-        names = ("lower", "median", "upper", "seconds")
-        joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-        return cls(pl.concat([part.keys for part in parts]), **joined, level=parts[0].level, draws=parts[0].draws)
-
     def __len__(self) -> int:
         return len(self.lower)
 
@@ -148,7 +129,7 @@ def draw_band(
     options: dict[str, Any] = {"steps": steps, "reference": reference}
     if reference is not None and isinstance(source, Augmenter):
         options["reference"] = source.references(reference, conditions)  # once, not for each part
-    total, parts = len(conditions) * draws, []
+    total, parts, keys = len(conditions) * draws, [], []
     for start in range(0, len(conditions), AT_ONCE):
         some = conditions[start : start + AT_ONCE]
         first = seed + start * draws
@@ -160,10 +141,12 @@ def draw_band(
                 range(first, first + len(some) * draws),
                 **{name: value for name, value in options.items() if value is not None},
             )
-        parts.append(Band.of(drawn, draws=draws, level=level))
+        parts.append(_quantiles(Measured.of(drawn), draws=draws, level=level))
+        keys.append(drawn.halfcycles.select(KEYS)[::draws])
     if isinstance(source, Augmenter):
         source.profile.check(conditions)  # warns of extrapolations: once, not for each part
-    return Band.concat(parts)
+    lower, median, upper, seconds = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Band(pl.concat(keys), lower, median, upper, seconds, level, draws)
 
 
 def write(found: Band, folder: str | Path, *, config: Mapping[str, Any], figure: bytes) -> Path:

@@ -9,8 +9,8 @@
     api.py      the HTTP API
     guard.py    what every request must meet, and the headers of every answer
     chart.py    what is drawn where on the charts
-    page.py     the page; draw_tab.py and tables.py its parts
+    page.py     the page; draw_tab.py, dial.py and tables.py its parts
     server.py   all of it together, bound to one address
 
-Only `page.py`, `draw_tab.py`, `tables.py` and `server.py` know NiceGUI.
+Only `page.py`, its parts and `server.py` know NiceGUI.
 """

@@ -7,10 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from faultcell.app.knobs import QUANTITIES
 from faultcell.curves import NORMAL, SEVERITY, Condition
 from faultcell.errors import ConditionError
 
 MOST_CURVES, MOST_STEPS, CHUNK = 1000, 50, 64
+TITLES = {quantity.name: quantity.title for quantity in QUANTITIES}
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -59,7 +61,8 @@ def sentence(errors: list[Any]) -> str:
     place = ".".join(str(part) for part in first["loc"] if part != "body") or "the request"
     found = "" if first["type"] in ("missing", "extra_forbidden") else f", found {str(first['input'])[:40]}"
     known = ", ".join(Conditions.model_fields if "conditions" in place else Draw.model_fields)
-    said = f"no such field: known are {known}" if first["type"] == "extra_forbidden" else str(first["msg"])[:200]
+    message = str(first["msg"]).replace("Input should", "must")[:200]
+    said = f"no such field: known are {known}" if first["type"] == "extra_forbidden" else message
     return f"{place}: {said[:1].lower()}{said[1:]}{found}"
 
 
@@ -80,4 +83,5 @@ def conditions_from(label: str, step_type: str, values: Mapping[str, float | Non
     try:
         return Conditions(fault=label, step_type=step_type, **given)
     except ValidationError as error:
-        raise ConditionError(sentence(error.errors())) from error
+        name, said = sentence(error.errors()).split(": ", 1)
+        raise ConditionError(f"{TITLES.get(name, name)}: {said}") from error

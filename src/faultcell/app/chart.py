@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from faultcell.app.drawn import NEAREST, SHOWN, Line, Shown
+from faultcell.app.drawn import NEAREST, SHOWN, Line, Shown, rounded_up
 from faultcell.curves import Array
 from faultcell.report.looks import GREY, INK
 
@@ -18,10 +18,9 @@ AXES: dict[Channel, str] = {"volt": "voltage / V", "ampere": "current / A (+ = c
 DECIMALS: dict[Channel, int] = {"volt": 4, "ampere": 3}
 STRETCH = 1.05  # of the time that is shown over that of the longest curve
 # Of the axis of values: faint lines to follow, and no numbers at its ends, which are none to remember.
-VALUES = {
-    "splitLine": {"lineStyle": {"color": FAINT}},
-    "axisLabel": {"color": INK, "fontSize": 12, "hideOverlap": True, "showMinLabel": False, "showMaxLabel": False},
-}
+NUMBERS = {"color": INK, "fontSize": 12, "hideOverlap": True}
+VALUES = {"splitLine": {"lineStyle": {"color": FAINT}}, "axisLabel": {**NUMBERS, "showMinLabel": False, "showMaxLabel": False}}
+LATE, EARLY = {"axisLabel": {**NUMBERS, "showMaxLabel": False}}, {"axisLabel": {**NUMBERS, "showMinLabel": False}}
 # What a reader sees, as the legend draws it: a stroke's colour, width and dashes.
 LEGEND = (
     ("drawn curves", f'stroke="{DRAWN}" stroke-width="1" stroke-opacity="0.6"'),
@@ -39,7 +38,6 @@ def blank(channel: Channel, *, closer: bool) -> dict[str, Any]:
         "type": "value",
         "nameLocation": "middle",
         "nameTextStyle": {"color": INK, "fontSize": 13},
-        "axisLabel": {"color": INK, "fontSize": 12, "hideOverlap": True},
         "axisLine": {"show": True, "onZero": False, "lineStyle": {"color": GREY}},
         "axisTick": {"show": True},
         "splitLine": {"show": False},
@@ -48,7 +46,7 @@ def blank(channel: Channel, *, closer: bool) -> dict[str, Any]:
         "animation": False,
         "textStyle": {"fontFamily": "system-ui, sans-serif"},
         "grid": {"left": 58, "right": 14, "top": 10, "bottom": 44},
-        "xAxis": {**axis, "name": name, "nameGap": 26, "splitNumber": 4},
+        "xAxis": {**axis, **(EARLY if closer else LATE), "name": name, "nameGap": 26, "splitNumber": 4},
         "yAxis": {**axis, **VALUES, "name": AXES[channel], "nameGap": 40},
         "series": [],
     }
@@ -63,21 +61,23 @@ def options(shown: Shown, channel: Channel, *, closer: bool) -> dict[str, Any]:
         closer: only the end, where the fault is, with the ends of all curves at zero.
     """
     found = blank(channel, closer=closer)
-    lower, median, upper = shown.volt if channel == "volt" else shown.ampere
+    around = shown.end_band if closer else shown.band
+    lower, median, upper = ((around.second, values) for values in getattr(around, channel))
+    running = around.second <= (0 if closer else shown.duration)  # where the median curve has ended, half of them have
+    median = (median[0][running], median[1][running])
     lines = [*shown.curves, *shown.nearest]
     parts = [_part(line.second, getattr(line, channel), shown, closer=closer) for line in lines]
-    band = [_part(shown.second, values, shown, closer=closer) for values in (lower, median, upper)]
     start, end = _span(shown, lines, closer=closer)
     limits = (shown.limits.lower, shown.limits.upper) if channel == "volt" else ()
-    low, high = _range([values for _, values in [*parts, *band]], () if closer else limits)
+    low, high = _range([values for _, values in [*parts, lower, upper]], () if closer else limits)
     found["xAxis"] |= {"min": start, "max": end}
     found["yAxis"] |= {"min": low, "max": high}
     drawn, real = parts[: len(shown.curves)], parts[len(shown.curves) :]
     decimals = DECIMALS[channel]
     found["series"] = [
-        *_band(band[0], band[2], decimals),
+        *_band(lower, upper, decimals),
         *_lines("drawn", drawn, SHOWN, decimals, {"color": DRAWN, "width": 1, "opacity": 0.45}),
-        *_lines("median", [band[1]], 1, decimals, {"color": DRAWN, "width": 2.4, "type": "dashed"}),
+        *_lines("median", [median], 1, decimals, {"color": DRAWN, "width": 2.4, "type": "dashed"}),
         *_lines("real", real, NEAREST, decimals, {"color": INK, "width": 1.8}),
         *[_limit(value, start, end) for value in limits if low <= value <= high],
         *[_limit(None, start, end) for value in limits if not low <= value <= high],
@@ -96,14 +96,8 @@ def _part(second: Array, values: Array, shown: Shown, *, closer: bool) -> tuple[
 
 def _span(shown: Shown, lines: Sequence[Line], *, closer: bool) -> tuple[float, float]:
     if closer:
-        return -_round(shown.close_up), 0.0
-    return 0.0, _round(STRETCH * max([shown.second[-1], *(line.second[-1] for line in lines)]))
-
-
-def _round(seconds: float) -> float:
-    """Seconds rounded up to two digits, so that the axis stands still while a slider moves a little."""
-    step = 10.0 ** (np.floor(np.log10(max(seconds, 1.0))) - 1)
-    return float(np.ceil(seconds / step) * step)
+        return -shown.close_up, 0.0
+    return 0.0, rounded_up(STRETCH * max([shown.band.second[-1], *(line.second[-1] for line in lines)]))
 
 
 def _range(values: Sequence[Array], limits: Sequence[float]) -> tuple[float, float]:

@@ -21,6 +21,7 @@ from faultcell.errors import ConditionError, FaultCellError
 
 CHANNELS: dict[Channel, str] = {"volt": "Voltage", "ampere": "Current"}
 HEADINGS = ("The whole curve", "The end, where the fault is")
+STALE = "The charts still show the draw before."
 FAILED = "The draw failed on this machine; its terminal has the reason."
 
 
@@ -131,7 +132,7 @@ class DrawTab:
             self._shown = await self._desk.do(lambda _tick: show(self._shelf, entry, request))
             self._tell(self._shown)
         except FaultCellError as error:
-            self._say(_paragraph(str(error), "wrong"))
+            self._say(_paragraph(str(error), "wrong") + (_paragraph(STALE) if self._shown else ""))
         except Exception as error:  # a visitor gets a sentence, whatever happened
             print(f"faultcell: {type(error).__name__}: {error}", flush=True)
             self._say(_paragraph(FAILED, "wrong"))

@@ -11,15 +11,12 @@ from faultcell.app.asked import CHUNK, Conditions, Draw, conditions_from
 from faultcell.app.knobs import QUANTITIES, Knob
 from faultcell.app.shelf import Entry, Shelf
 from faultcell.assemble import Samples
-from faultcell.bands import Band
 from faultcell.curves import NORMAL, Array, Curves, Limits
 from faultcell.errors import ConditionError
-from faultcell.scoring.measured import POINTS, Measured
 from faultcell.severity import SIDES, excursion
 
-LEVEL = 0.9
-SHOWN, NEAREST = 12, 3
-SIGNIFICANT = {"volt": 4, "ampere": 3}
+SHARES = (0.05, 0.5, 0.95)  # of the curves, below lower end, middle and upper end of a band
+SHOWN, NEAREST, POINTS = 12, 3, 128
 LEAST_CLOSE_UP, MOST_CLOSE_UP, FAULTS_SHOWN = 0.03, 0.4, 3.0  # of the duration; the last in durations of the part beyond
 
 
@@ -39,6 +36,36 @@ class Line:
 
 
 @dataclass(frozen=True, eq=False)
+class Band:
+    """Where the drawn curves are at each time: of those that have ended, where they ended.
+
+    Attributes:
+        second: from the start, or, below zero, before the end `(n,)`.
+        volt: lower, median and upper voltage `(3, n)`.
+        ampere: the same of the current `(3, n)`.
+    """
+
+    second: Array
+    volt: Array
+    ampere: Array
+
+    @classmethod
+    def of(cls, lines: Sequence[Line], second: Array, *, shift: Array) -> Band:
+        """The band at these times.
+
+        Args:
+            lines: the curves `(N,)`.
+            second: the times `(n,)`.
+            shift: what is taken from the time of each curve `(N,)`.
+        """
+        found = (
+            np.stack([np.interp(second, line.second - by, getattr(line, name)) for line, by in zip(lines, shift, strict=True)])
+            for name in ("volt", "ampere")
+        )
+        return cls(second, *(np.quantile(values, SHARES, axis=0) for values in found))
+
+
+@dataclass(frozen=True, eq=False)
 class Row:
     """A quantity that was asked for, and that which came, as text: the median and the range that most curves lie in."""
 
@@ -55,9 +82,9 @@ class Shown:
     Attributes:
         request: what was asked for.
         curves: a few of those drawn.
-        second: of the band, at equal shares of the median duration `(POINTS,)`.
-        volt: lower, median and upper `(3, POINTS)`.
-        ampere: the same of the current `(3, POINTS)`.
+        band: of all of them, from the start on.
+        end_band: the same before the end.
+        duration: the median of them, s.
         nearest: real curves of the nearest conditions.
         limits: the rated limits.
         close_up: seconds before the end from which on the fault shows.
@@ -67,9 +94,9 @@ class Shown:
 
     request: Draw
     curves: Sequence[Line]
-    second: Array
-    volt: Array
-    ampere: Array
+    band: Band
+    end_band: Band
+    duration: float
     nearest: Sequence[Line]
     limits: Limits
     close_up: float
@@ -95,21 +122,21 @@ def show(shelf: Shelf, entry: Entry, request: Draw) -> Shown:
         ConditionError: a request that the model cannot meet.
     """
     drawn = draw(entry, request.model_copy(update={"count": CHUNK}))
-    band = Band.of(drawn, draws=CHUNK, level=LEVEL)
-    measured = Measured.of(drawn)
-    shares = ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2)
+    lines = _lines(drawn)
+    seconds = np.array([line.second[-1] for line in lines])
+    close_up = _close_up(_beyond(drawn), float(np.median(seconds)))
+    times = np.linspace(0, np.quantile(seconds, SHARES[-1]), 2 * POINTS)
     lower, upper = (drawn.known(f"{name}_voltage_limit_volt")[0] for name in ("lower", "upper"))
-    seconds = band.seconds[0, 1]
     return Shown(
         request=request,
-        curves=_lines(drawn, SHOWN),
-        second=np.linspace(0, seconds, POINTS),
-        volt=np.stack([band.lower[0], band.median[0], band.upper[0]]),
-        ampere=np.quantile(measured.amperes, shares, axis=0),
+        curves=lines[:SHOWN],
+        band=Band.of(lines, times, shift=np.zeros(CHUNK)),
+        end_band=Band.of(lines, np.linspace(-close_up, 0, POINTS), shift=seconds),
+        duration=float(np.median(seconds)),
         nearest=_nearest(shelf, request.conditions),
         limits=Limits(float(lower), float(upper)),
-        close_up=_close_up(_beyond(drawn), seconds),
-        rows=_rows(drawn, measured, request.conditions),
+        close_up=close_up,
+        rows=_rows(drawn, seconds, request.conditions),
         warnings=warnings_of(entry, request.conditions),
     )
 
@@ -132,10 +159,9 @@ def _knobs(entry: Entry, asked: Conditions) -> list[Knob]:
     return entry.knobs.get(name, [])
 
 
-def _lines(drawn: Curves, count: int) -> list[Line]:
+def _lines(drawn: Curves) -> list[Line]:
     columns = [drawn.column(name) for name in ("step_time_second", "voltage_volt", "current_ampere")]
-    slices = list(drawn.slices())[:count]
-    return [Line(*(column[rows] for column in columns)) for rows in slices]
+    return [Line(*(column[rows] for column in columns)) for rows in drawn.slices()]
 
 
 def _nearest(shelf: Shelf, asked: Conditions) -> list[Line]:
@@ -157,10 +183,16 @@ def _beyond(drawn: Curves) -> Array:
 
 def _close_up(beyond: Array, seconds: float) -> float:
     wanted = FAULTS_SHOWN * float(np.median(beyond)) if beyond.any() else 0.15 * seconds
-    return float(np.clip(wanted, LEAST_CLOSE_UP * seconds, MOST_CLOSE_UP * seconds))
+    return rounded_up(float(np.clip(wanted, LEAST_CLOSE_UP * seconds, MOST_CLOSE_UP * seconds)))
 
 
-def _rows(drawn: Curves, measured: Measured, asked: Conditions) -> list[Row]:
+def rounded_up(seconds: float) -> float:
+    """Seconds rounded up to two digits, so that the axis stands still while a slider moves a little."""
+    step = 10.0 ** (np.floor(np.log10(max(seconds, 1.0))) - 1)
+    return float(np.ceil(seconds / step) * step)
+
+
+def _rows(drawn: Curves, seconds: Array, asked: Conditions) -> list[Row]:
     rows = []
     for quantity in QUANTITIES[:4] if asked.fault != NORMAL else QUANTITIES[3:4]:
         wanted = getattr(asked, quantity.name)
@@ -174,10 +206,10 @@ def _rows(drawn: Curves, measured: Measured, asked: Conditions) -> list[Row]:
         )
     if asked.fault != NORMAL:
         rows.append(Row("Time beyond, this curve", "", *_spread(_beyond(drawn), 0, "s")))
-    return [*rows, Row("Duration of the curve", "", *_spread(measured.seconds, 0, "s"))]
+    return [*rows, Row("Duration of the curve", "", *_spread(seconds, 0, "s"))]
 
 
 def _spread(values: Array, digits: int, unit: str) -> tuple[str, str]:
     """The median of drawn curves, and the range that most lie in."""
-    low, middle, high = (f"{value:,.{digits}f}" for value in np.nanquantile(values, ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2)))
+    low, middle, high = (f"{value:,.{digits}f}" for value in np.nanquantile(values, SHARES))
     return f"{middle} {unit}".strip(), "all" if low == high else f"{low} to {high}"

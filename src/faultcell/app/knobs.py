@@ -110,8 +110,7 @@ class Knob:
         if value is None or self.low - slack <= value <= self.high + slack:
             return None
         seen = f"{self.spelt(self.low)} to {self.spelt(self.high)}" if self.low < self.high else f"only {self.spelt(self.low)}"
-        digits = max(self.digits, 0)
-        return f"{self.quantity.title} {value:,.{digits}f} is beyond what the model has seen ({seen})"
+        return f"{self.quantity.title} {self.spelt(value)} is beyond what the model has seen ({seen})"
 
     def _stop(self, value: float, to_whole: Callable[[float], int]) -> float:
         return round(to_whole(round(value / self.step, 6)) * self.step, self.digits)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from faultcell.cli.common import Json, cores
+from faultcell.cli.common import Json
 
 
 def serve(
@@ -21,9 +21,7 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(help="Name or address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes a free one.")] = 8080,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads that draw; as many as there are cores if not given.")
-    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads that draw; more gain little on one chunk of curves.")] = 1,
     browse: Annotated[
         bool | None, typer.Option("--open/--no-open", help="Open a browser; done on a terminal if not given.")
     ] = None,
@@ -43,7 +41,7 @@ def serve(
         shelf,
         host=host,
         listening=listening,
-        threads=threads or cores(),
+        threads=threads,
         browse=sys.stdout.isatty() if browse is None else browse,
         on_start=lambda address: _say(address, as_json),
     )
