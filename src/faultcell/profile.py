@@ -109,22 +109,6 @@ class Profile(BaseModel):
                 raise ConditionError(f"the model has never seen a {step}: it knows {', '.join(self.step_types)}")
         self._warn(conditions)
 
-    def extrapolations(self, conditions: Sequence[Condition]) -> list[str]:
-        """A sentence for each severity of each fault that is asked for beyond what was seen; none where all is inside."""
-        found = []
-        for label, ranges in self.ranges.items():
-            asked = [condition for condition in conditions if condition.fault == label != NORMAL]
-            for name, (low, high) in ranges.items():
-                values = [value for condition in asked if (value := getattr(condition, name)) is not None]
-                outside = [value for value in values if not low <= value * (1 + 1e-6) or not value * (1 - 1e-6) <= high]
-                if outside:
-                    worst = max(outside, key=lambda value: max(low - value, value - high))
-                    found.append(
-                        f"{name} {worst:g} for {label} is outside what the model has seen ({low:g} to {high:g}): "
-                        f"{len(outside)} of {len(asked)} curves are extrapolations"
-                    )
-        return found
-
     def completed(self, conditions: Sequence[Condition]) -> list[Condition]:
         """With limits and nominal capacity filled in where not given."""
         return [self._filled(condition) for condition in conditions]
@@ -137,8 +121,19 @@ class Profile(BaseModel):
             )
 
     def _warn(self, conditions: Sequence[Condition]) -> None:
-        for sentence in self.extrapolations(conditions):
-            warnings.warn(sentence, OutOfRangeWarning, stacklevel=4)
+        for label, ranges in self.ranges.items():
+            asked = [condition for condition in conditions if condition.fault == label != NORMAL]
+            for name, (low, high) in ranges.items():
+                values = [value for condition in asked if (value := getattr(condition, name)) is not None]
+                outside = [value for value in values if not low <= value * (1 + 1e-6) or not value * (1 - 1e-6) <= high]
+                if outside:
+                    worst = max(outside, key=lambda value: max(low - value, value - high))
+                    warnings.warn(
+                        f"{name} {worst:g} for {label} is outside what the model has seen ({low:g} to {high:g}): "
+                        f"{len(outside)} of {len(asked)} curves are extrapolations",
+                        OutOfRangeWarning,
+                        stacklevel=4,
+                    )
 
     def _filled(self, condition: Condition) -> Condition:
         typical = self.typical[condition.step]

@@ -68,8 +68,8 @@ def options(shown: Shown, channel: Channel, *, closer: bool) -> dict[str, Any]:
     lines = [*shown.curves, *shown.nearest]
     parts = [_part(line.second, getattr(line, channel), shown, closer=closer) for line in lines]
     start, end = _span(shown, lines, closer=closer)
-    limits = (shown.limits.lower, shown.limits.upper) if channel == "volt" else ()
-    low, high = _range([values for _, values in [*parts, lower, upper]], () if closer else limits)
+    limits = (shown.limits.lower, shown.limits.upper)
+    low, high = _range([values for _, values in [*parts, lower, upper]], () if closer or channel != "volt" else limits)
     found["xAxis"] |= {"min": start, "max": end}
     found["yAxis"] |= {"min": low, "max": high}
     drawn, real = parts[: len(shown.curves)], parts[len(shown.curves) :]
@@ -79,8 +79,10 @@ def options(shown: Shown, channel: Channel, *, closer: bool) -> dict[str, Any]:
         *_lines("drawn", drawn, SHOWN, decimals, {"color": DRAWN, "width": 1, "opacity": 0.45}),
         *_lines("median", [median], 1, decimals, {"color": DRAWN, "width": 2.4, "type": "dashed"}),
         *_lines("real", real, NEAREST, decimals, {"color": INK, "width": 1.8}),
-        *[_limit(value, start, end) for value in limits if low <= value <= high],
-        *[_limit(None, start, end) for value in limits if not low <= value <= high],
+        *[
+            _limit(name, value if channel == "volt" and low <= value <= high else None, start, end)
+            for name, value in zip(("lower", "upper"), limits, strict=True)
+        ],
     ]
     return found
 
@@ -139,10 +141,10 @@ def _lines(
     return [{**plain, "id": f"{name}-{index}", "data": _points(part, decimals)} for index, part in enumerate(padded)]
 
 
-def _limit(value: float | None, start: float, end: float) -> dict[str, Any]:
+def _limit(name: str, value: float | None, start: float, end: float) -> dict[str, Any]:
     style = {"color": GREY, "width": 1.6, "type": "dotted"}
     data = [] if value is None else [[start, value], [end, value]]
-    return {"type": "line", "symbol": "none", "silent": True, "lineStyle": style, "data": data}
+    return {"id": f"limit-{name}", "type": "line", "symbol": "none", "silent": True, "lineStyle": style, "data": data}
 
 
 def _points(part: tuple[Array, Array], decimals: int) -> list[list[float]]:

@@ -40,6 +40,7 @@ class DrawTab:
         self._seed = 0
         self._dials: list[Dial] = []
         self._shown: Shown | None = None
+        self._painted = False
         self._newest = Newest(self._draw)
         with ui.element("div").classes("draw"):
             with ui.element("div").classes("controls"):
@@ -152,8 +153,13 @@ class DrawTab:
         if self._shown is None:
             return
         for place, element in enumerate(self._charts):
-            element.options.update(chart.options(self._shown, self._channel.value, closer=place > 0))
-            element.update()
+            options = chart.options(self._shown, self._channel.value, closer=place > 0)
+            if self._painted:
+                element.run_chart_method("setOption", options)  # past the properties, which look at every point
+            else:
+                element.options.update(options)
+                element.update()
+        self._painted = True
 
     def _say(self, content: str) -> None:
         self._said.set_content(content)

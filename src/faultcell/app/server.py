@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import ipaddress
 import os
@@ -107,6 +108,8 @@ def serve(
     nicegui.on_startup(lambda: on_start(address))
     if browse:
         nicegui.on_startup(lambda: threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start())
+    gc.collect()
+    gc.freeze()  # what stands now stays: looking at all of it again would hold up a draw for a quarter of a second
     try:
         uvicorn.Server(config).run(sockets=[listening])
     except KeyboardInterrupt:
