@@ -89,7 +89,7 @@ def alone(bundle: Path, times: int) -> list[float]:
     shelf = Shelf.of([bundle])
     entry = next(iter(shelf.entries.values()))
     request = Draw(conditions=typical(entry))
-    taken = [1000 * measure.seconds_of(lambda: show(shelf, entry, request)) for _ in range(times + WARM)]
+    taken = [1000 * measure.seconds_of(lambda: show(shelf, entry, request=request)) for _ in range(times + WARM)]
     return taken[WARM:]
 
 

@@ -105,7 +105,7 @@ def test_sliders_go_a_bit_beyond_and_say_so(tuned):
 
 def test_what_is_shown_is_what_the_model_draws(shelf, entry, tuned):
     request = Draw(conditions=Conditions(**OVERDISCHARGE, c_rate=1.0), seed=5)
-    shown = show(shelf, entry, request)
+    shown = show(shelf, entry, request=request)
     drawn = tuned.draw([request.conditions.condition()] * 64, range(5, 69))
     assert len(shown.curves) == SHOWN
     assert np.array_equal(shown.curves[3].volt, drawn.take([3]).column("voltage_volt"))
@@ -125,7 +125,7 @@ def test_the_nearest_real_curve_is_beside(shelf, entry, tiny):
     wanted = tiny[1].select(label=["overdischarge"])
     row = 4
     request = Draw(conditions=Conditions(fault="overdischarge", peak_deviation_volt=wanted.known("peak_deviation_volt")[row]))
-    nearest = show(shelf, entry, request).nearest[0]
+    nearest = show(shelf, entry, request=request).nearest[0]
     lowest = wanted.take([row]).column("voltage_volt").min()
     assert nearest.volt.min() == pytest.approx(lowest, abs=1e-6)
 
@@ -135,7 +135,7 @@ def test_a_chart_keeps_its_series_whatever_is_drawn(shelf, entry):
     for name in entry.kinds:
         kind = entry.kinds[name]
         values = {knob.quantity.name: knob.start for knob in entry.knobs[name]}
-        shown = show(shelf, entry, Draw(conditions=conditions_from(kind.label, kind.step_type, values)))
+        shown = show(shelf, entry, request=Draw(conditions=conditions_from(kind.label, kind.step_type, values=values)))
         for channel in ("volt", "ampere"):
             for closer in (False, True):
                 found = chart.options(shown, channel, closer=closer)
@@ -148,10 +148,10 @@ def test_a_chart_keeps_its_series_whatever_is_drawn(shelf, entry):
 
 
 def test_what_is_beyond_is_said(shelf, entry):
-    shown = show(shelf, entry, Draw(conditions=Conditions(fault="overdischarge", peak_deviation_volt=1.4, c_rate=5)))
+    shown = show(shelf, entry, request=Draw(conditions=Conditions(fault="overdischarge", peak_deviation_volt=1.4, c_rate=5)))
     assert len(shown.warnings) == 2
     assert shown.warnings[0].startswith("Peak deviation 1.4")
-    assert show(shelf, entry, Draw(conditions=typical(entry))).warnings == []
+    assert show(shelf, entry, request=Draw(conditions=typical(entry))).warnings == []
 
 
 def test_foreign_text_is_escaped():

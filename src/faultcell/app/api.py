@@ -70,7 +70,7 @@ class _Routes:
             known = ", ".join(self._shelf.entries)
             return _error(404, f"no bundle has the id '{bundle_id[:40]}': there are {known}")
         entry = self._shelf.entry(bundle_id)
-        return await self._desk.do(lambda tick: _answer(entry, asked, draw(entry, asked, tick=tick)))
+        return await self._desk.do(lambda tick: _answer(entry, asked, drawn=draw(entry, asked, tick=tick)))
 
 
 def settings(entry: Entry, asked: Draw) -> dict[str, Any]:
@@ -84,11 +84,11 @@ def _told(entry: Entry) -> dict[str, Any]:
     return {"id": entry.id, "model_sha256": entry.model.sha256, "steps": entry.steps, "has_seen": seen}
 
 
-def _answer(entry: Entry, asked: Draw, drawn: Curves) -> Response:
+def _answer(entry: Entry, asked: Draw, *, drawn: Curves) -> Response:
     if asked.format == "parquet":
-        return _file(packs.zipped(drawn, config=settings(entry, asked)), ZIP, f"{entry.id}.zip")
+        return _file(packs.zipped(drawn, config=settings(entry, asked)), media_type=ZIP, name=f"{entry.id}.zip")
     if asked.format == "csv":
-        return _file(packs.bdf_csv(drawn), CSV, f"{entry.id}.bdf.csv")
+        return _file(packs.bdf_csv(drawn), media_type=CSV, name=f"{entry.id}.bdf.csv")
     found = {
         "bundle": entry.id,
         **settings(entry, asked),
@@ -106,7 +106,7 @@ def _curves(drawn: Curves) -> list[dict[str, Any]]:
     ]
 
 
-def _file(content: bytes, media_type: str, name: str) -> Response:
+def _file(content: bytes, *, media_type: str, name: str) -> Response:
     return Response(content, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 

@@ -66,7 +66,7 @@ def sentence(errors: list[Any]) -> str:
     return f"{place}: {said[:1].lower()}{said[1:]}{found}"
 
 
-def conditions_from(label: str, step_type: str, values: Mapping[str, float | None]) -> Conditions:
+def conditions_from(label: str, step_type: str, *, values: Mapping[str, float | None]) -> Conditions:
     """The conditions that a page asks for.
 
     Args:

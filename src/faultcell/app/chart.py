@@ -66,7 +66,7 @@ def options(shown: Shown, channel: Channel, *, closer: bool) -> dict[str, Any]:
     running = around.second <= (0 if closer else shown.duration)  # where the median curve has ended, half of them have
     median = (median[0][running], median[1][running])
     lines = [*shown.curves, *shown.nearest]
-    parts = [_part(line.second, getattr(line, channel), shown, closer=closer) for line in lines]
+    parts = [_part(line.second, getattr(line, channel), shown=shown, closer=closer) for line in lines]
     start, end = _span(shown, lines, closer=closer)
     limits = (shown.limits.lower, shown.limits.upper)
     low, high = _range([values for _, values in [*parts, lower, upper]], () if closer or channel != "volt" else limits)
@@ -75,19 +75,19 @@ def options(shown: Shown, channel: Channel, *, closer: bool) -> dict[str, Any]:
     drawn, real = parts[: len(shown.curves)], parts[len(shown.curves) :]
     decimals = DECIMALS[channel]
     found["series"] = [
-        *_band(lower, upper, decimals),
-        *_lines("drawn", drawn, SHOWN, decimals, {"color": DRAWN, "width": 1, "opacity": 0.45}),
-        *_lines("median", [median], 1, decimals, {"color": DRAWN, "width": 2.4, "type": "dashed"}),
-        *_lines("real", real, NEAREST, decimals, {"color": INK, "width": 1.8}),
+        *_band(lower, upper, decimals=decimals),
+        *_lines("drawn", drawn, count=SHOWN, decimals=decimals, style={"color": DRAWN, "width": 1, "opacity": 0.45}),
+        *_lines("median", [median], count=1, decimals=decimals, style={"color": DRAWN, "width": 2.4, "type": "dashed"}),
+        *_lines("real", real, count=NEAREST, decimals=decimals, style={"color": INK, "width": 1.8}),
         *[
-            _limit(name, value if channel == "volt" and low <= value <= high else None, start, end)
+            _limit(name, value if channel == "volt" and low <= value <= high else None, span=(start, end))
             for name, value in zip(("lower", "upper"), limits, strict=True)
         ],
     ]
     return found
 
 
-def _part(second: Array, values: Array, shown: Shown, *, closer: bool) -> tuple[Array, Array]:
+def _part(second: Array, values: Array, *, shown: Shown, closer: bool) -> tuple[Array, Array]:
     """The points that a chart shows of a curve."""
     if not closer:
         return second, values
@@ -110,7 +110,7 @@ def _range(values: Sequence[Array], limits: Sequence[float]) -> tuple[float, flo
     return round(np.floor(low / step - 0.3) * step, 4), round(np.ceil(high / step + 0.3) * step, 4)
 
 
-def _band(lower: tuple[Array, Array], upper: tuple[Array, Array], decimals: int) -> list[dict[str, Any]]:
+def _band(lower: tuple[Array, Array], upper: tuple[Array, Array], *, decimals: int) -> list[dict[str, Any]]:
     """Two stacked areas, the lower one unseen."""
     hidden = {
         "type": "line",
@@ -133,7 +133,7 @@ def _band(lower: tuple[Array, Array], upper: tuple[Array, Array], decimals: int)
 
 
 def _lines(
-    name: str, parts: Sequence[tuple[Array, Array]], count: int, decimals: int, style: dict[str, Any]
+    name: str, parts: Sequence[tuple[Array, Array]], *, count: int, decimals: int, style: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """As many series as there may be curves: what has no curve is empty, so that charts keep their series."""
     padded = [*parts, *[(np.empty(0), np.empty(0))] * (count - len(parts))]
@@ -141,9 +141,9 @@ def _lines(
     return [{**plain, "id": f"{name}-{index}", "data": _points(part, decimals)} for index, part in enumerate(padded)]
 
 
-def _limit(name: str, value: float | None, start: float, end: float) -> dict[str, Any]:
+def _limit(name: str, value: float | None, *, span: tuple[float, float]) -> dict[str, Any]:
     style = {"color": GREY, "width": 1.6, "type": "dotted"}
-    data = [] if value is None else [[start, value], [end, value]]
+    data = [] if value is None else [[place, value] for place in span]
     return {"id": f"limit-{name}", "type": "line", "symbol": "none", "silent": True, "lineStyle": style, "data": data}
 
 

@@ -34,7 +34,7 @@ class DrawTab:
         entry: the model to begin with.
     """
 
-    def __init__(self, shelf: Shelf, desk: Desk, entry: Entry) -> None:
+    def __init__(self, shelf: Shelf, desk: Desk, *, entry: Entry) -> None:
         self._shelf, self._desk, self._entry = shelf, desk, entry
         self._kind = next(iter(entry.kinds.values()))
         self._seed = 0
@@ -124,13 +124,15 @@ class DrawTab:
 
     def _request(self, count: int = CHUNK) -> Draw:
         values = {dial.name: dial.value for dial in self._dials}
-        return Draw(conditions=conditions_from(self._kind.label, self._kind.step_type, values), count=count, seed=self._seed)
+        return Draw(
+            conditions=conditions_from(self._kind.label, self._kind.step_type, values=values), count=count, seed=self._seed
+        )
 
     async def _draw(self) -> None:
         """Draw as the sliders stand now."""
         try:
             request, entry = self._request(), self._entry
-            self._shown = await self._desk.do(lambda _tick: show(self._shelf, entry, request))
+            self._shown = await self._desk.do(lambda _tick: show(self._shelf, entry, request=request))
             self._tell(self._shown)
         except FaultCellError as error:
             self._say(_paragraph(str(error), "wrong") + (_paragraph(STALE) if self._shown else ""))
@@ -166,12 +168,12 @@ class DrawTab:
 
     async def _save_zip(self) -> None:
         entry = self._entry
-        await self._save(lambda drawn, asked: packs.zipped(drawn, config=settings(entry, asked)), "zip", ZIP)
+        await self._save(lambda drawn, asked: packs.zipped(drawn, config=settings(entry, asked)), suffix="zip", media_type=ZIP)
 
     async def _save_csv(self) -> None:
-        await self._save(lambda drawn, _: packs.bdf_csv(drawn), "bdf.csv", CSV)
+        await self._save(lambda drawn, _: packs.bdf_csv(drawn), suffix="bdf.csv", media_type=CSV)
 
-    async def _save(self, pack: Callable[[Curves, Draw], bytes], suffix: str, media_type: str) -> None:
+    async def _save(self, pack: Callable[[Curves, Draw], bytes], *, suffix: str, media_type: str) -> None:
         entry = self._entry
         try:
             count = int(self._count.value or 0)

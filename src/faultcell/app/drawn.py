@@ -115,7 +115,7 @@ def draw(entry: Entry, request: Draw, *, tick: Callable[[int, int], None] | None
     return entry.model.draw([condition] * request.count, seeds, steps=request.steps, on_chunk=tick)
 
 
-def show(shelf: Shelf, entry: Entry, request: Draw) -> Shown:
+def show(shelf: Shelf, entry: Entry, *, request: Draw) -> Shown:
     """Draw one chunk of curves and give what a page shows of them.
 
     Raises:
@@ -136,7 +136,7 @@ def show(shelf: Shelf, entry: Entry, request: Draw) -> Shown:
         nearest=_nearest(shelf, request.conditions),
         limits=Limits(float(lower), float(upper)),
         close_up=close_up,
-        rows=_rows(drawn, seconds, request.conditions),
+        rows=_rows(drawn, request.conditions, seconds=seconds),
         warnings=warnings_of(entry, request.conditions),
     )
 
@@ -144,7 +144,7 @@ def show(shelf: Shelf, entry: Entry, request: Draw) -> Shown:
 def typical(entry: Entry) -> Conditions:
     """The conditions that the page of a model begins with."""
     kind = next(iter(entry.kinds.values()))
-    return conditions_from(kind.label, kind.step_type, {knob.quantity.name: knob.start for knob in entry.knobs[kind.id]})
+    return conditions_from(kind.label, kind.step_type, values={knob.quantity.name: knob.start for knob in entry.knobs[kind.id]})
 
 
 def warnings_of(entry: Entry, asked: Conditions) -> list[str]:
@@ -192,7 +192,7 @@ def rounded_up(seconds: float) -> float:
     return float(np.ceil(seconds / step) * step)
 
 
-def _rows(drawn: Curves, seconds: Array, asked: Conditions) -> list[Row]:
+def _rows(drawn: Curves, asked: Conditions, *, seconds: Array) -> list[Row]:
     rows = []
     for quantity in QUANTITIES[:4] if asked.fault != NORMAL else QUANTITIES[3:4]:
         wanted = getattr(asked, quantity.name)
@@ -201,15 +201,15 @@ def _rows(drawn: Curves, seconds: Array, asked: Conditions) -> list[Row]:
             Row(
                 quantity.title,
                 "unknown" if wanted is None else f"{wanted:,.{digits}f} {quantity.unit}".strip(),
-                *_spread(drawn.known(quantity.name), digits, quantity.unit),
+                *_spread(drawn.known(quantity.name), digits=digits, unit=quantity.unit),
             )
         )
     if asked.fault != NORMAL:
-        rows.append(Row("Time beyond, this curve", "", *_spread(_beyond(drawn), 0, "s")))
-    return [*rows, Row("Duration of the curve", "", *_spread(seconds, 0, "s"))]
+        rows.append(Row("Time beyond, this curve", "", *_spread(_beyond(drawn), digits=0, unit="s")))
+    return [*rows, Row("Duration of the curve", "", *_spread(seconds, digits=0, unit="s"))]
 
 
-def _spread(values: Array, digits: int, unit: str) -> tuple[str, str]:
+def _spread(values: Array, *, digits: int, unit: str) -> tuple[str, str]:
     """The median of drawn curves, and the range that most lie in."""
     low, middle, high = (f"{value:,.{digits}f}" for value in np.nanquantile(values, SHARES))
     return f"{middle} {unit}".strip(), "all" if low == high else f"{low} to {high}"

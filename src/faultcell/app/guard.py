@@ -60,14 +60,14 @@ class Guard:
         refusal = self._refusal(scope)
         answer = _Answer(send)
         if refusal is not None:
-            await _refuse(scope, answer.send if scope["type"] == "http" else send, refusal)
+            await _refuse(scope, answer.send if scope["type"] == "http" else send, why=refusal)
             return
         if scope["type"] == "websocket":
             await self.app(scope, receive, send)
             return
         body = await _body(receive)
         if body is None:
-            await _refuse(scope, answer.send, (413, f"the body is larger than {MOST_BODY} bytes: ask for less at once"))
+            await _refuse(scope, answer.send, why=(413, f"the body is larger than {MOST_BODY} bytes: ask for less at once"))
             return
         await self.app(scope, _replay(body, receive), answer.send)
 
@@ -153,7 +153,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-async def _refuse(scope: Scope, send: Send, why: tuple[int, str]) -> None:
+async def _refuse(scope: Scope, send: Send, *, why: tuple[int, str]) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": why[1]})
         return

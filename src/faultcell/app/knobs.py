@@ -154,14 +154,15 @@ def knobs(model: Augmenter, kind: Kind) -> list[Knob]:
         count = known.count[own]
         for name, values in zip(SEVERITY, (peaks, count, count * np.exp(known.past[own])), strict=True):
             seen[name] = (np.array(model.profile.ranges[kind.label][name]), values)
-    return [_knob(quantity, *seen[quantity.name]) for quantity in QUANTITIES if _told(seen.get(quantity.name))]
+    return [_knob(quantity, seen[quantity.name]) for quantity in QUANTITIES if _told(seen.get(quantity.name))]
 
 
 def _told(values: Sequence[Array] | None) -> bool:
     return values is not None and bool(np.isfinite(values[0]).any())
 
 
-def _knob(quantity: Quantity, all_seen: Array, own: Array) -> Knob:
+def _knob(quantity: Quantity, seen: tuple[Array, Array]) -> Knob:
+    all_seen, own = seen
     usual = own if np.isfinite(own).any() else all_seen
     numbers = (np.nanmin(all_seen), np.nanmax(all_seen), np.nanmedian(usual))
     return Knob(quantity, *(float(f"{number:.6g}") for number in numbers))  # scaled values come back with noise

@@ -40,7 +40,7 @@ def _content(shelf: Shelf, desk: Desk) -> None:
             names = [ui.tab(name) for name in ("Draw", "Scores", "Data")]
         with ui.tab_panels(tabs, value=names[0], animated=False, keep_alive=True):
             with ui.tab_panel(names[0]):
-                tab = DrawTab(shelf, desk, next(iter(shelf.entries.values())))
+                tab = DrawTab(shelf, desk, entry=next(iter(shelf.entries.values())))
             with ui.tab_panel(names[1]):
                 scores_tab(shelf)
             with ui.tab_panel(names[2]):
