@@ -328,3 +328,6 @@ def test_nothing_sticks_out_sideways(page, width):
         page.get_by_role("tab", name=tab).click()
         page.wait_for_timeout(150)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for part in page.locator(".wide:visible, .card:visible, .charts:visible, .controls:visible").all():
+            box = part.bounding_box()
+            assert box["x"] + box["width"] <= width
