@@ -115,7 +115,8 @@ def chain(data, tmp_path_factory):
 def test_help_lists_every_verb_and_loads_nothing_heavy():
     code = (
         "import sys\nfrom faultcell.cli import main\nsys.argv = ['faultcell', '--help']\ntry:\n    main()\n"
-        "finally:\n    print('loaded:', *sorted({'torch', 'polars', 'pybamm', 'nicegui', 'scipy'} & set(sys.modules)))"
+        "finally:\n    print('loaded:', *sorted({'torch', 'polars', 'pybamm', 'matplotlib', 'scipy', "
+        "'nicegui'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=False)
     assert found.returncode == 0
