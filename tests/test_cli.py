@@ -21,7 +21,7 @@ from strategies import fault_curves, normal_curves
 
 VERBS = (
     *("demo", "ingest", "simulate", "show", "train", "finetune", "distil", "sample", "band"),
-    *("evaluate", "classify", "study", "report", "export", "doctor"),
+    *("evaluate", "classify", "study", "report", "export", "doctor", "serve"),
 )
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -115,7 +115,8 @@ def chain(data, tmp_path_factory):
 def test_help_lists_every_verb_and_loads_nothing_heavy():
     code = (
         "import sys\nfrom faultcell.cli import main\nsys.argv = ['faultcell', '--help']\ntry:\n    main()\n"
-        "finally:\n    print('loaded:', *sorted({'torch', 'polars', 'pybamm', 'matplotlib', 'scipy'} & set(sys.modules)))"
+        "finally:\n    print('loaded:', *sorted({'torch', 'polars', 'pybamm', 'matplotlib', 'scipy', "
+        "'nicegui'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, check=False)
     assert found.returncode == 0

@@ -90,3 +90,17 @@ def _scaled(conditions: Sequence[Condition]) -> dict[str, Array]:
         "health": (given("state_of_health") - 0.8) / 0.2,
         "duty": np.array([np.nan if load is None else load.duty for load in loads], dtype=np.float64),
     }
+
+
+def unscaled_context(table: Array) -> dict[str, Array]:
+    """The context of conditions in its own units, from the scaled values `(N, C)` in the order of `CONTEXT`; NaN stays NaN.
+
+    The names are those of `Condition`; the duty of the load, which a condition tells by its load alone, is left out.
+    """
+    rate, ambient, cycle, health, _ = table.T
+    return {
+        "c_rate": np.exp2(rate),
+        "ambient_temperature_celsius": 25 + 15 * ambient,
+        "cycle_count": np.expm1(3 * cycle),
+        "state_of_health": 0.8 + 0.2 * health,
+    }

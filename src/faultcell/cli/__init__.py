@@ -4,6 +4,7 @@
     make.py    verbs that make curves or models: ingest, simulate, train, finetune, distil, sample, band
     judge.py   verbs that look at them: demo, show, evaluate, classify, study, report
     deploy.py  verbs of the way to other machines: export, doctor
+    serve.py   the verb that serves a page: serve
 
 Exit codes: 0 done, 1 the data or the run failed, 2 wrong usage.
 """
@@ -15,7 +16,7 @@ import warnings
 
 import typer
 
-from faultcell.cli import deploy, judge, make
+from faultcell.cli import deploy, judge, make, serve
 from faultcell.errors import FaultCellError
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ VERBS = (
     judge.report,
     deploy.export,
     deploy.doctor,
+    serve.serve,
 )
 for _verb in VERBS:
     app.command()(_verb)

@@ -1,0 +1,16 @@
+"""The page: draw from a model by moving sliders, in a browser or over HTTP, on this machine alone (extra `app`).
+
+    knobs.py    what can be asked of a model, and the ranges of it that the model has seen
+    shelf.py    the models, curves and results that are served, by id
+    asked.py    a request, as JSON
+    desk.py     where drawing is done: one thread, a bounded queue, a time limit
+    drawn.py    what a draw shows: curves, band, what was asked for beside what came
+    packs.py    drawn curves as files
+    api.py      the HTTP API
+    guard.py    what every request must meet, and the headers of every answer
+    chart.py    what is drawn where on the charts
+    page.py     the page; draw_tab.py, dial.py and tables.py its parts
+    server.py   all of it together, bound to one address
+
+Only `page.py`, its parts and `server.py` know NiceGUI.
+"""

@@ -1,0 +1,210 @@
+"""The tab that draws: sliders on one side, what they draw on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nicegui import ui
+
+from faultcell.app import chart, packs
+from faultcell.app.api import CSV, ZIP, settings
+from faultcell.app.asked import CHUNK, MOST_CURVES, Draw, conditions_from
+from faultcell.app.chart import Channel
+from faultcell.app.desk import Desk, Newest
+from faultcell.app.dial import Dial
+from faultcell.app.drawn import Shown, draw, show
+from faultcell.app.shelf import Entry, Shelf
+from faultcell.app.tables import escaped, html
+from faultcell.curves import SEVERITY, Curves
+from faultcell.errors import ConditionError, FaultCellError
+
+CHANNELS: dict[Channel, str] = {"volt": "Voltage", "ampere": "Current"}
+HEADINGS = ("The whole curve", "The end, where the fault is")
+STALE = "The charts still show the draw before."
+FAILED = "The draw failed on this machine; its terminal has the reason."
+
+
+class DrawTab:
+    """The tab of one visitor.
+
+    Args:
+        shelf: what is served.
+        desk: where drawing is done.
+        entry: the model to begin with.
+    """
+
+    def __init__(self, shelf: Shelf, desk: Desk, *, entry: Entry) -> None:
+        self._shelf, self._desk, self._entry = shelf, desk, entry
+        self._kind = next(iter(entry.kinds.values()))
+        self._seed = 0
+        self._dials: list[Dial] = []
+        self._shown: Shown | None = None
+        self._painted = False
+        self._newest = Newest(self._draw)
+        with ui.element("div").classes("draw"):
+            with ui.element("div").classes("controls"):
+                self._build_choice()
+            with ui.element("div").classes("results"):
+                self._build_results()
+        self._turn_to(self._kind.id)
+
+    def use(self, entry: Entry) -> None:
+        """Draw from another model."""
+        self._entry = entry
+        self._choice.set_options(list(entry.kinds), value=next(iter(entry.kinds)))
+        self._turn_to(self._choice.value)
+
+    # --- what is on it
+
+    def _build_choice(self) -> None:
+        names = list(self._entry.kinds)
+        self._choice = ui.select(names, value=names[0], label="What to draw", on_change=lambda e: self._turn_to(e.value))
+        self._choice.props("outlined dense options-dense")
+        self._knobs = ui.element("div")
+        with ui.element("div").classes("actions"):
+            ui.button("Redraw", on_click=self._redraw).props("unelevated no-caps color=dark")
+            self._seed_said = ui.label().classes("muted")
+
+    def _build_results(self) -> None:
+        with ui.element("div").classes("bar"):
+            html(_legend(), tag="ul").classes("legend")
+            self._channel = ui.toggle(dict(CHANNELS), value="volt", on_change=self._paint)
+            self._channel.props(
+                'unelevated dense padding="2px 12px" toggle-color=dark text-color=dark aria-label="Shown quantity"'
+            )
+        self._said = html("").classes("said").props('role=status aria-live=polite aria-label="Notices"')
+        with ui.element("div").classes("charts"):
+            self._charts = [self._build_chart(heading, closer=place > 0) for place, heading in enumerate(HEADINGS)]
+        with ui.element("div").classes("after"):
+            self._table = html("")
+            with ui.element("div").classes("files"):
+                self._build_files()
+
+    def _build_chart(self, heading: str, *, closer: bool) -> Any:
+        with ui.element("div"):
+            html(heading, tag="h3")
+            said = f"{heading}: drawn curves, the band that 90 % of them lie in, rated limits; the table below has the numbers"
+            return ui.echart(chart.blank("volt", closer=closer)).props(f'role=img aria-label="{said}"')
+
+    def _build_files(self) -> None:
+        html("Take them along", tag="h3")
+        self._count = ui.number("Curves", value=CHUNK, min=1, max=MOST_CURVES, precision=0).props("outlined dense")
+        with ui.element("div").classes("actions"):
+            for text, work in (("Curve set (zip)", self._save_zip), ("CSV (BDF)", self._save_csv)):
+                ui.button(text, on_click=work).props("outline no-caps color=dark")
+        ui.label("The same conditions and seeds as shown, every curve marked as synthetic.").classes("muted")
+
+    # --- what happens on it
+
+    def _turn_to(self, name: str) -> None:
+        self._kind = self._entry.kinds[name]
+        knobs = self._entry.knobs[name]
+        self._knobs.clear()
+        with self._knobs:
+            groups = (
+                ("Severity", [knob for knob in knobs if knob.quantity.name in SEVERITY]),
+                ("Context", [knob for knob in knobs if knob.quantity.name not in SEVERITY]),
+            )
+            self._dials = []
+            for legend, members in groups:
+                if members:
+                    with ui.element("fieldset"):
+                        html(legend, tag="legend")
+                        self._dials += [Dial(knob, on_change=self._ask) for knob in members]
+        self._ask()
+
+    def _redraw(self) -> None:
+        self._seed += CHUNK
+        self._ask()
+
+    def _ask(self) -> None:
+        self._seed_said.set_text(f"seeds {self._seed} to {self._seed + CHUNK - 1}")
+        self._newest.changed()
+
+    def _request(self, count: int = CHUNK) -> Draw:
+        values = {dial.name: dial.value for dial in self._dials}
+        return Draw(
+            conditions=conditions_from(self._kind.label, self._kind.step_type, values=values), count=count, seed=self._seed
+        )
+
+    async def _draw(self) -> None:
+        """Draw as the sliders stand now."""
+        try:
+            request, entry = self._request(), self._entry
+            self._shown = await self._desk.do(lambda _tick: show(self._shelf, entry, request=request))
+            self._tell(self._shown)
+        except FaultCellError as error:
+            self._say(_paragraph(str(error), "wrong") + (_paragraph(STALE) if self._shown else ""))
+        except Exception as error:  # a visitor gets a sentence, whatever happened
+            print(f"faultcell: {type(error).__name__}: {error}", flush=True)
+            self._say(_paragraph(FAILED, "wrong"))
+
+    def _tell(self, shown: Shown) -> None:
+        self._say("".join(map(_paragraph, self._notices(shown))))
+        self._table.set_content(_rows(shown))
+        self._paint()
+
+    def _notices(self, shown: Shown) -> list[str]:
+        found = [f"{sentence}: these curves are extrapolations." for sentence in shown.warnings]
+        if self._shelf.real is not None and not shown.nearest:
+            found.append(f"The real curves given have no {self._kind.id}.")
+        return found
+
+    def _paint(self) -> None:
+        if self._shown is None:
+            return
+        for place, element in enumerate(self._charts):
+            options = chart.options(self._shown, self._channel.value, closer=place > 0)
+            if self._painted:
+                element.run_chart_method("setOption", options)  # past the properties, which look at every point
+            else:
+                element.options.update(options)
+                element.update()
+        self._painted = True
+
+    def _say(self, content: str) -> None:
+        self._said.set_content(content)
+
+    async def _save_zip(self) -> None:
+        entry = self._entry
+        await self._save(lambda drawn, asked: packs.zipped(drawn, config=settings(entry, asked)), suffix="zip", media_type=ZIP)
+
+    async def _save_csv(self) -> None:
+        await self._save(lambda drawn, _: packs.bdf_csv(drawn), suffix="bdf.csv", media_type=CSV)
+
+    async def _save(self, pack: Callable[[Curves, Draw], bytes], *, suffix: str, media_type: str) -> None:
+        entry = self._entry
+        try:
+            count = int(self._count.value or 0)
+            if not 1 <= count <= MOST_CURVES:
+                raise ConditionError(f"a file takes 1 to {MOST_CURVES} curves, found {count}")
+            asked = self._request(count)
+            content = await self._desk.do(lambda tick: pack(draw(entry, asked, tick=tick), asked))
+        except FaultCellError as error:
+            self._say(_paragraph(str(error), "wrong"))
+            return
+        ui.download.content(content, f"{entry.id}-{self._kind.id.replace(' ', '-')}.{suffix}", media_type)
+
+
+def _legend() -> str:
+    line = '<svg width="34" height="12" aria-hidden="true"><line x1="1" y1="6" x2="33" y2="6" {}/></svg>'
+    return "".join(f"<li>{line.format(stroke)}{name}</li>" for name, stroke in chart.LEGEND)
+
+
+def _rows(shown: Shown) -> str:
+    body = "".join(
+        f'<tr><th scope="row">{escaped(row.title)}</th><td>{escaped(row.asked)}</td><td>{escaped(row.got)}</td>'
+        f"<td>{escaped(row.spread)}</td></tr>"
+        for row in shown.rows
+    )
+    return (
+        '<h3>Asked for, and measured back</h3><div class="wide"><table class="asked"><thead><tr><th scope="col"></th>'
+        f'<th scope="col">asked</th><th scope="col">median</th><th scope="col">90 % of them</th></tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _paragraph(sentence: str, kind: str = "") -> str:
+    said = escaped(f"{sentence[:1].upper()}{sentence[1:]}")
+    return f'<p class="{kind}">{said}</p>'

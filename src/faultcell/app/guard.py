@@ -1,0 +1,163 @@
+"""What every request must meet before anything looks at it, and the headers of every answer. Plain ASGI, sockets included.
+
+A page elsewhere cannot reach what is bound to this machine: requests for another host name (DNS rebinding) or from another
+origin are refused. Scripts run only from here, or with the number that is made anew for each page.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MOST_BODY = 64 * 1024
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+NONCE = "{nonce}"
+# NiceGUI's pages make their templates in the browser (unsafe-eval) and set styles inline; scripts inline need the number.
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        f"script-src 'self' 'nonce-{NONCE}' 'unsafe-eval'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), usb=()",
+}
+
+
+class Guard:
+    """Stands before an app.
+
+    Args:
+        app: whom it guards.
+        hosts: names and addresses under which the app may be asked, beside those of this machine.
+        port: the one it listens at.
+    """
+
+    def __init__(self, app: ASGIApp, *, hosts: Iterable[str] = (), port: int) -> None:
+        self.app = app
+        self._hosts, self._port = {*LOOPBACK, *(name.lower() for name in hosts)}, port
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse a request, or hand it on."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        refusal = self._refusal(scope)
+        answer = _Answer(send)
+        if refusal is not None:
+            await _refuse(scope, answer.send if scope["type"] == "http" else send, why=refusal)
+            return
+        if scope["type"] == "websocket":
+            await self.app(scope, receive, send)
+            return
+        body = await _body(receive)
+        if body is None:
+            await _refuse(scope, answer.send, why=(413, f"the body is larger than {MOST_BODY} bytes: ask for less at once"))
+            return
+        await self.app(scope, _replay(body, receive), answer.send)
+
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        """Status and sentence where a request may not pass."""
+        given = [(name.lower(), value.decode("latin-1")) for name, value in scope["headers"]]
+        hosts = [value for name, value in given if name == b"host"]
+        origins = [value for name, value in given if name == b"origin"]
+        if len(hosts) != 1 or not self._is_own(f"//{hosts[0]}"):
+            return 421, "this address is not served here: ask for localhost"
+        if any(urlsplit(origin).scheme != "http" or not self._is_own(origin) for origin in origins):
+            return 403, "a page of another origin may not ask here"
+        return None
+
+    def _is_own(self, address: str) -> bool:
+        try:
+            parts = urlsplit(address)
+            return parts.hostname in self._hosts and (parts.port or 80) == self._port and parts.username is None
+        except ValueError:
+            return False
+
+
+class _Answer:
+    """An answer on its way out: headers are added, and pages get the number their scripts need."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self._nonce = send, secrets.token_urlsafe(16)
+        self._start: Message | None = None
+        self._page = bytearray()
+
+    async def send(self, message: Message) -> None:
+        """Take a message of an app."""
+        if message["type"] == "http.response.start":
+            await self._begin(message)
+        elif self._start is not None and message["type"] == "http.response.body":
+            self._page += message.get("body", b"")
+            if not message.get("more_body", False):
+                await self._finish()
+        else:
+            await self._send(message)
+
+    async def _begin(self, message: Message) -> None:
+        policy = POLICY.replace(NONCE, self._nonce)
+        added = {**HEADERS, "content-security-policy": policy}
+        kept = [(name, value) for name, value in message["headers"] if name.decode("latin-1").lower() not in added]
+        headers = [*kept, *((name.encode(), value.encode()) for name, value in added.items())]
+        message = {**message, "headers": headers}
+        if any(name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in headers):
+            self._start = message  # its length will be another
+        else:
+            await self._send(message)
+
+    async def _finish(self) -> None:
+        assert self._start is not None
+        # Text on a page has its angle brackets escaped: these are the page's own scripts.
+        page = bytes(self._page).replace(b"<script", b'<script nonce="' + self._nonce.encode() + b'"')
+        headers = [(name, value) for name, value in self._start["headers"] if name.lower() != b"content-length"]
+        await self._send({**self._start, "headers": [*headers, (b"content-length", str(len(page)).encode())]})
+        await self._send({"type": "http.response.body", "body": page})
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body of a request; None if it is too large."""
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MOST_BODY:
+            return None
+    return bytes(body)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives a body read before, then whatever comes."""
+    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return again
+
+
+async def _refuse(scope: Scope, send: Send, *, why: tuple[int, str]) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": why[1]})
+        return
+    body = b'{"error": "%b"}' % why[1].encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": why[0], "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,125 @@
+"""All of it together: the API, the page and the guard before them, bound to one address."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import ipaddress
+import os
+import socket
+import tempfile
+import threading
+import warnings
+import webbrowser
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from faultcell.errors import ConditionError, FaultCellError, MissingExtraError, OutOfRangeWarning
+
+if TYPE_CHECKING:
+    from faultcell.app.shelf import Shelf
+
+MOST_MESSAGE = 256 * 1024  # bytes, from a browser over its socket
+PATIENCE = 2  # seconds in which open connections may end
+
+
+def require() -> None:
+    """Refuse early if NiceGUI is not installed; without loading it.
+
+    Raises:
+        MissingExtraError: if it is not.
+    """
+    if importlib.util.find_spec("nicegui") is None:
+        raise MissingExtraError("NiceGUI", "app")
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 takes any that is free.
+
+    Raises:
+        ConditionError: the host stands for every address of the machine.
+        FaultCellError: the address is taken, or not one of this machine.
+    """
+    if _is_every(host):
+        raise ConditionError(f"--host takes one name or address, not {host}, which is all of them: give the one to be asked at")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.socket(family, kind, protocol)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+        found.listen()
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise FaultCellError(f"cannot listen at {host}, port {port} ({reason}): give another with --host or --port") from error
+    return found
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine can ask there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def serve(
+    shelf: Shelf, *, host: str, listening: socket.socket, threads: int, browse: bool, on_start: Callable[[str], None]
+) -> None:
+    """Answer until interrupted.
+
+    Args:
+        shelf: what is served.
+        host: the name or address it is bound to.
+        listening: from `bind`.
+        threads: of torch.
+        browse: open a browser.
+        on_start: called with the address.
+    """
+    os.environ.setdefault("NICEGUI_STORAGE_PATH", os.path.join(tempfile.gettempdir(), "faultcell-nicegui"))  # never written
+    import uvicorn
+    from nicegui import app as nicegui
+    from nicegui import ui
+
+    from faultcell.app import api
+    from faultcell.app.asked import Draw
+    from faultcell.app.desk import Desk
+    from faultcell.app.drawn import draw, typical
+    from faultcell.app.guard import Guard
+    from faultcell.app.page import TITLE, build
+
+    warnings.filterwarnings("ignore", message=".*reduce_op", category=FutureWarning)  # of torch, when NiceGUI looks around
+    warnings.simplefilter("ignore", OutOfRangeWarning)  # the page and the API say it in words of their own
+    port = listening.getsockname()[1]
+    desk = Desk(threads=threads)
+    desk.first(lambda: [draw(entry, Draw(conditions=typical(entry))) for entry in shelf.entries.values()])
+    app = api.make(shelf, desk)
+    build(shelf, desk)
+    ui.run_with(app, title=TITLE, tailwind=False, show_welcome_message=False, gzip_middleware_factory=None)
+    config = uvicorn.Config(
+        Guard(app, hosts=[host], port=port),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws_max_size=MOST_MESSAGE,
+        timeout_graceful_shutdown=PATIENCE,
+    )
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{port}"
+    nicegui.on_startup(lambda: on_start(address))
+    if browse:
+        nicegui.on_startup(lambda: threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start())
+    gc.collect()
+    gc.freeze()  # what stands now stays: looking at all of it again would hold up a draw for a quarter of a second
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    except KeyboardInterrupt:
+        pass  # how it is meant to end
+    finally:
+        desk.close()
+
+
+def _is_every(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return not host.strip()

@@ -1,0 +1,458 @@
+"""The page without a browser: ranges of sliders, the queue, the HTTP API, what every request must meet."""
+
+import asyncio
+import io
+import json
+import threading
+import zipfile
+from types import SimpleNamespace
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+
+pytest.importorskip("nicegui", reason='the page needs the extra: pip install "faultcell[app]"')
+
+import httpx
+from fastapi.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from faultcell.app import api, chart, server
+from faultcell.app.asked import MOST_CURVES, MOST_STEPS, Conditions, Draw, conditions_from
+from faultcell.app.desk import BusyError, Desk, LateError, Newest
+from faultcell.app.drawn import SHOWN, show, typical
+from faultcell.app.guard import MOST_BODY, Guard
+from faultcell.app.knobs import kinds, knobs
+from faultcell.app.shelf import Shelf
+from faultcell.app.tables import facts_html
+from faultcell.curves import Condition, Curves
+from faultcell.errors import BundleError, ConditionError, DataError, FaultCellError
+from faultcell.files import ingest, read, write
+
+PORT = 8080
+OVERDISCHARGE = {"fault": "overdischarge", "peak_deviation_volt": 0.5}
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::faultcell.errors.OutOfRangeWarning"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def folders(models, tiny, tmp_path_factory):
+    root = tmp_path_factory.mktemp("served")
+    models[1].save(root / "My Model (1)")
+    write(Curves.concat(tiny), root / "real")
+    return SimpleNamespace(bundle=root / "My Model (1)", real=root / "real", root=root)
+
+
+@pytest.fixture(scope="module")
+def shelf(folders):
+    return Shelf.of([folders.bundle], real=folders.real)
+
+
+@pytest.fixture(scope="module")
+def entry(shelf):
+    return shelf.entry("my-model-1")
+
+
+@pytest.fixture
+def client(shelf):
+    desk = Desk(threads=1)
+    yield TestClient(Guard(api.make(shelf, desk), port=PORT), base_url=f"http://localhost:{PORT}")
+    desk.close()
+
+
+def draw(client, conditions=OVERDISCHARGE, **more):
+    return client.post("/api/v1/bundles/my-model-1/draw", json={"conditions": conditions, **more})
+
+
+# --- sliders
+
+
+def test_a_model_offers_what_it_has_seen(models):
+    assert [kind.id for kind in kinds(models[1])] == ["overcharge", "overdischarge", "normal charge", "normal discharge"]
+    assert [kind.id for kind in kinds(models[0])] == ["normal charge", "normal discharge"]
+
+
+def test_ranges_are_those_of_the_curves_learnt_from(tuned, tiny):
+    kind = kinds(tuned)[1]
+    found = {knob.quantity.name: knob for knob in knobs(tuned, kind)}
+    faults = tiny[1].select(label=["overdischarge"])
+    for name in ("peak_deviation_volt", "repetition_count", "cumulative_duration_second"):
+        told = faults.known(name)
+        assert (found[name].low, found[name].high) == pytest.approx((told.min(), told.max()), rel=1e-4)
+        assert found[name].usual == pytest.approx(np.median(told), rel=1e-3)
+    health = Curves.concat(tiny).select(step_type=["discharge"]).known("state_of_health")
+    assert (found["state_of_health"].low, found["state_of_health"].high) == pytest.approx(
+        (health.min(), health.max()), rel=1e-4
+    )
+
+
+def test_sliders_go_a_bit_beyond_and_say_so(tuned):
+    for kind in kinds(tuned):
+        for knob in knobs(tuned, kind):
+            low, high = knob.ends
+            assert knob.quantity.least <= low <= knob.low + knob.step
+            assert high > knob.high
+            assert low <= knob.start <= high
+            assert (high - low) / knob.step < 500
+            assert knob.beyond(knob.low) is knob.beyond(knob.high) is knob.beyond(None) is None
+            assert "beyond what the model has seen" in knob.beyond(high)
+
+
+# --- what a page shows
+
+
+def test_what_is_shown_is_what_the_model_draws(shelf, entry, tuned):
+    request = Draw(conditions=Conditions(**OVERDISCHARGE, c_rate=1.0), seed=5)
+    shown = show(shelf, entry, request=request)
+    drawn = tuned.draw([request.conditions.condition()] * 64, range(5, 69))
+    assert len(shown.curves) == SHOWN
+    assert np.array_equal(shown.curves[3].volt, drawn.take([3]).column("voltage_volt"))
+    peaks = [drawn.take([row]).column("voltage_volt")[-1] for row in range(64)]
+    assert shown.end_band.volt[:, -1] == pytest.approx(np.quantile(peaks, [0.05, 0.5, 0.95]))
+    for band in (shown.band, shown.end_band):
+        shift = 0 if band is shown.band else 1
+        volts = [np.interp(band.second, line.second - shift * line.second[-1], line.volt) for line in shown.curves]
+        within = (volts >= band.volt[0]) & (volts <= band.volt[2])
+        assert within.mean() > 0.8
+    asked = {row.title: row for row in shown.rows}
+    assert (asked["Peak deviation"].asked, asked["Peak deviation"].got) == ("0.500 V", "0.500 V")
+    assert asked["Cumulated time"].asked == "unknown"
+
+
+def test_the_nearest_real_curve_is_beside(shelf, entry, tiny):
+    wanted = tiny[1].select(label=["overdischarge"])
+    row = 4
+    request = Draw(conditions=Conditions(fault="overdischarge", peak_deviation_volt=wanted.known("peak_deviation_volt")[row]))
+    nearest = show(shelf, entry, request=request).nearest[0]
+    lowest = wanted.take([row]).column("voltage_volt").min()
+    assert nearest.volt.min() == pytest.approx(lowest, abs=1e-6)
+
+
+def test_a_chart_keeps_its_series_whatever_is_drawn(shelf, entry):
+    lengths = set()
+    for name in entry.kinds:
+        kind = entry.kinds[name]
+        values = {knob.quantity.name: knob.start for knob in entry.knobs[name]}
+        shown = show(shelf, entry, request=Draw(conditions=conditions_from(kind.label, kind.step_type, values=values)))
+        for channel in ("volt", "ampere"):
+            for closer in (False, True):
+                found = chart.options(shown, channel, closer=closer)
+                lengths.add(tuple(line["id"] for line in found["series"]))
+                points = [point for line in found["series"] if line.get("stack") is None for point in line["data"]]
+                values = [value for _, value in points]
+                assert found["yAxis"]["min"] <= min(values)
+                assert max(values) <= found["yAxis"]["max"]
+    assert len(lengths) == 1
+
+
+def test_what_is_beyond_is_said(shelf, entry):
+    shown = show(shelf, entry, request=Draw(conditions=Conditions(fault="overdischarge", peak_deviation_volt=1.4, c_rate=5)))
+    assert len(shown.warnings) == 2
+    assert shown.warnings[0].startswith("Peak deviation 1.4")
+    assert show(shelf, entry, request=Draw(conditions=typical(entry))).warnings == []
+
+
+def test_foreign_text_is_escaped():
+    found = facts_html({"cells": ["<script>alert(1)</script>"], "labels": [{"label": "<b>x</b>"}], "notes": ["<i>a b c d e f"]})
+    assert "<script>" not in found
+    assert "<b>" not in found
+    assert "<i>" not in found
+    assert "&lt;script&gt;" in found
+
+
+# --- what is served
+
+
+def test_bundles_are_served_by_id_not_by_path(folders):
+    shelf = Shelf.of([folders.bundle, folders.bundle])
+    assert list(shelf.entries) == ["my-model-1", "my-model-1-2"]
+
+
+@pytest.mark.parametrize("name", ["..", "../real", "/etc", "My Model (1)", "my-model-1\0", ""])
+def test_no_path_reaches_a_file(client, shelf, name):
+    with pytest.raises(ConditionError, match="no bundle has the id"):
+        shelf.entry(name)
+    found = client.post(f"/api/v1/bundles/{quote(name, safe='')}/draw", json={"conditions": OVERDISCHARGE})
+    assert found.status_code in (404, 405)
+
+
+def test_what_cannot_be_served_is_refused(folders, tuned, tmp_path):
+    with pytest.raises(BundleError):
+        Shelf.of([folders.real])
+    with pytest.raises(DataError, match="--scores takes"):
+        Shelf.of([folders.bundle], scores=[folders.bundle])
+    drawn = write(tuned.draw([Condition("overdischarge", 0.4)], [0]), tmp_path / "drawn")
+    with pytest.raises(DataError, match="generated"):
+        Shelf.of([folders.bundle], real=drawn)
+
+
+# --- the API
+
+
+def test_health_and_bundles(client, tuned):
+    assert client.get("/api/v1/health").json()["status"] == "ok"
+    (told,) = client.get("/api/v1/bundles").json()
+    assert (told["id"], told["model_sha256"]) == ("my-model-1", tuned.sha256)
+    assert set(told["has_seen"]["overcharge"]) >= {"peak_deviation_volt", "c_rate"}
+    assert "/api/v1/bundles/{bundle_id}/draw" in client.get("/api/openapi.json").json()["paths"]
+
+
+def test_curves_as_json_are_the_models_own(client, tuned):
+    found = draw(client, {**OVERDISCHARGE, "c_rate": 0.9}, count=3, seed=11, steps=2).json()
+    drawn = tuned.draw([Condition("overdischarge", 0.5, c_rate=0.9)] * 3, [11, 12, 13], steps=2)
+    assert found["synthetic"] is True
+    assert (found["model_sha256"], found["extrapolations"]) == (tuned.sha256, [])
+    assert [curve["seed"] for curve in found["curves"]] == [11, 12, 13]
+    volts = np.concatenate([curve["voltage_volt"] for curve in found["curves"]])
+    assert volts == pytest.approx(drawn.column("voltage_volt"), abs=1e-6)
+    assert [curve["peak_deviation_volt"] for curve in found["curves"]] == pytest.approx([0.5] * 3, abs=1e-6)
+
+
+def test_extrapolations_are_told(client):
+    found = draw(client, {**OVERDISCHARGE, "peak_deviation_volt": 1.9}, count=1).json()
+    assert "beyond what the model has seen" in found["extrapolations"][0]
+
+
+def test_a_zip_is_a_curve_set(client, tuned, tmp_path):
+    found = draw(client, count=5, seed=2, format="parquet")
+    assert found.headers["content-type"] == "application/zip"
+    zipfile.ZipFile(io.BytesIO(found.content)).extractall(tmp_path / "set")
+    curves = read(tmp_path / "set")
+    assert curves.halfcycles["synthetic"].all()
+    assert curves.halfcycles["seed"].to_list() == [2, 3, 4, 5, 6]
+    assert set(curves.halfcycles["model_sha256"]) == {tuned.sha256}
+
+
+def test_a_csv_is_battery_data_format(client, tuned, tmp_path):
+    path = tmp_path / "drawn.bdf.csv"
+    path.write_bytes(draw(client, {**OVERDISCHARGE, "c_rate": 1.0}, count=2, format="csv").content)
+    curves, _ = ingest([path])
+    drawn = tuned.draw([Condition("overdischarge", 0.5, c_rate=1.0)] * 2, [0, 1])
+    assert curves.cells == drawn.cells
+    assert curves.labels == ["overdischarge"]
+    assert curves.column("voltage_volt") == pytest.approx(drawn.column("voltage_volt"), abs=1e-5)
+    header = path.read_text().splitlines()[0].split(",")
+    assert {"test_time_second", "synthetic", "model_sha256", "seed"} <= set(header)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"conditions": {**OVERDISCHARGE, "depth": 1}}, ("conditions.depth", "known are fault")),
+        ({"conditions": OVERDISCHARGE, "path": "/etc"}, ("path", "known are conditions")),
+        ({"conditions": {**OVERDISCHARGE, "c_rate": "fast"}}, ("conditions.c_rate", "fast")),
+        ({"conditions": {**OVERDISCHARGE, "peak_deviation_volt": -1}}, ("peak_deviation_volt", "-1")),
+        ({"conditions": {**OVERDISCHARGE, "peak_deviation_volt": 1e999}}, ("peak_deviation_volt",)),
+        ({"conditions": {**OVERDISCHARGE, "fault": "x" * 41}}, ("conditions.fault", "40")),
+        ({"conditions": OVERDISCHARGE, "count": MOST_CURVES + 1}, ("count", str(MOST_CURVES))),
+        ({"conditions": OVERDISCHARGE, "steps": MOST_STEPS + 1}, ("steps", str(MOST_STEPS))),
+        ({"conditions": OVERDISCHARGE, "format": "pickle"}, ("format", "pickle")),
+        ({}, ("conditions", "required")),
+        ([], ("the request",)),
+    ],
+)
+def test_a_malformed_request_is_422_and_a_sentence(client, asked, words):
+    body = json.dumps(asked)
+    found = client.post("/api/v1/bundles/my-model-1/draw", content=body, headers={"content-type": "application/json"})
+    assert found.status_code == 422
+    (said,) = found.json().values()
+    assert "\n" not in said
+    assert len(said) < 400
+    for word in words:
+        assert word in said
+
+
+@pytest.mark.parametrize(
+    ("conditions", "word"),
+    [
+        ({"fault": "sulphation", "peak_deviation_volt": 0.1}, "sulphation"),
+        ({"fault": "overvoltage", "peak_deviation_volt": 0.1}, "never seen"),
+        ({"fault": "overdischarge"}, "peak_deviation_volt"),
+        ({**OVERDISCHARGE, "step_type": "charge"}, "shows in a discharge"),
+        ({**OVERDISCHARGE, "c_rate": 0.01}, "rest"),
+    ],
+)
+def test_a_request_that_cannot_be_met_is_400_and_a_sentence(client, conditions, word):
+    found = draw(client, conditions)
+    assert found.status_code == 400
+    assert word in found.json()["error"]
+
+
+def test_a_full_queue_is_503_and_the_rest_are_answered(shelf):
+    async def ask():
+        desk = Desk(threads=1, waiting=1)
+        transport = httpx.ASGITransport(api.make(shelf, desk))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            asked = {"conditions": OVERDISCHARGE, "count": 64}
+            posts = [client.post("/api/v1/bundles/my-model-1/draw", json=asked) for _ in range(5)]
+            found = await asyncio.gather(*posts)
+            later = await client.post("/api/v1/bundles/my-model-1/draw", json=asked)
+        desk.close()
+        return found, later
+
+    found, later = asyncio.run(ask())
+    assert sorted(answer.status_code for answer in found) == [200, 200, 503, 503, 503]
+    refused = next(answer for answer in found if answer.status_code == 503)
+    assert "try again" in refused.json()["error"]
+    assert refused.headers["retry-after"] == "1"
+    assert later.status_code == 200
+
+
+def test_a_draw_that_takes_too_long_is_504(shelf):
+    client = TestClient(api.make(shelf, Desk(threads=1, seconds=1e-4)))
+    found = draw(client, count=200)
+    assert found.status_code == 504
+    assert "fewer curves" in found.json()["error"]
+
+
+# --- the queue
+
+
+def test_the_loop_stays_awake_and_an_abandoned_draw_ends():
+    async def story():
+        desk, begun, ended = Desk(threads=1), threading.Event(), threading.Event()
+
+        def work(tick):
+            begun.set()
+            try:
+                while True:
+                    tick(0, 1)
+                    threading.Event().wait(0.005)
+            finally:
+                ended.set()
+
+        task = asyncio.create_task(desk.do(work))
+        await asyncio.to_thread(begun.wait, 10)
+        assert desk.taken == 1
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await asyncio.to_thread(ended.wait, 10)
+        assert await desk.do(lambda tick: 7) == 7
+        assert desk.taken == 0
+        desk.close()
+
+    asyncio.run(story())
+
+
+def test_the_desk_is_full_and_late():
+    async def story():
+        desk, gate = Desk(threads=1, waiting=0, seconds=0.2), threading.Event()
+        held = asyncio.create_task(desk.do(lambda tick: gate.wait(10)))
+        await asyncio.sleep(0.05)
+        with pytest.raises(BusyError, match="queue is full"):
+            await desk.do(lambda tick: 1)
+        gate.set()
+        assert await held
+        with pytest.raises(LateError, match=r"0\.2 s"):
+            await desk.do(lambda tick: (threading.Event().wait(0.3), tick(1, 1)))
+        desk.close()
+
+    asyncio.run(story())
+
+
+def test_of_many_wishes_the_newest_is_met():
+    async def story():
+        met, wish = [], {"value": 0}
+
+        async def meet():
+            value = wish["value"]
+            await asyncio.sleep(0.02)
+            met.append(value)
+
+        newest = Newest(meet)
+        for wish["value"] in range(100):
+            newest.changed()
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.1)
+        return met
+
+    met = asyncio.run(story())
+    assert met[-1] == 99
+    assert 2 <= len(met) < 20
+    assert met == sorted(met)
+
+
+# --- the guard
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"host": f"127.0.0.1:{PORT}"}, 200),
+        ({"host": f"[::1]:{PORT}"}, 200),
+        ({"host": "localhost:9"}, 421),
+        ({"host": "localhost"}, 421),
+        ({"host": f"evil.example:{PORT}"}, 421),
+        ({"host": f"localhost.evil.example:{PORT}"}, 421),
+        ({"host": f"user@localhost:{PORT}"}, 421),
+        ({"host": "[::1"}, 421),
+        ({"origin": f"http://localhost:{PORT}"}, 200),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "http://localhost:9"}, 403),
+        ({"origin": f"https://localhost:{PORT}"}, 403),
+        ({"origin": "null"}, 403),
+    ],
+)
+def test_only_this_machine_and_this_page_may_ask(client, headers, status):
+    found = client.get("/api/v1/health", headers=headers)
+    assert found.status_code == status
+    assert found.headers["x-content-type-options"] == "nosniff"
+    assert found.headers["content-security-policy"].startswith("default-src 'none'")
+
+
+def test_a_socket_from_elsewhere_is_refused():
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close"})
+
+    client = TestClient(Guard(app, port=PORT), base_url=f"http://localhost:{PORT}")
+    own = {"host": f"localhost:{PORT}", "origin": f"http://localhost:{PORT}"}
+    with client.websocket_connect("/", headers=own):
+        pass
+    for headers in (own | {"origin": "http://evil.example"}, own | {"host": "evil.example"}):
+        with pytest.raises(WebSocketDisconnect) as refused, client.websocket_connect("/", headers=headers):
+            pass
+        assert refused.value.code == 1008
+
+
+def test_a_large_body_is_refused(client):
+    found = client.post("/api/v1/bundles/my-model-1/draw", content=b" " * (MOST_BODY + 1))
+    assert found.status_code == 413
+
+
+def test_each_page_gets_a_number_of_its_own():
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]})
+        await send({"type": "http.response.body", "body": b"<script>1</script><scr", "more_body": True})
+        await send({"type": "http.response.body", "body": b"ipt src='x'></script>"})
+
+    client = TestClient(Guard(app, port=PORT), base_url=f"http://localhost:{PORT}")
+    first, second = client.get("/"), client.get("/")
+    number = first.headers["content-security-policy"].split("'nonce-")[1].split("'")[0]
+    assert first.text == f'<script nonce="{number}">1</script><script nonce="{number}" src=\'x\'></script>'
+    assert number not in second.headers["content-security-policy"]
+
+
+# --- the address
+
+
+def test_a_taken_port_and_every_address_are_refused():
+    held = server.bind("127.0.0.1", 0)
+    with pytest.raises(FaultCellError, match="give another"):
+        server.bind("127.0.0.1", held.getsockname()[1])
+    held.close()
+    for host in ("0.0.0.0", "::", ""):
+        with pytest.raises(ConditionError, match="--host"):
+            server.bind(host, 0)
+    with pytest.raises(FaultCellError, match="give another"):
+        server.bind("no.such.host.invalid", 0)
+
+
+@pytest.mark.parametrize(("host", "local"), [("127.0.0.1", True), ("localhost", True), ("::1", True), ("192.0.2.1", False)])
+def test_what_is_local(host, local):
+    assert server.is_local(host) is local

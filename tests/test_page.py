@@ -1,0 +1,333 @@
+"""The page in a real browser, served by the real command: what a visitor sees, moves and takes along."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+
+from faultcell import cli
+from faultcell.curves import Condition, Curves
+from faultcell.files import ingest, read, write
+
+CHROMIUM = next((path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(path).exists()), None)
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+)
+PATIENCE = 20_000  # milliseconds
+# The command, and a clock that ends it, should the tests not live to do so.
+SERVE = (
+    "import os, threading\nclock = threading.Timer(240, os._exit, (3,))\nclock.daemon = True\nclock.start()\n"
+    "from faultcell.cli import main\nmain()"
+)
+CURVE = "getElement(document.querySelector('.nicegui-echart').id.slice(1)).chart?.getOption().series.at(2)?.data"
+needs_nicegui = pytest.mark.skipif(importlib.util.find_spec("nicegui") is None, reason='needs the extra: "faultcell[app]"')
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None or importlib.util.find_spec("playwright") is None, reason="needs playwright and Chromium"
+)
+pytestmark = [needs_nicegui, pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")]
+
+
+def command(*words):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
+    return subprocess.Popen([sys.executable, "-c", SERVE, "serve", *map(str, words)], **pipes)
+
+
+def stopped(process):
+    """Ctrl-C, and how it ended."""
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.communicate(timeout=20)
+    finally:
+        process.kill()
+
+
+@contextlib.contextmanager
+def serving(*words):
+    process = command(*words, "--port", 0, "--json", "--no-open")
+    try:
+        lines = [process.stdout.readline() for _ in range(4)]
+        yield SimpleNamespace(process=process, **json.loads("".join(lines)))
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def folders(models, tiny, tmp_path_factory):
+    root = tmp_path_factory.mktemp("page")
+    models[1].save(root / "tuned")
+    models[0].save(root / "base")
+    write(Curves.concat(tiny), root / "real")
+    return root
+
+
+@pytest.fixture(scope="module")
+def site(folders):
+    with serving(folders / "tuned", folders / "base", "--real", folders / "real") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, site):
+    """The page with over-discharge chosen and drawn; every request and every complaint of the browser noted."""
+    context = browser.new_context(viewport={"width": 1360, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    page.asked, page.complaints = [], []
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.on("websocket", lambda socket: page.asked.append(socket.url))
+    page.on("console", lambda said: page.complaints.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.goto(site.page)
+    page.wait_for_function(f"() => {CURVE}?.length > 100")
+    yield page
+    context.close()
+
+
+def curve(page):
+    """The first drawn curve on the chart: seconds and volts, or amperes."""
+    return np.array(page.evaluate(CURVE))
+
+
+@contextlib.contextmanager
+def changing(page):
+    """A block after which the curve is another."""
+    before = page.evaluate(f"JSON.stringify({CURVE})")
+    yield
+    page.wait_for_function(f"before => {CURVE}?.length && JSON.stringify({CURVE}) !== before", arg=before)
+
+
+def choose(page, kind):
+    with changing(page):
+        page.get_by_role("combobox", name="What to draw").click()
+        page.get_by_role("option", name=kind, exact=True).click()
+    return curve(page)
+
+
+def told(page, title):
+    """The row of the table: asked, median, range."""
+    return page.locator("table.asked tr", has_text=title).locator("td").all_text_contents()
+
+
+# --- the command
+
+
+def test_ctrl_c_ends_it_and_nothing_is_left_behind(folders, tmp_path):
+    process = command(folders / "tuned", "--port", 0)
+    assert process.stdout.readline().startswith("http://127.0.0.1:")
+    out, err = stopped(process)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [(("real",), 1), (("tuned", "--host", "0.0.0.0"), 2), (("tuned", "--real", "x"), 1)]
+)
+def test_what_cannot_be_served_is_one_sentence(folders, monkeypatch, capsys, words, code):
+    monkeypatch.chdir(folders)
+    monkeypatch.setattr(sys, "argv", ["faultcell", "serve", *words, "--port", "0"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    out, err = capsys.readouterr()
+    assert (end.value.code, out) == (code, "")
+    assert err.startswith("faultcell: ")
+    assert len(err.splitlines()) == 1
+
+
+def test_without_the_extra_the_remedy_is_named():
+    code = (
+        "import sys\nsys.modules['nicegui'] = None\nimport importlib.util\nfind = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *more: None if name == 'nicegui' else find(name, *more)\n"
+        "sys.argv = ['faultcell', 'serve', 'nowhere']\nfrom faultcell.cli import main\nmain()"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert found.returncode == 1
+    assert found.stderr == 'faultcell: NiceGUI is not installed: run `pip install "faultcell[app]"` and try again\n'
+
+
+def test_the_api_is_at_the_address_that_is_said(site):
+    with urllib.request.urlopen(f"{site.api}/bundles", timeout=20) as answer:
+        assert [entry["id"] for entry in json.load(answer)] == ["tuned", "base"]
+    for path in ("/docs", "/redoc", "/openapi.json"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(site.page + path, timeout=20)
+        assert refused.value.code == 404
+
+
+# --- in a browser
+
+
+@needs_browser
+def test_the_page_asks_this_machine_alone_and_the_browser_does_not_complain(page, site):
+    for tab in ("Scores", "Data", "Draw"):
+        page.get_by_role("tab", name=tab).click()
+    page.get_by_role("tab", name="Draw").wait_for()
+    hosts = {urlsplit(url).netloc for url in page.asked if urlsplit(url).scheme not in ("data", "blob")}
+    assert hosts == {urlsplit(site.page).netloc}
+    assert page.complaints == []
+
+
+@needs_browser
+def test_a_slider_moved_by_keyboard_changes_the_curve_smoothly(page, tuned):
+    before = choose(page, "overdischarge")
+    slider = page.get_by_role("slider", name="Peak deviation")
+    asked = float(slider.input_value())
+    slider.focus()
+    with changing(page):
+        page.keyboard.press("ArrowRight")
+    after = curve(page)
+    now = float(slider.input_value())
+    assert now > asked
+    assert float(page.get_by_label("Peak deviation, number").input_value()) == pytest.approx(now)
+    assert after[:, 1].min() == pytest.approx(before[:, 1].min() - (now - asked), abs=2e-3)
+    assert np.abs(after[:, 1] - before[:, 1]).max() < 0.1
+    assert told(page, "Peak deviation")[:2] == [f"{now:.3f} V"] * 2
+
+
+@needs_browser
+def test_what_is_shown_is_what_the_model_draws(page, tuned):
+    choose(page, "overdischarge")
+    values = {
+        name: float(page.get_by_role("slider", name=title).input_value())
+        for title, name in {
+            "Peak deviation": "peak_deviation_volt",
+            "Repetitions": "repetition_count",
+            "Cumulated time": "cumulative_duration_second",
+            "C-rate": "c_rate",
+            "Ambient temperature": "ambient_temperature_celsius",
+            "Cycle": "cycle_count",
+            "State of health": "state_of_health",
+        }.items()
+    }
+    drawn = tuned.draw([Condition("overdischarge", **values)], [0])
+    shown = curve(page)
+    assert shown[:, 1] == pytest.approx(drawn.column("voltage_volt"), abs=1e-4)
+    assert shown[:, 0] == pytest.approx(drawn.column("step_time_second"), abs=0.06)
+
+
+@needs_browser
+def test_unknown_widens_and_redraw_takes_other_seeds(page):
+    choose(page, "overdischarge")
+    with changing(page):
+        page.get_by_role("checkbox", name="C-rate unknown").press("Space")
+    assert page.get_by_role("slider", name="C-rate").is_disabled()
+    assert told(page, "C-rate")[0] == "unknown"
+    with changing(page):
+        page.get_by_role("button", name="Redraw").press("Enter")
+    assert page.get_by_text("seeds 64 to 127").is_visible()
+
+
+@needs_browser
+def test_current_is_shown_on_request(page):
+    volts = choose(page, "overdischarge")
+    with changing(page):
+        page.get_by_role("button", name="Current").click()
+    amperes = curve(page)
+    assert amperes[:, 1].max() < 0 < volts[:, 1].min()
+
+
+@needs_browser
+def test_an_impossible_request_gets_a_sentence_and_a_far_one_a_warning(page):
+    choose(page, "overdischarge")
+    number, said = page.get_by_label("Peak deviation, number"), page.get_by_role("status")
+    number.fill("-1")
+    page.wait_for_function("() => document.querySelector('.said').innerText.includes('greater than or equal to 0')")
+    assert "Traceback" not in page.content()
+    number.fill("1.5")
+    page.wait_for_function("() => document.querySelector('.said').innerText.includes('extrapolations')")
+    assert said.inner_text().startswith("Peak deviation 1.5")
+    assert told(page, "Peak deviation")[1] == "1.500 V"
+    number.fill("0.5")
+    page.wait_for_function("() => document.querySelector('.said').innerText === ''")
+
+
+@needs_browser
+def test_drawn_curves_are_taken_along(page, tuned, tmp_path):
+    choose(page, "overdischarge")
+    page.get_by_role("spinbutton", name="Curves").fill("5")
+    with page.expect_download() as coming:
+        page.get_by_role("button", name="Curve set (zip)").click()
+    zipfile.ZipFile(coming.value.path()).extractall(tmp_path / "set")
+    curves = read(tmp_path / "set")
+    assert coming.value.suggested_filename == "tuned-overdischarge.zip"
+    assert curves.halfcycles["seed"].to_list() == [0, 1, 2, 3, 4]
+    assert curves.halfcycles["synthetic"].all()
+    assert set(curves.halfcycles["model_sha256"]) == {tuned.sha256}
+    shown = curve(page)
+    assert curves.take([0]).column("voltage_volt") == pytest.approx(shown[:, 1], abs=1e-4)
+    with page.expect_download() as coming:
+        page.get_by_role("button", name="CSV (BDF)").click()
+    coming.value.save_as(tmp_path / coming.value.suggested_filename)
+    assert len(ingest([tmp_path / "tuned-overdischarge.bdf.csv"])[0]) == 5
+
+
+@needs_browser
+def test_another_model_brings_its_own_sliders(page):
+    choose(page, "overdischarge")
+    assert page.get_by_role("slider").count() == 7
+    with changing(page):
+        page.get_by_role("combobox", name="Model").click()
+        page.get_by_role("option", name="base").click()
+    page.get_by_role("slider", name="Peak deviation").wait_for(state="detached")
+    assert page.get_by_role("slider").count() == 4
+
+
+@needs_browser
+def test_all_of_it_is_reached_and_named_by_keyboard(page):
+    choose(page, "overdischarge")
+    page.get_by_role("tab", name="Draw").focus()
+    reached = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("(e => e.ariaLabel ?? e.innerText ?? '')(document.activeElement)"))
+    wanted = ["What to draw", "Peak deviation", "Repetitions", "Repetitions unknown", "State of health", "Redraw", "Current"]
+    assert set(wanted) <= set(reached)
+    for control in page.locator("input:visible, button:visible, [role=checkbox]").all():
+        name = control.evaluate("e => e.ariaLabel || e.labels?.[0]?.innerText || e.innerText || e.closest('label')?.innerText")
+        assert name, control.evaluate("e => e.outerHTML")
+
+
+@needs_browser
+def test_the_other_tabs_tell_of_model_and_data(page):
+    page.get_by_role("tab", name="Scores").click()
+    page.get_by_text("No scores were given").wait_for()
+    assert page.get_by_role("heading", name="Model card of tuned").is_visible()
+    page.get_by_role("tab", name="Data").click()
+    page.get_by_role("heading", name="Real curves").wait_for()
+    assert page.get_by_role("cell", name="overdischarge").first.is_visible()
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [360, 820, 1360])
+def test_nothing_sticks_out_sideways(page, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    for tab in ("Draw", "Scores", "Data"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(150)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for part in page.locator(".wide:visible, .card:visible, .charts:visible, .controls:visible").all():
+            box = part.bounding_box()
+            assert box["x"] + box["width"] <= width
