@@ -1,5 +1,6 @@
 # Two commands need nothing but Python 3.11 and make: `make demo` and `make test`.
 PYTHON ?= python3
+JOBS ?= 2
 BIN := .venv/bin
 STAMP := .venv/.installed
 
@@ -21,8 +22,9 @@ sim: install
 demo: install
 	$(BIN)/faultcell demo --out demo
 
+# Two processes of one thread each; `JOBS=1 make test` where memory is short.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

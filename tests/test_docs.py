@@ -26,12 +26,15 @@ def test_a_tutorial_runs_as_it_stands(tmp_path, path):
     run(tmp_path, [sys.executable, "-c", "\n".join(code for kind, code in blocks if kind == "python")])
 
 
-def run(folder, command):
-    # `faultcell` and `python` as a reader types them are those of this environment.
+def environment_of():
+    """`faultcell` and `python` as a reader types them are those of this environment."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     source = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": source}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=280)
+    return {**os.environ, "PATH": path, "PYTHONPATH": source}
+
+
+def run(folder, command):
+    done = subprocess.run(command, cwd=folder, env=environment_of(), capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stderr[-2000:]
 
 

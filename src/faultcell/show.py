@@ -12,6 +12,7 @@ import numpy as np
 from faultcell.curves import SEVERITY, Curves
 from faultcell.diagnosis.gain import ALL_SIX, Gain, Interval
 from faultcell.errors import DataError
+from faultcell.files.intake import FileReport
 from faultcell.scoring import COLUMNS, SET_COLUMNS, Score, Scores, SetScore
 
 PAIR_COLUMNS = (*COLUMNS, "kl", "js", "wasserstein", "peak_deviation_error_volt")
@@ -77,6 +78,23 @@ def text(found: dict[str, Any]) -> str:
         else:
             lines.append(f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
     return "\n".join(lines)
+
+
+def files_found(files: Sequence[FileReport]) -> list[dict[str, Any]]:
+    """A row a file that was ingested."""
+    return [
+        {
+            "file": Path(file.path).name,
+            "read as": file.format,
+            "rows": file.rows,
+            "curves": file.curves,
+            "cells": len(file.cells),
+            "cycles": f"{file.cycles[0]} to {file.cycles[1]}",
+            "V": "{:.4g} to {:.4g}".format(*file.volts),
+            "A (+ = charge)": "{:.4g} to {:.4g}".format(*file.amperes),
+        }
+        for file in files
+    ]
 
 
 def _curve_set(path: Path) -> dict[str, Any]:

@@ -63,7 +63,8 @@ def ingest(
     cells = found.halfcycles["cell_id"].n_unique()
     facts = {"files": [asdict(file) for file in found.files], "suspicions": found.notes}
     made = {"out": str(out), "curves": found.halfcycles.height, "cells": cells}
-    say({**made, **facts}, as_json, f"{show.text(facts)}\n{made['curves']} curves of {cells} cells in {out}")
+    shown = show.text({**facts, "files": show.files_found(found.files)})
+    say({**made, **facts}, as_json, f"{shown}\n{made['curves']} curves of {cells} cells in {out}")
 
 
 def say_bdf(paths: list[Path], out: Path, *, told: files.Told, as_json: bool) -> None:
