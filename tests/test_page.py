@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import io
 import json
 import os
 import signal
@@ -106,6 +107,14 @@ def page(browser, site):
     page.wait_for_function(f"() => {CURVE}?.length > 100")
     yield page
     context.close()
+
+
+def seen(page):
+    """The page as a picture `(height, width, 3)`, once nothing moves on it any more."""
+    from PIL import Image
+
+    page.wait_for_timeout(400)  # a chart grows for a moment
+    return np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).astype(int)
 
 
 def curve(page):
@@ -331,3 +340,18 @@ def test_nothing_sticks_out_sideways(page, width):
         for part in page.locator(".wide:visible, .card:visible, .charts:visible, .controls:visible").all():
             box = part.bounding_box()
             assert box["x"] + box["width"] <= width
+
+
+def test_what_is_seen_is_the_curve_in_its_band(page):
+    """A picture of the page: the accent colour on the chart, and other pixels of it once the fault is deeper."""
+    before = seen(page)
+    box = page.locator("canvas").first.bounding_box()
+    chart = np.s_[int(box["y"]) : int(box["y"] + box["height"]), int(box["x"]) : int(box["x"] + box["width"])]
+    accent = (np.abs(before - [213, 94, 0]).max(axis=2) < 40)[chart]
+    band = ((before[..., 0] > 240) & (before[..., 2] < 235) & (before[..., 2] > 180))[chart]
+    assert accent.mean() > 0.0005, "no drawn curve is seen"
+    assert band.sum() > accent.sum() / 4, "no band is seen"
+    with changing(page):
+        page.get_by_role("slider", name="Peak deviation").press("End")
+    after = seen(page)
+    assert (np.abs(after - before).max(axis=2) > 40)[chart].mean() > 0.002

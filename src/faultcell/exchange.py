@@ -156,7 +156,7 @@ def to_bdf(
         raise DataError(f"{folder}: found cells whose names are the same as file names, expected one file a cell: rename one")
     with whole_folder(folder, replaces=named) as draft:
         for name, cell in named.items():
-            table = _recording(curves.where(pl.col("cell_id") == cell))
+            table = bdf_table(curves.where(pl.col("cell_id") == cell))
             table = table.rename({old: new for old, new in LABELS.items() if old in table.columns and names == "preferred"})
             if suffix == ".bdf.csv":
                 table.write_csv(draft / name)
@@ -213,8 +213,8 @@ def from_pybamm(
     return severity.complete(Curves.concat(found))
 
 
-def _recording(curves: Curves) -> pl.DataFrame:
-    """The half-cycles of one cell in a row, in machine names of the format and of our own."""
+def bdf_table(curves: Curves) -> pl.DataFrame:
+    """The half-cycles of one cell in a row, in machine names of the Battery Data Format and of our own; see `to_bdf`."""
     order = curves.halfcycles.with_row_index("_row").sort("cycle_count", maintain_order=True)["_row"].to_list()
     curves = curves.take(order)
     second, counts = curves.column("step_time_second"), np.diff(curves.offsets)

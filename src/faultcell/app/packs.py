@@ -11,20 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from faultcell.curves import KEYS, Curves
+from faultcell.curves import Curves
+from faultcell.exchange import bdf_table
 from faultcell.files import write
-
-# What a recording says of itself in the Battery Data Format, and, lest it be taken for one, that it was drawn.
-SAID = (
-    "label",
-    "ambient_temperature_celsius",
-    "lower_voltage_limit_volt",
-    "upper_voltage_limit_volt",
-    "nominal_capacity_ah",
-    "synthetic",
-    "seed",
-    "model_sha256",
-)
 
 
 def zipped(curves: Curves, *, config: Mapping[str, Any]) -> bytes:
@@ -37,10 +26,6 @@ def zipped(curves: Curves, *, config: Mapping[str, Any]) -> bytes:
 
 
 def bdf_csv(curves: Curves) -> bytes:
-    """One CSV of all curves in the Battery Data Format: machine names, SI units, + = charge; each curve begins at 0 s."""
-    said = curves.halfcycles.select(*KEYS, *(name for name in SAID if name in curves.halfcycles.columns))
-    table = curves.timeseries.join(said, on=KEYS, how="left", maintain_order="left").rename(
-        {"step_time_second": "test_time_second"}
-    )
-    lost = [name for name in table.columns if table[name].null_count() == table.height]
-    return table.drop(lost).with_columns(pl.col(pl.Float64).round(6)).write_csv().encode()
+    """One CSV of all curves in the Battery Data Format, machine names, one cell after the other; see `exchange.to_bdf`."""
+    tables = [bdf_table(curves.where(pl.col("cell_id") == cell)) for cell in curves.cells]
+    return pl.concat(tables).with_columns(pl.col(pl.Float64).round(6)).write_csv().encode()
