@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -50,7 +51,9 @@ def scores_tab(shelf: Shelf) -> None:
         ui.label(NO_SCORES).classes("muted")
     for entry in shelf.entries.values():
         html(f"Model card of {entry.id}", tag="h2")
-        ui.markdown(entry.card, extras=["tables", "code-friendly"]).classes("card")
+        # Its front matter is for programs.
+        card = re.sub(r"\A---\n.*?\n---\n", "", entry.card, flags=re.DOTALL)
+        ui.markdown(card, extras=["tables", "code-friendly", "fenced-code-blocks"]).classes("card")
 
 
 def data_tab(shelf: Shelf) -> None:

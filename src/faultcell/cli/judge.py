@@ -23,7 +23,7 @@ from faultcell.cli.common import (
     select,
     separated,
 )
-from faultcell.errors import ConditionError
+from faultcell.errors import ConditionError, DataError
 
 
 def demo(out: Out = Path("demo"), seed: Seed = 0, as_json: Json = False) -> None:
@@ -149,6 +149,10 @@ def report(
     """Make the page of a study, of scores or of gain: one HTML file that needs nothing beside it."""
     from faultcell.report import write_results, write_study
 
+    if not path.exists():
+        raise DataError(
+            f"{path}: found nothing there, expected a study's folder, or a file of scores or of gain: check the path"
+        )
     if path.is_file():
         sets = {"real": read(real) if real else None, "synthetic": read(synthetic) if synthetic else None}
         page = write_results(path, out or path.with_suffix(".html"), **sets)

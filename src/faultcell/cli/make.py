@@ -26,7 +26,7 @@ from faultcell.cli.common import (
     say_model,
     watched,
 )
-from faultcell.errors import ConditionError
+from faultcell.errors import ConditionError, DataError
 
 if TYPE_CHECKING:
     from faultcell import files
@@ -64,7 +64,9 @@ def ingest(
     facts = {"files": [asdict(file) for file in found.files], "suspicions": found.notes}
     made = {"out": str(out), "curves": found.halfcycles.height, "cells": cells}
     shown = show.text({**facts, "files": show.files_found(found.files)})
-    say({**made, **facts}, as_json, f"{shown}\n{made['curves']} curves of {cells} cells in {out}")
+    groups = found.halfcycles.group_by("label", "step_type", maintain_order=True).len().rows()
+    counts = ", ".join(f"{count} {label} {step}s" for label, step, count in groups)
+    say({**made, **facts}, as_json, f"{shown}\n{counts}: {made['curves']} curves, cells: {cells}, in {out}")
 
 
 def say_bdf(paths: list[Path], out: Path, *, told: files.Told, as_json: bool) -> None:
@@ -204,7 +206,13 @@ def faults_of(folder: Path, *, label: list[str] | None, cells: list[str] | None,
     from faultcell.curves import NORMAL
 
     few = read(folder, label=label, cells=cells, step_type=step_type)
-    return few if label else few.select(label=[name for name in few.labels if name != NORMAL] or ["any fault"])
+    faults = [name for name in few.labels if name != NORMAL]
+    if not label and not faults:
+        raise DataError(
+            f"{folder}: found no fault, only normal curves ({len(few)}), expected the faults to adapt to: draw from the "
+            "pre-trained model as it is, or check the rated limits that labels were told by"
+        )
+    return few if label else few.select(label=faults)
 
 
 def normals_of(folder: Path | None, *, step_type: list[str] | None) -> Curves | None:

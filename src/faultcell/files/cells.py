@@ -11,7 +11,7 @@ import polars as pl
 from faultcell.curves import Curves
 from faultcell.files.check import STEP_TYPES
 from faultcell.files.engine import Job, PiecewiseError
-from faultcell.files.recording import CARRIED, Recording
+from faultcell.files.recording import CARRIED, READINGS, Recording
 from faultcell.files.sentence import refuse
 
 ENDINGS = (".bdf.csv", ".bdf.parquet")
@@ -21,8 +21,13 @@ def curves(tables: Iterable[pl.DataFrame], job: Job) -> Iterator[Curves]:
     """Cut the recording of each cell in the file, one cell after the other; it is named by `cell_id`, or by the file."""
     recordings, ended = dict[str, Recording](), set[str]()
     for table in tables:
+        if not job.whole and any(table[name][-1] is None for name in READINGS):
+            raise PiecewiseError  # it may be the last row of the file, which breaks off
         made = list[Curves | None]()
         parts = _by_cell(_whole_cycles(_typed(table), str(job.path)), job.path)
+        for cell in set(recordings) - ended - {cell for cell, _, _ in parts}:
+            made.append(recordings[cell].end())
+            ended.add(cell)
         for cell, where, part in parts:
             if cell in ended:
                 raise PiecewiseError
@@ -49,6 +54,9 @@ def _by_cell(table: pl.DataFrame, path: Path) -> list[tuple[str, str, pl.DataFra
     """Name of each cell, where it stands, its rows."""
     if "cell_id" not in table.columns:
         return [(name_of(path), str(path), table)]
+    if table["cell_id"].null_count():
+        row = int(table["row"][table["cell_id"].is_null().arg_true()[0]])
+        refuse(path, f"row {row}, column cell_id", found="nothing", expected="the name of a cell", action="fill it in")
     groups = table.partition_by("cell_id", maintain_order=True, as_dict=True)
     return [(str(key), f"{path} (cell {key})", group) for (key,), group in groups.items()]
 
@@ -72,7 +80,9 @@ def _typed(table: pl.DataFrame) -> pl.DataFrame:
 def _whole_cycles(table: pl.DataFrame, where: str) -> pl.DataFrame:
     if "cycle_count" not in table.columns:
         return table
-    values = table["cycle_count"].cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
+    given = table["cycle_count"]
+    given = given.str.strip_chars() if given.dtype == pl.String else given
+    values = given.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
     broken = np.flatnonzero(~(values == np.round(values)))
     if broken.size:
         row = int(broken[0])

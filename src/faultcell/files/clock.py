@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 import polars as pl
 
 # `27:55:41`, `1d 03:55:41.5`, `0-00:05:00`
 _DURATION = r"^(?:(?<days>\d+)\s*(?:d|days?)?[\s-]+)?(?<hours>\d+):(?<minutes>\d{1,2}):(?<seconds>\d{1,2}(?:[.,]\d+)?)$"
-# Month or day first is told by which of the two never goes back.
+# Month or day first is told by which of the two never goes back, and lets less time pass.
 _DATES = (
     "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y/%m/%d %H:%M:%S%.f", "%m/%d/%Y %H:%M:%S%.f", "%d/%m/%Y %H:%M:%S%.f",
     "%d.%m.%Y %H:%M:%S%.f", "%m-%d-%Y %H:%M:%S%.f", "%m/%d/%Y %I:%M:%S %p", "%d-%b-%y %I:%M:%S %p",
     "%Y-%m-%d %H:%M", "%m/%d/%Y %H:%M",
 )  # fmt: skip
+
+
+def is_date(value: str) -> bool:
+    """Whether a time is written as a date."""
+    return ":" in value and re.fullmatch(_DURATION.replace("?<", "?P<"), value.strip()) is None
 
 
 def seconds(values: pl.Series) -> pl.Series | None:
@@ -41,11 +48,11 @@ def _durations(values: pl.Series) -> pl.Series:
 
 
 def _dates(values: pl.Series) -> pl.Series | None:
-    best: pl.Series | None = None
-    for form in _DATES:
-        parsed = values.str.to_datetime(form, strict=False, time_unit="us").dt.timestamp("us").cast(pl.Float64) / 1e6
-        if parsed.null_count() == values.null_count():
-            if (parsed.diff() >= 0).fill_null(True).all():
-                return parsed
-            best = parsed if best is None else best
-    return best
+    """Of the forms in which all can be read, the one in which time never goes back, and passes slowest."""
+    values = values.str.strip_chars().str.replace(r"(?:Z|[+-]00:?00)$", "")
+    read = (
+        values.str.to_datetime(form, strict=False, time_unit="us").dt.timestamp("us").cast(pl.Float64) / 1e6 for form in _DATES
+    )
+    forms = [parsed for parsed in read if parsed.null_count() == values.null_count()]
+    rising = [parsed for parsed in forms if (parsed.diff() >= 0).fill_null(True).all()]
+    return min(rising or forms, key=lambda parsed: float(parsed[-1] or 0.0) - float(parsed[0] or 0.0), default=None)

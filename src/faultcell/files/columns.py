@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from faultcell.files.clock import seconds
+from faultcell.files.clock import is_date, seconds
 from faultcell.files.sentence import refuse
 
 # A question mark or a replacement character is what became of a degree sign on its way through an encoding.
@@ -20,13 +20,14 @@ UNITS = {
     "s": {"s": 1.0, "sec": 1.0, "sec.": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "min": 60.0, "minutes": 60.0,
           "h": 3600.0, "hr": 3600.0, "hours": 3600.0},
     "V": {"V": 1.0, "mV": 1e-3, "volt": 1.0, "volts": 1.0},
-    "A": {"A": 1.0, "mA": 1e-3, "uA": 1e-6, "µA": 1e-6, "ampere": 1.0, "amps": 1.0},
+    "A": {"A": 1.0, "mA": 1e-3, "uA": 1e-6, "µA": 1e-6, "μA": 1e-6, "�A": 1e-6, "ampere": 1.0, "amps": 1.0},
     "Ah": {"Ah": 1.0, "A.h": 1.0, "A·h": 1.0, "mAh": 1e-3, "mA.h": 1e-3},
     "degC": {"degC": 1.0, "C": 1.0, "°C": 1.0, "℃": 1.0, "celsius": 1.0, "deg C": 1.0, "?": 1.0, "�": 1.0, "�C": 1.0,
              "?C": 1.0},
 }  # fmt: skip
+FEW_STEPS = 20
 # Words of a step that say what is done to the cell: `CC DChg`, `Discharge`, `D`, `D_CC`; `CCCV Chg`, `Charge`, `C`, `C_CC`.
-_DISCHARGE, _CHARGE = r"(?i)^d$|^d_|dis|d\.?chg|dch", r"(?i)^c$|^c_|chg|charge"
+_DISCHARGE, _CHARGE = r"(?i)^d$|^d_|dis|d\.?chg|dch|放", r"(?i)^c$|^c_|chg|charge|充"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ def wanted(
         Column("voltage_volt", voltage, unit="V", needed=True),
         Column("current_ampere", current, unit="A", needed=True),
         Column("cycle_count", cycle),
+        Column("cell_id", ("cell_id", "cell id", "cell_name", "cell name")),
         Column("surface_temperature_celsius", surface, unit="degC"),
         Column("ambient_temperature_celsius", ambient, unit="degC"),
         Column("state", state),
@@ -109,6 +111,17 @@ def pick(columns: Sequence[Column], headers: Sequence[str]) -> list[str]:
     """The headers of the columns that are there."""
     found = (_match(column, headers) for column in columns)
     return list(dict.fromkeys(match[0] for match in found if match))
+
+
+def depends_on_all(raw: pl.DataFrame, columns: Sequence[Column]) -> bool:
+    """Whether the whole file tells what a time means: dates with day or month first, or no unit but dates beside it."""
+    match = {column.name: _match(column, raw.columns) for column in columns}
+    time = match.get("time")
+    if time is None:
+        return False
+    first = raw[time[0]].drop_nulls().head(1)
+    dated = first.dtype == pl.String and len(first) and is_date(str(first[0]))
+    return bool(dated) or (time[1] is None and match.get("date") is not None)
 
 
 def standardise(
@@ -149,11 +162,17 @@ def _with_clock(table: pl.DataFrame) -> pl.DataFrame:
     time, date = table["time"], table.get_column("date", default=None)
     if date is None or time.null_count() or table.height < 2:
         return table
-    passed, counted = seconds(date), float(time[-1]) - float(time[0])
-    if passed is None or passed.null_count() or counted <= 0:
+    passed = seconds(date)
+    if passed is None or passed.null_count():
         return table
-    ratio = (float(passed[-1]) - float(passed[0])) / counted
-    factor = next((unit for unit in (60.0, 3600.0) if abs(ratio / unit - 1) < 0.1), 1.0)
+    # Dates have whole seconds, and go on while a test is stopped: the usual step tells, not the whole.
+    steps = pl.DataFrame({"date": passed.diff(), "time": time.diff()}).filter((pl.col("date") > 0) & (pl.col("time") > 0))
+    ratio = (
+        steps.select(pl.col("date").sum() / pl.col("time").sum()).item()
+        if steps.height < FEW_STEPS
+        else (steps.select((pl.col("date") / pl.col("time")).median()).item())
+    )
+    factor = next((unit for unit in (60.0, 3600.0) if ratio is not None and abs(ratio / unit - 1) < 0.25), 1.0)
     return table.with_columns(time * factor)
 
 
@@ -161,21 +180,32 @@ def _with_sign(table: pl.DataFrame, sign: float | None) -> pl.DataFrame:
     current = pl.col("current_ampere")
     if "state" in table.columns:
         word = pl.col("state").cast(pl.String).str.strip_chars()
-        discharge, charge = (word.str.contains(kind).fill_null(False) for kind in (_DISCHARGE, _CHARGE))
-        told = pl.when(discharge).then(-current.abs()).when(charge).then(current.abs())
+        discharge = word.str.contains(_DISCHARGE).fill_null(False)
+        charge = word.str.contains(_CHARGE).fill_null(False) & ~discharge
+        # A step as a whole goes the way its word says; what goes the other way within it, as braking does, still does.
+        down, up = (current.filter(kind).sum().sign() for kind in (discharge, charge))
+        told = pl.when(discharge).then(-current * down).when(charge).then(current * up)
         return table.with_columns(told.otherwise(current * (sign or 1.0)))
     return table.with_columns(current * (sign or 1.0))
 
 
 def _match(column: Column, headers: Sequence[str]) -> tuple[str, str | None] | None:
-    """The header of a column and the unit it states, if it states one."""
-    for label in column.labels:
-        pattern = re.compile(re.escape(label).replace(r"\*", r"([^()\[\]/]+?)"), re.IGNORECASE)
-        for header in headers:
-            match = pattern.fullmatch(clean(header))
-            if match:
-                return header, match.group(1) if match.groups() else None
-    return None
+    """The header of a column and the unit it states, if it states one; one with a unit of another kind is the last choice."""
+    hits = [hit for exact in (True, False) for label in column.labels for hit in _hits(label, column, headers, exact=exact)]
+    known = {name.lower() for name in UNITS.get(column.unit, {})}
+    fitting = (hit for hit in hits if not column.unit or hit[1] is None or hit[1].strip().lower() in known or ":" in hit[1])
+    return next(fitting, hits[0] if hits else None)
+
+
+def _hits(label: str, column: Column, headers: Sequence[str], *, exact: bool) -> list[tuple[str, str | None]]:
+    """The headers that a label matches. Of labels of one letter the case counts at first: `t` is a time, `T` is not."""
+    written = re.escape(label).replace(r"\*", r"([^()\[\]/]+?)")
+    if column.unit and "*" not in label:
+        written += r"(?: ?\(([^()]+)\))?"
+    is_letter = len(re.match(r"[^\W_]*", label)[0]) == 1  # type: ignore[index]
+    pattern = re.compile(written.replace(r"\ \(", r"\ ?\("), 0 if exact and is_letter else re.IGNORECASE)
+    found = ((header, pattern.fullmatch(clean(header))) for header in headers)
+    return [(header, match.group(1) if match.groups() else None) for header, match in found if match]
 
 
 def _find(column: Column, headers: Sequence[str], *, where: str) -> Found | None:
@@ -185,7 +215,7 @@ def _find(column: Column, headers: Sequence[str], *, where: str) -> Found | None
     header, unit = match
     # A machine name ends in its unit; any other label without one leaves it open.
     stated = unit is not None or header == clean(header).lower().replace(" ", "_")
-    if unit is None or not column.unit:
+    if unit is None or not column.unit or ":" in unit:  # a form like hh:mm:ss, not a unit
         return Found(header, 1.0, stated)
     known = UNITS[column.unit]
     folded = {name.lower(): factor for name, factor in known.items()}
@@ -205,7 +235,7 @@ def _take(raw: pl.DataFrame, column: Column, found: Found, place: Place) -> pl.S
     if values is None:
         values = stripped.cast(pl.Float64, strict=False)
     lost = (values.is_null() & stripped.is_not_null()).arg_true()
-    if len(lost):
+    if len(lost) and column.needed:
         row = int(lost[0])
         spot, action = f"row {place.first_row + row}, column {series.name}", "correct it or leave the row out"
         refuse(place.where, spot, found=f"'{series[row]}'", expected="a number", action=action)

@@ -15,7 +15,7 @@ from typing import Protocol
 import polars as pl
 
 from faultcell.curves import Curves
-from faultcell.files.columns import Column, Place, standardise
+from faultcell.files.columns import Column, Place, depends_on_all, standardise
 from faultcell.files.sentence import refuse
 
 
@@ -132,6 +132,8 @@ class Reader:
                 continue
             if piece.is_empty():
                 refuse(job.path, found="no row below the header", expected="one row a sample", action="export it anew")
+            if not job.whole and depends_on_all(piece, self.columns):
+                raise PiecewiseError
             place = Place(str(job.path), job.rows)
             job.rows += piece.height
             table = standardise(piece, self.columns, name=self.name, place=place, sign=self.sign)
@@ -139,8 +141,9 @@ class Reader:
 
     def _without_torn(self, table: pl.DataFrame, job: Job) -> pl.DataFrame:
         """The same without a last row that breaks off, as where a test was still running."""
-        readings = [column.name for column in self.columns if column.needed and column.unit]
-        if table.height < 2 or not any(table[name][-1] is None and table[name][-2] is not None for name in readings):
+        names = [column.name for column in self.columns if column.needed or column.name == "cycle_count"]
+        there = [name for name in names if name in table.columns]
+        if table.height < 2 or not any(table[name][-1] is None and table[name][-2] is not None for name in there):
             return table
         job.notes.append(f"{job.path}: the last row breaks off and is left out")
         return table[:-1]

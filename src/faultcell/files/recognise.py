@@ -21,7 +21,9 @@ UNREADABLE = {
     b"%PDF": ("a PDF", "export the samples as CSV"),
 }  # fmt: skip
 
-_ARCHIVES = {b"PK": ("a zip archive", "unpack it and name the files in it")}  # unless it is a workbook
+_ARCHIVES = {
+    b"PK": ("a zip archive, or a workbook that breaks off", "unpack it and name the files in it, or copy it again")
+}  # unless it is a workbook
 EXPECTED = "an export of a cycler as text, CSV or XLSX, a .nda, .ndax or NASA .mat, BDF, or a curve-set folder"
 
 

@@ -94,8 +94,6 @@ class Recording:
             DataError: readings missing, time running backwards, limits unknown.
             PiecewiseError: the limits or the capacity do not stand in the first samples, or a cycle goes on later.
         """
-        if not self._whole and any(table[name][-1] is None for name in READINGS):
-            raise PiecewiseError  # it may be the last row of the file, which breaks off
         table = table if self._kept is None else pl.concat([self._kept, table])
         _sound(table, self._where)
         if self._sign is None:

@@ -9,7 +9,7 @@ import csv
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,10 +31,11 @@ PIECE_ROWS = 500_000
 # Before the header of a table vendors tell of the test, up to so many lines.
 PREAMBLE_LINES, WORKBOOK_ROWS = 500, 50
 SEPARATORS = ("\t", ";", ",")
+TEXTS = ("cell_id", "label", "step_type", "state", "model_sha256")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _COMMA_NUMBER = re.compile(r"-?\d+,\d+(?:[eE][-+]?\d+)?")
-# Sheets of a workbook that sum up instead of listing samples.
-_SUMMARY = re.compile(r"(?i)^(info|global|statist|cycle|step|unit|test|log|curve)")
+# Sheets of a workbook that sum up instead of listing samples, where there are others with the same columns.
+_SUMMARY = re.compile(r"(?i)^(info|global|statist)|^(cycle|step|unit|test|log|curve)s?\b(?!.*\d)")
 
 
 def open_table(path: Path, start: bytes) -> Table | None:
@@ -55,18 +56,22 @@ class Layout:
     Attributes:
         line: of the header, from 0.
         columns: wanted.
+        texts: headers of columns that are text whatever stands in them.
         separator: between cells.
         decimal_comma: whether numbers are written with a comma.
         trailing: whether rows end in a separator more than the header has.
-        units: lines below the header in which no number stands.
+        skipped: lines below the header in which no number stands.
+        units: what stands in them by header.
     """
 
     line: int
     columns: tuple[Column, ...]
+    texts: Mapping[str, type[pl.String]]
     separator: str
     decimal_comma: bool
     trailing: bool
-    units: int
+    skipped: int
+    units: Mapping[str, str]
 
 
 class TextTable:
@@ -100,7 +105,7 @@ class TextTable:
         for line, separator, cells in self._candidates():
             count, needed = count_needed(columns, cells)
             if count > most:
-                best, most = self._layout(line, columns, separator, len(cells)), count
+                best, most = self._layout(line, columns, separator, cells), count
             if count == needed:
                 break
         return best
@@ -145,14 +150,18 @@ class TextTable:
             source,
             separator=layout.separator,
             skip_lines=layout.line,
-            skip_rows_after_header=layout.units,
+            skip_rows_after_header=layout.skipped,
             decimal_comma=layout.decimal_comma,
             truncate_ragged_lines=layout.trailing,
             encoding="utf8-lossy",
             infer_schema_length=inferred,
+            schema_overrides=layout.texts,
         )
-        # The others cost time, and may hold what cannot be read.
-        return scan.select(pick(layout.columns, scan.collect_schema().names()))
+        # The others cost time, and may hold what cannot be read. Names of cells stay as they are written: 007 is not 7.
+        found = [name for name in scan.collect_schema().names() if name]
+        told = {name: _with_unit(name, layout.units.get(name, "")) for name in found}
+        taken = pick(layout.columns, list(told.values()))
+        return scan.select(pl.col(name).alias(new) for name, new in told.items() if new in taken)
 
     def _candidates(self) -> Iterator[tuple[int, str, list[str]]]:
         for number, line in enumerate(self._lines):
@@ -162,18 +171,25 @@ class TextTable:
 
     @cached_property
     def _lines(self) -> list[str]:
-        return self.start.splitlines()[:PREAMBLE_LINES]
+        return [line.replace("\r", " ").rstrip(" ") for line in self.start.split("\n")[:PREAMBLE_LINES]]
 
-    def _layout(self, line: int, columns: tuple[Column, ...], separator: str, width: int) -> Layout:
-        rows = list(csv.reader([row for row in self._lines[line + 1 :] if row.strip()], delimiter=separator))
-        cells = [cell.strip() for row in rows for cell in row]
+    def _layout(self, line: int, columns: tuple[Column, ...], separator: str, names: list[str]) -> Layout:
+        lines = self._lines[line + 1 :]
+        rows = list(csv.reader([row for row in lines if row.strip()], delimiter=separator))
+        cells, width = [cell.strip() for row in rows for cell in row], len(names)
+        skipped = next((place for place, row in enumerate(lines) if any(char.isdigit() for char in row)), 0)
+        words = next((row.split(separator) for row in lines[:skipped] if row.strip()), [])
+        if len(words) != width:  # separated in another way than the names
+            words = next((row.split() for row in lines[:skipped] if len(row.split()) == width), [])
         return Layout(
             line,
             columns,
+            dict.fromkeys(pick([column for column in columns if column.name in TEXTS], names), pl.String),
             separator,
             decimal_comma=separator != "," and any(_COMMA_NUMBER.fullmatch(cell) for cell in cells),
             trailing=any(len(row) > width for row in rows) and not any("".join(row[width:]).strip() for row in rows),
-            units=next((place for place, row in enumerate(rows) if any(char.isdigit() for char in "".join(row))), 0),
+            skipped=skipped,
+            units={name: word.strip(' "[]()\r') for name, word in zip(names, words, strict=False) if word.strip()},
         )
 
 
@@ -225,21 +241,39 @@ class Workbook:
     def load(self, columns: tuple[Column, ...]) -> pl.DataFrame:
         """The tables of all sheets that have the most of these columns, one after the other."""
         most, _ = self.count_needed(columns)
-        parts = [part for sheet in self._sheets if (part := _below_header(sheet, columns, most)) is not None]
-        return _filled(pl.concat(parts, how="diagonal_relaxed")) if parts else pl.DataFrame()
+        found = {name: _below_header(sheet, columns, most) for name, sheet in self._named.items()}
+        parts = {name: part for name, part in found.items() if part is not None}
+        kept = [part for name, part in parts.items() if not _SUMMARY.match(name)] or list(parts.values())
+        return _filled(pl.concat(kept, how="diagonal_relaxed")) if kept else pl.DataFrame()
 
     def pieces(self, columns: tuple[Column, ...]) -> Iterator[pl.DataFrame]:
         """A workbook is read whole: it has at most a million rows a sheet."""
         raise PiecewiseError
 
-    @cached_property
+    def below(self, row: int, *, names: bool) -> pl.DataFrame:
+        """The first sheet below its line of names, which is this one, and what follows it under the same names.
+
+        Args:
+            row: from 0.
+            names: whether there are any; else columns are called `column_1` and so on.
+        """
+        sheets = [sheet for name, sheet in self._named.items() if sheet.height > row + 1 and not _SUMMARY.match(name)]
+        sheets = sheets or [sheet for sheet in self._named.values() if sheet.height > row]
+        heads = [_cells(sheet, row) if names else [f"column_{n + 1}" for n in range(sheet.width)] for sheet in sheets]
+        parts = [_named(sheet[row + names :], head) for sheet, head in zip(sheets, heads, strict=True) if head == heads[0]]
+        return pl.concat(parts) if parts else pl.DataFrame()
+
+    @property
     def _sheets(self) -> list[pl.DataFrame]:
+        return list(self._named.values())
+
+    @cached_property
+    def _named(self) -> dict[str, pl.DataFrame]:
         try:
             import fastexcel
 
             book = fastexcel.read_excel(self._path)
-            names = [name for name in book.sheet_names if not _SUMMARY.match(name)]
-            return [book.load_sheet(name, header_row=None, dtypes="string").to_polars() for name in names]
+            return {name: book.load_sheet(name, header_row=None, dtypes="string").to_polars() for name in book.sheet_names}
         except Exception as error:
             reason = str(error).splitlines()[0][:160]
             raise DataError(f"{self._path}: found a damaged workbook ({reason}), expected XLSX: export it anew") from error
@@ -265,10 +299,23 @@ def _below_header(sheet: pl.DataFrame, columns: Sequence[Column], count: int) ->
     for row in _first_rows(sheet):
         cells = _cells(sheet, row)
         if count and count_needed(columns, cells)[0] == count:
-            kept = [place for place, cell in enumerate(cells) if cell and cell not in cells[:place]]
-            below = sheet[row + 1 :].select(sheet.columns[place] for place in kept)
-            return below.rename(dict(zip(below.columns, (cells[place] for place in kept), strict=True)))
+            units = _cells(sheet, row + 1) if row + 1 < sheet.height else []
+            if not any(units) or any(char.isdigit() for char in "".join(units)):
+                return _named(sheet[row + 1 :], cells)
+            return _named(sheet[row + 2 :], [_with_unit(*pair) for pair in zip(cells, units, strict=True)])
     return None
+
+
+def _named(sheet: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """The columns that have a name, the first of each."""
+    kept = [place for place, name in enumerate(names) if name and name not in names[:place]]
+    below = sheet.select(sheet.columns[place] for place in kept)
+    return below.rename(dict(zip(below.columns, (names[place] for place in kept), strict=True)))
+
+
+def _with_unit(name: str, unit: str) -> str:
+    says_itself = any(sign in name for sign in "#([/")
+    return f"{name} ({unit})" if name and unit and not says_itself else name
 
 
 def _filled(table: pl.DataFrame) -> pl.DataFrame:

@@ -37,6 +37,7 @@ from faultcell.files.cells import curves
 from faultcell.files.columns import UNITS, Column, wanted
 from faultcell.files.engine import Rated, Reader
 from faultcell.files.sentence import refuse
+from faultcell.files.tables import SEPARATORS, Workbook
 
 Said = TypeVar("Said", bound=BaseModel)
 Name = str | Annotated[int, Field(ge=1)]
@@ -143,21 +144,20 @@ def _mapped(file: Path, said: Mapping) -> pl.DataFrame:
 
 def _raw(file: Path, said: Mapping) -> pl.DataFrame:
     with file.open("rb") as content:
-        is_workbook = content.read(2) == b"PK"
+        start = content.read(2)
+    if start == b"PK":
+        return Workbook(file).below(said.skip, names=said.names)
     try:
-        if is_workbook:
-            options = {"skip_rows": said.skip, **({} if said.names else {"header_row": None})}
-            return pl.read_excel(file, read_options=options, infer_schema_length=None)
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = file.read_bytes().decode("utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", errors="replace")
+        lines = text.split("\n")
         first = lines[said.skip] if said.skip < len(lines) else ""
-        separator = said.separator or max("\t;,", key=first.count)
+        likely = [separator for separator in SEPARATORS if separator != said.decimal]
         return pl.read_csv(
-            file,
-            separator=separator,
+            text.encode(),
+            separator=said.separator or max(likely, key=first.count),
             skip_lines=said.skip,
             has_header=said.names,
             decimal_comma=said.decimal == ",",
-            encoding="utf8-lossy",
             infer_schema_length=None,
         )
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:

@@ -33,11 +33,18 @@ def load(path: Path) -> pl.DataFrame:
         DataError: no table is found, or its columns have no names.
     """
     text = path.read_text(encoding="utf-8", errors="replace")
-    above, _, below = text.rpartition(END)
+    # One header for the file, and one before each segment of samples.
+    above, *segments = text.split(END)
+    if not segments:
+        refuse(path, found="no end of its header", expected="samples below a header", action="export it anew")
+    below = segments[-1] if len(segments) < 3 else _joined(segments[1:])
+    above += "".join(segments[:1]) if len(segments) > 1 else ""
     separator = "," if re.search(r"Separator\s+Comma", above) else "\t"
     lines = [line for line in below.splitlines() if line.strip()]
     names = [name.strip() for name in lines[0].split(separator)] if lines else []
     rows = [line.split(separator) for line in lines[1:]]
+    if len(rows) > 1 and len(rows[-1]) < len(rows[-2]):
+        rows.pop()  # it breaks off
     width = min((len(row) for row in rows), default=0)
     if not width:
         refuse(path, found="no samples below the header", expected="one row a sample", action="export it anew")
@@ -46,6 +53,12 @@ def load(path: Path) -> pl.DataFrame:
     comma = bool(re.search(r"Decimal_Separator\s+,", above))
     columns = (pl.Series(name, values, dtype=pl.String) for name, values in table.items())
     return pl.DataFrame([column.str.replace(",", ".", literal=True) if comma else column for column in columns])
+
+
+def _joined(segments: list[str]) -> str:
+    """The samples of all segments, each without the header of the next."""
+    parts = [[line for line in part.partition("\nChannels")[0].splitlines() if line.strip()] for part in segments]
+    return "\n".join([*parts[0], *(line for part in parts[1:] for line in part[1:])])
 
 
 def _described(path: Path, names: list[str], above: str) -> list[str]:

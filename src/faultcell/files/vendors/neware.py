@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
+import shutil
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 
@@ -17,6 +21,7 @@ from faultcell.errors import DataError
 from faultcell.files.cells import curves
 from faultcell.files.columns import clean, wanted
 from faultcell.files.engine import Reader
+from faultcell.files.sentence import refuse
 
 COLUMNS = wanted(
     time=("Total Time", "Total Time(*)", "Total Time (*)", "total_time_*", "Cumulative Time", "Date(h:min:s.ms)",
@@ -33,7 +38,9 @@ def load_nested(path: Path) -> pl.DataFrame:
     """The records of a general report, each with the cycle it is in."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         rows = _records(csv.reader(lines))
-        headers = next(rows)
+        headers = next(rows, None)
+        if headers is None:
+            refuse(path, found="no line of names for the records", expected="a general report", action="export it anew")
         text = io.StringIO(newline="")
         csv.writer(text).writerows([headers, *rows])
     return pl.read_csv(io.BytesIO(text.getvalue().encode()), infer_schema_length=None)
@@ -70,7 +77,11 @@ def load_binary(path: Path) -> pl.DataFrame:
         action = 'pip install "faultcell[formats]", or export the test as CSV'
         raise DataError(f"{path}: found a Neware binary file, expected fastnda to read it with: {action}") from error
     try:
-        table: pl.DataFrame = fastnda.read(str(path))
+        with TemporaryDirectory() as folder:
+            named = Path(folder) / f"file.nda{'x' if zipfile.is_zipfile(path) else ''}"  # fastnda goes by the ending
+            shutil.copyfile(path, named)
+            logging.getLogger("fastnda").setLevel(logging.CRITICAL)  # what is wrong is said in a sentence
+            table: pl.DataFrame = fastnda.read(str(named))
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise DataError(
@@ -84,7 +95,15 @@ def load_binary(path: Path) -> pl.DataFrame:
 
 def is_binary(path: Path, start: bytes) -> bool:
     """Whether the file is an `.nda`, or a zip archive with the parts of an `.ndax`."""
-    return start.startswith(b"NEWARE") or (start.startswith(b"PK") and path.suffix.lower() == ".ndax")
+    return start.startswith(b"NEWARE") or (start.startswith(b"PK") and _has_records(path))
+
+
+def _has_records(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".ndc") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return path.suffix.lower() == ".ndax"
 
 
 NEWARE = Reader("Neware CSV or XLSX", COLUMNS, curves)
