@@ -26,7 +26,7 @@ from faultcell.diagnosis.views import Seen, see
 from faultcell.errors import ConditionError, DataError, ExportError, MissingExtraError
 from faultcell.export import Order, export_classifier, export_generator, graph
 from faultcell.export.cells import Parts, hold_out
-from faultcell.export.classifier import Deployed
+from faultcell.export.classifier import Deployed, verdict
 from faultcell.export.figures import difference
 from faultcell.export.int8 import choose
 from faultcell.export.runtime import Graph
@@ -465,3 +465,21 @@ def test_wrong_usage_ends_with_two_and_a_sentence(run, sets, tmp_path, monkeypat
     assert code == 2
     assert complained.startswith(f"faultcell: {said}")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("normal", "fault", "threshold", "words"),
+    [
+        (1.0, 0.0, 1.0, "none of the curves of overdischarge"),
+        (0.0, 1.0, 0.5, "none of the curves of normal"),
+        (0.9, 0.6, 0.8, "ship that instead"),
+        (0.9, 0.8, 0.8, "no worse than a voltage threshold"),
+    ],
+)
+def test_what_finds_nothing_is_not_recommended(normal, fault, threshold, words):
+    rows = [
+        {"cells": "reported", "network": "classifier.onnx", "curves": 9, "normal": normal, "overdischarge": fault},
+        {"cells": "reported", "network": "voltage threshold", "curves": 9, "normal": threshold, "overdischarge": threshold},
+    ]
+    assert words in verdict(rows)
+    assert "not measured" in verdict([])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +182,22 @@ def _measured(draft: Path, module: Deployed, task: Task, *, held: Mapping[str, R
             }
         )
     found = {"parameters": parameters, "networks": rows, "largest difference from torch": apart}
-    return {**found, "recall": recall, "int8": int8.sentence, "int8 tried": list(int8.tried)}
+    return {**found, "recall": recall, "verdict": verdict(recall), "int8": int8.sentence, "int8 tried": list(int8.tried)}
+
+
+def verdict(recall: Sequence[Mapping[str, Any]]) -> str:
+    """Whether a classifier is worth shipping, from its recall on the cells reported and that of the voltage threshold."""
+    rows = {row["network"]: row for row in recall if row["cells"] == "reported"}
+    if CLASSIFIER not in rows:
+        return "whether it finds anything was not measured: no cell could be held out"
+    fault = list(rows[CLASSIFIER])[-1]
+    least = {name: min(row[NORMAL], row[fault]) for name, row in rows.items()}
+    worse = next((name for name in (NORMAL, fault) if rows[CLASSIFIER][name] == 0), None)
+    if worse is not None:
+        return f"it knows none of the curves of {worse} on the cells reported: do not ship it"
+    if least.get("voltage threshold", 0.0) > least[CLASSIFIER]:
+        return "by the lesser of its two recalls a voltage threshold does better on the cells reported: ship that instead"
+    return "by the lesser of its two recalls it does no worse than a voltage threshold on the cells reported"
 
 
 def recalls(graph: Graph, real: Real, fault: str) -> dict[str, float]:

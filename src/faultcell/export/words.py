@@ -110,6 +110,8 @@ def classifier_card(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> li
             if metrics["recall"]
             else ["Recall was not measured.", ""]
         ),
+        f"**{metrics['verdict'][0].upper()}{metrics['verdict'][1:]}.**",
+        "",
         f"{metrics['int8'][0].upper()}{metrics['int8'][1:]}.",
         "",
         f"Cells reported: {', '.join(held['reported']) or 'none could be held out'}. "
