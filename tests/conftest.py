@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from typing import NamedTuple
 
 import pytest
 from hypothesis import settings
@@ -34,3 +36,25 @@ def models(tiny):
 @pytest.fixture(scope="session")
 def tuned(models):
     return models[1]
+
+
+class Done(NamedTuple):
+    """What a command ended with."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Run the command line in this process."""
+    from faultcell import cli
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["faultcell", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return Done(end.value.code or 0, *capsys.readouterr())
+
+    return call

@@ -27,20 +27,6 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Run the command line in this process: exit code, both outputs."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["faultcell", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return SimpleNamespace(code=end.value.code or 0, out=out, err=err)
-
-    return call
-
-
 def inside(*words):
     """Run the command line in this process, where no fixture of one test is at hand."""
     out, err, before = io.StringIO(), io.StringIO(), sys.argv

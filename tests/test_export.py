@@ -18,7 +18,6 @@ import torch
 from torch import nn
 
 import faultcell
-from faultcell import cli
 from faultcell.curves import Curves, loaded_part
 from faultcell.diagnosis.fitting import Data, fit
 from faultcell.diagnosis.tasks import Real, tasks_of
@@ -410,19 +409,6 @@ def test_without_the_extra_the_remedy_is_named(sets, tmp_path, monkeypatch):
 
 
 # --- the command line
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Run the command line in this process: exit code, both outputs."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["faultcell", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return end.value.code or 0, *capsys.readouterr()
-
-    return call
 
 
 def test_the_verb_writes_what_it_says(run, sets, tmp_path):

@@ -51,3 +51,8 @@ class ConditionError(FaultCellError):
 
 class OutOfRangeWarning(UserWarning):
     """A requested severity lies outside what the model has seen: the curve is an extrapolation."""
+
+
+def first_line(error: BaseException, most: int = 160) -> str:
+    """Of what somebody else's exception says, at most so many characters; its name where it says nothing."""
+    return (str(error).splitlines() or [""])[0][:most] or type(error).__name__

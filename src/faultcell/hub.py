@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
-from faultcell.errors import BundleError, MissingExtraError
+from faultcell.errors import BundleError, MissingExtraError, first_line
 from faultcell.store import FILES, SUMS
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
@@ -77,5 +77,5 @@ def _downloaded(name: str, *, revision: str | None, cache_dir: str | Path | None
     except (OSError, ValueError) as error:
         raise BundleError(
             f"{name}: found no folder of that name, and nothing that could be had from the hub "
-            f"({str(error).splitlines()[0][:120]}): check the name, the network and, for a private one, the login"
+            f"({first_line(error, 120)}): check the name, the network and, for a private one, the login"
         ) from error

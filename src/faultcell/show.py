@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from faultcell.curves import SEVERITY, Curves
-from faultcell.diagnosis.gain import ALL_SIX, Gain, Interval
+from faultcell.diagnosis.gain import Gain, Interval, is_mean
 from faultcell.errors import DataError
 from faultcell.files.intake import FileReport
 from faultcell.scoring import COLUMNS, SET_COLUMNS, Score, Scores, SetScore
@@ -180,7 +180,7 @@ def _results(path: Path) -> dict[str, Any]:
 
 
 def _gain(gain: Gain) -> dict[str, Any]:
-    nets = [row for row in gain.summary if row.classifier.endswith((ALL_SIX, "nets"))]
+    nets = [row for row in gain.summary if is_mean(row.classifier)]
     rows = [
         {"task": row.task, "view": row.view, "arm": row.arm, "seeds": row.seeds}
         | {name: _with_interval(row.measures[name]) for name in GAIN_COLUMNS}

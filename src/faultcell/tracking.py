@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from faultcell.errors import MissingExtraError, TrainingError
+from faultcell.errors import MissingExtraError, TrainingError, first_line
 from faultcell.train import Step
 
 EXPERIMENT = "faultcell"
@@ -132,7 +132,7 @@ def _done(uri: str, call: Callable[[], Result]) -> Result:
     try:
         return call()
     except MlflowException as error:
-        reason = str(error).splitlines()[0][:160]
         raise TrainingError(
-            f"{uri}: MLflow cannot log there ({reason}): give the address of a server, or sqlite:///runs.db; --resume goes on"
+            f"{uri}: MLflow cannot log there ({first_line(error)}): "
+            "give the address of a server, or sqlite:///runs.db; --resume goes on"
         ) from error

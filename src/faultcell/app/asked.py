@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from faultcell.app.knobs import QUANTITIES
 from faultcell.curves import NORMAL, SEVERITY, Condition
+from faultcell.drawing import CHUNK
 from faultcell.errors import ConditionError
 
-MOST_CURVES, MOST_STEPS, CHUNK = 1000, 50, 64
+MOST_CURVES, MOST_STEPS = 1000, 50
 TITLES = {quantity.name: quantity.title for quantity in QUANTITIES}
 
 Number = Annotated[float, Field(allow_inf_nan=False)]

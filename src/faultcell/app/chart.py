@@ -9,10 +9,9 @@ import numpy as np
 
 from faultcell.app.drawn import NEAREST, SHOWN, Line, Shown, rounded_up
 from faultcell.curves import Array
-from faultcell.report.looks import GREY, INK
+from faultcell.report.looks import DRAWN, GREY, INK
 
 Channel = Literal["volt", "ampere"]
-DRAWN = "#d55e00"
 FAINT = "#e5e7eb"
 AXES: dict[Channel, str] = {"volt": "voltage / V", "ampere": "current / A (+ = charge)"}
 DECIMALS: dict[Channel, int] = {"volt": 4, "ampere": 3}

@@ -9,7 +9,7 @@ from nicegui import ui
 
 from faultcell.app import chart, packs
 from faultcell.app.api import CSV, ZIP, settings
-from faultcell.app.asked import CHUNK, MOST_CURVES, Draw, conditions_from
+from faultcell.app.asked import MOST_CURVES, Draw, conditions_from
 from faultcell.app.chart import Channel
 from faultcell.app.desk import Desk, Newest
 from faultcell.app.dial import Dial
@@ -17,6 +17,7 @@ from faultcell.app.drawn import Shown, draw, show
 from faultcell.app.shelf import Entry, Shelf
 from faultcell.app.tables import escaped, html
 from faultcell.curves import SEVERITY, Curves
+from faultcell.drawing import CHUNK
 from faultcell.errors import ConditionError, FaultCellError
 
 CHANNELS: dict[Channel, str] = {"volt": "Voltage", "ampere": "Current"}

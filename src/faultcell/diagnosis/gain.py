@@ -138,6 +138,11 @@ def mean_name(classifiers: Sequence[str]) -> str:
     return ALL_SIX if count == len(SIX) else f"mean of {count} nets"
 
 
+def is_mean(classifier: str) -> bool:
+    """Whether a row of that name is the mean over the nets."""
+    return classifier.endswith((ALL_SIX, "nets"))
+
+
 class Table:
     """Fits by place, to take means and differences of.
 

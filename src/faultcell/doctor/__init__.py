@@ -16,9 +16,10 @@ from typing import Any
 
 from faultcell import __version__
 from faultcell.doctor.installed import extras, packages, traps
-from faultcell.doctor.look import Facts, Look, first_line
+from faultcell.doctor.look import Facts, Look
 from faultcell.doctor.machine import processor, space
 from faultcell.doctor.trial import trial
+from faultcell.errors import first_line
 
 CHECKS: dict[str, Callable[[], Look]] = {
     "packages": packages,
@@ -43,7 +44,7 @@ def examine() -> Facts:
         try:
             found, wrong, strange = look()
         except Exception as error:  # whatever it is, it is what is wrong with this machine
-            found, wrong, strange = {"looked at": "in vain"}, [f"{name}: {first_line(error)}"], []
+            found, wrong, strange = {"looked at": "in vain"}, [f"{name}: {first_line(error, 200)}"], []
         facts[name] = found
         problems += wrong
         warnings += strange

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from importlib import import_module, metadata
 from importlib.util import find_spec
 
-from faultcell.doctor.look import Look, first_line
+from faultcell.doctor.look import Look
+from faultcell.errors import first_line
 
 NEEDED = (
     *("torch", "numpy", "scipy", "polars", "pyarrow", "sklearn", "skorch", "imblearn", "diffusers"),
@@ -29,7 +30,7 @@ def packages() -> Look:
             found[distribution] = metadata.version(distribution)
         except Exception as error:  # a broken binary raises whatever it likes
             found[distribution] = "broken"
-            wrong.append(f'{distribution} cannot be imported ({first_line(error)}): run `pip install "faultcell"` again')
+            wrong.append(f'{distribution} cannot be imported ({first_line(error, 200)}): run `pip install "faultcell"` again')
     return found, wrong, []
 
 

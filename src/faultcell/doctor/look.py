@@ -7,8 +7,3 @@ from typing import Any
 Facts = dict[str, Any]
 # Facts, problems that must be mended, and warnings: each of these a sentence with its remedy.
 Look = tuple[Facts, list[str], list[str]]
-
-
-def first_line(error: BaseException) -> str:
-    """Of what an exception says; its name where it says nothing."""
-    return (str(error).splitlines() or [""])[0][:200] or type(error).__name__

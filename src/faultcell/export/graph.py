@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from faultcell.errors import ExportError, MissingExtraError
+from faultcell.errors import ExportError, MissingExtraError, first_line
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 OPSET = 20
@@ -55,7 +55,7 @@ def write_graph(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequen
                 verbose=False,
             )
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
-        reason = (str(error.__cause__ or error).splitlines() or [""])[0][:200]
+        reason = first_line(error.__cause__ or error, 200)
         raise ExportError(f"{path.name}: torch's ONNX exporter cannot write this network ({reason}): choose another") from error
     assert program is not None
     model = program.model_proto

@@ -19,28 +19,32 @@ ENDINGS = (".bdf.csv", ".bdf.parquet")
 
 def curves(tables: Iterable[pl.DataFrame], job: Job) -> Iterator[Curves]:
     """Cut the recording of each cell in the file, one cell after the other; it is named by `cell_id`, or by the file."""
-    recordings, ended = dict[str, Recording](), set[str]()
+    recordings = dict[str, Recording]()
+    running: str | None = None  # the one cell that may go on in the next piece: that of the last row
     for table in tables:
         if not job.whole and any(table[name][-1] is None for name in READINGS):
             raise PiecewiseError  # it may be the last row of the file, which breaks off
         made = list[Curves | None]()
         parts = _by_cell(_whole_cycles(_typed(table), str(job.path)), job.path)
-        for cell in set(recordings) - ended - {cell for cell, _, _ in parts}:
-            made.append(recordings[cell].end())
-            ended.add(cell)
+        if running is not None and all(cell != running for cell, _, _ in parts):
+            made.append(recordings[running].end())
+        last = None
         for cell, where, part in parts:
-            if cell in ended:
+            if cell in recordings and cell != running:
                 raise PiecewiseError
             if cell not in recordings:
                 recordings[cell] = Recording(cell, rated=job.rated.of(cell), where=where, sign=job.sign, whole=job.whole)
             made.append(recordings[cell].add(part))
-            if part["row"][-1] != table["row"][-1]:
+            if part["row"][-1] == table["row"][-1]:
+                last = cell
+            else:
                 made.append(recordings[cell].end())
-                ended.add(cell)
+        running = last
         yield from _together(made)
     if not recordings:
         raise PiecewiseError
-    yield from _together(recording.end() for cell, recording in recordings.items() if cell not in ended)
+    if running is not None:
+        yield from _together([recordings[running].end()])
     job.notes.extend(note for recording in recordings.values() for note in recording.notes)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import polars as pl
 
@@ -121,7 +122,7 @@ def depends_on_all(raw: pl.DataFrame, columns: Sequence[Column]) -> bool:
         return False
     first = raw[time[0]].drop_nulls().head(1)
     dated = first.dtype == pl.String and len(first) and is_date(str(first[0]))
-    return bool(dated) or (time[1] is None and match.get("date") is not None)
+    return bool(dated) or (not _states_unit(*time) and match.get("date") is not None)
 
 
 def standardise(
@@ -199,13 +200,23 @@ def _match(column: Column, headers: Sequence[str]) -> tuple[str, str | None] | N
 
 def _hits(label: str, column: Column, headers: Sequence[str], *, exact: bool) -> list[tuple[str, str | None]]:
     """The headers that a label matches. Of labels of one letter the case counts at first: `t` is a time, `T` is not."""
-    written = re.escape(label).replace(r"\*", r"([^()\[\]/]+?)")
-    if column.unit and "*" not in label:
-        written += r"(?: ?\(([^()]+)\))?"
-    is_letter = len(re.match(r"[^\W_]*", label)[0]) == 1  # type: ignore[index]
-    pattern = re.compile(written.replace(r"\ \(", r"\ ?\("), 0 if exact and is_letter else re.IGNORECASE)
+    pattern = _pattern(label, has_unit=bool(column.unit), exact=exact)
     found = ((header, pattern.fullmatch(clean(header))) for header in headers)
     return [(header, match.group(1) if match.groups() else None) for header, match in found if match]
+
+
+@cache  # the labels are a few hundred, more than `re` keeps, and asked for again with every line that may be a header
+def _pattern(label: str, *, has_unit: bool, exact: bool) -> re.Pattern[str]:
+    written = re.escape(label).replace(r"\*", r"([^()\[\]/]+?)")
+    if has_unit and "*" not in label:
+        written += r"(?: ?\(([^()]+)\))?"
+    is_letter = len(re.match(r"[^\W_]*", label)[0]) == 1  # type: ignore[index]
+    return re.compile(written.replace(r"\ \(", r"\ ?\("), 0 if exact and is_letter else re.IGNORECASE)
+
+
+def _states_unit(header: str, unit: str | None) -> bool:
+    """Whether a header says its unit. A machine name ends in it; any other label without one leaves it open."""
+    return unit is not None or header == clean(header).lower().replace(" ", "_")
 
 
 def _find(column: Column, headers: Sequence[str], *, where: str) -> Found | None:
@@ -213,8 +224,7 @@ def _find(column: Column, headers: Sequence[str], *, where: str) -> Found | None
     if match is None:
         return None
     header, unit = match
-    # A machine name ends in its unit; any other label without one leaves it open.
-    stated = unit is not None or header == clean(header).lower().replace(" ", "_")
+    stated = _states_unit(header, unit)
     if unit is None or not column.unit or ":" in unit:  # a form like hh:mm:ss, not a unit
         return Found(header, 1.0, stated)
     known = UNITS[column.unit]

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from faultcell.curves import Curves
-from faultcell.errors import DataError
+from faultcell.errors import DataError, first_line
 from faultcell.files.atomic import whole_folder
 from faultcell.files.check import check, check_order, conform
 from faultcell.severity import complete
@@ -69,9 +69,8 @@ def read_table(path: Path) -> pl.DataFrame:
     try:
         table = pl.from_arrow(pq.read_table(path, page_checksum_verification=True))
     except (pa.ArrowException, OSError, ValueError, MemoryError, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
-            f"{path}: found a damaged table ({reason[:160]}), expected Parquet with sound checksums: "
+            f"{path}: found a damaged table ({first_line(error)}), expected Parquet with sound checksums: "
             "copy the file again or make it anew"
         ) from error
     assert isinstance(table, pl.DataFrame)

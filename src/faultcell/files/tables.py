@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from faultcell.errors import DataError
+from faultcell.errors import DataError, first_line
 from faultcell.files.columns import Column, clean, count_needed, pick
 from faultcell.files.curve_set import read_table
 from faultcell.files.engine import PiecewiseError, Table
@@ -122,9 +122,9 @@ class TextTable:
         try:
             return self._collect(layout)
         except (pl.exceptions.PolarsError, OSError, UnicodeError) as error:
-            reason = str(error).splitlines()[0][:160]
             raise DataError(
-                f"{self._path}: found no readable table ({reason}), expected text with one header line: export it anew"
+                f"{self._path}: found no readable table ({first_line(error)}), "
+                "expected text with one header line: export it anew"
             ) from error
 
     def pieces(self, columns: tuple[Column, ...]) -> Iterator[pl.DataFrame]:
@@ -275,8 +275,9 @@ class Workbook:
             book = fastexcel.read_excel(self._path)
             return {name: book.load_sheet(name, header_row=None, dtypes="string").to_polars() for name in book.sheet_names}
         except Exception as error:
-            reason = str(error).splitlines()[0][:160]
-            raise DataError(f"{self._path}: found a damaged workbook ({reason}), expected XLSX: export it anew") from error
+            raise DataError(
+                f"{self._path}: found a damaged workbook ({first_line(error)}), expected XLSX: export it anew"
+            ) from error
 
 
 def _has_sheets(path: Path) -> bool:

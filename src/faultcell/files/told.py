@@ -32,7 +32,7 @@ from typing import Annotated, Literal, TypeVar
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from faultcell.errors import DataError
+from faultcell.errors import DataError, first_line
 from faultcell.files.cells import curves
 from faultcell.files.columns import UNITS, Column, wanted
 from faultcell.files.engine import Rated, Reader
@@ -161,8 +161,9 @@ def _raw(file: Path, said: Mapping) -> pl.DataFrame:
             infer_schema_length=None,
         )
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        reason = (str(error).splitlines() or ["nothing in it"])[0][:160]
-        raise DataError(f"{file}: found no table ({reason}), expected what the mapping says: correct the mapping") from error
+        raise DataError(
+            f"{file}: found no table ({first_line(error)}), expected what the mapping says: correct the mapping"
+        ) from error
 
 
 def _part(said: Mapping, name: str) -> tuple[Name | None, str | None]:

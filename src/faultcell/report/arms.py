@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from faultcell.diagnosis.gain import ALL_SIX, WEIGHTED
+from faultcell.diagnosis.gain import ALL_SIX, WEIGHTED, is_mean
 from faultcell.report.folder import Row, Study
 from faultcell.report.looks import kind
 
@@ -12,7 +12,7 @@ MEASURES = {"recall": "recall", "f1": "F1", "pr_auc": "PR-AUC", "recall_at_1_per
 def nets(study: Study, label: str, *, view: str) -> str:
     """What the row of means over the nets is called."""
     names = study.names("gain", "classifier", task=label, view=view)
-    return next((name for name in names if name == ALL_SIX or name.startswith("mean of")), ALL_SIX)
+    return next(filter(is_mean, names), ALL_SIX)
 
 
 def of_nets(study: Study, label: str, *, view: str, measure: str) -> dict[str, Row]:

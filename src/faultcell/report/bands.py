@@ -7,7 +7,8 @@ import numpy as np
 from faultcell.bands import Band
 from faultcell.curves import Curves
 from faultcell.report.canvas import LIMIT, sheet
-from faultcell.report.overlays import DRAWN, REAL, limit
+from faultcell.report.looks import DRAWN, INK
+from faultcell.report.overlays import limit
 from faultcell.scoring.measured import POINTS, Measured
 
 ROWS, COLUMNS = 2, 3
@@ -31,7 +32,7 @@ def band_figure(found: Band, real: Curves | None) -> bytes:
             axes.fill_between(fraction, found.lower[row], found.upper[row], color=DRAWN, alpha=0.25, lw=0)
             axes.plot(fraction, found.median[row], color=DRAWN, lw=1, ls="--", label=f"drawn, {100 * found.level:g} % band")
             if real is not None:
-                axes.plot(fraction, Measured.of(real.take([row])).volts[0], color=REAL, lw=1.2, label="real")
+                axes.plot(fraction, Measured.of(real.take([row])).volts[0], color=INK, lw=1.2, label="real")
                 axes.axhline(limit(real, real.halfcycles["label"][row], row=row), color=LIMIT, lw=0.8, ls=":")
             cell, cycle, step = found.keys.row(row)
             axes.set_title(f"{cell}, cycle {cycle}, {step}")

@@ -8,9 +8,9 @@ from typing import Any
 from faultcell.controls import CHEAP
 from faultcell.diagnosis.gain import BEFORE, WEIGHTED, Interval
 from faultcell.report.canvas import INK, LIMIT, rows_named, sheet
-from faultcell.report.looks import look
+from faultcell.report.looks import DRAWN, look
 
-BEFORE_FACE, CHEAP_FACE, DRAWN_FACE = "#ffffff", "#d1d5db", "#d55e00"
+BEFORE_FACE, CHEAP_FACE = "#ffffff", "#d1d5db"
 
 
 def bars(arms: Mapping[str, Mapping[str, Interval]], measures: Mapping[str, str]) -> bytes:
@@ -53,5 +53,5 @@ def is_drawn(arm: str) -> bool:
 
 def _face(arm: str) -> dict[str, Any]:
     if is_drawn(arm):
-        return {"facecolor": DRAWN_FACE}
+        return {"facecolor": DRAWN}
     return {"facecolor": CHEAP_FACE, "hatch": "///"} if arm in CHEAP else {"facecolor": BEFORE_FACE}

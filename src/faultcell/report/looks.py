@@ -13,7 +13,7 @@ from typing import Any
 from faultcell.controls import CHEAP
 from faultcell.study.plan import GENERATORS
 
-GREY, INK = "#6b7280", "#1f2937"
+GREY, INK, DRAWN = "#6b7280", "#1f2937", "#d55e00"
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ LOOKS = {
     "real": Look("real", INK, "o", "-", hollow=True),
     "few": Look("the handful", "#e69f00", "*"),
     "floor": Look("floor: a real cycle and the next", INK, "|"),
-    "diffusion": Look("diffusion", "#d55e00", "o", "--"),
-    "synthetic": Look("drawn curves", "#d55e00", "D", "--"),
+    "diffusion": Look("diffusion", DRAWN, "o", "--"),
+    "synthetic": Look("drawn curves", DRAWN, "D", "--"),
     "wgan_gp": Look("WGAN-GP", "#0072b2", "s", "-."),
     "timevae": Look("TimeVAE", "#009e73", "^", (0, (5, 1, 1, 1, 1, 1))),  # type: ignore[arg-type]
     "timegan": Look("TimeGAN", "#cc79a7", "D", (0, (2, 1))),  # type: ignore[arg-type]

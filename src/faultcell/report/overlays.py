@@ -9,8 +9,8 @@ import numpy as np
 
 from faultcell.curves import FAULTS, Curves, loaded_part
 from faultcell.report.canvas import LIMIT, Axes, sheet
+from faultcell.report.looks import DRAWN, INK
 
-REAL, DRAWN = "#1f2937", "#d55e00"
 CLOSE_UP = 0.15  # share of a curve's duration, before its end, that the right-hand panel shows
 
 
@@ -28,12 +28,12 @@ def overlay(real: Curves, synthetic: Curves, *, label: str, most: int = 6) -> by
         whole, close = page.axes[0]
         for row in chosen:
             for axes in (whole, close):
-                line(axes, real, row=row, color=REAL, ls="-", lw=1.2)
+                line(axes, real, row=row, color=INK, ls="-", lw=1.2)
                 line(axes, synthetic, row=row, color=DRAWN, ls="--", lw=1.2)
         finish(whole, real, label=label, title=f"{label}: {len(chosen)} unseen curves and what was drawn for their conditions")
         finish(close, real, label=label, title="the end, where the fault is", aligned=True)
         close_up(close)
-        whole.plot([], [], color=REAL, label="real")
+        whole.plot([], [], color=INK, label="real")
         whole.plot([], [], color=DRAWN, ls="--", label="drawn")
         whole.legend(loc="best")
     return page.data
@@ -55,10 +55,10 @@ def ladder(real: Curves, synthetic: Curves, *, label: str, rungs: int = 3, most:
     with sheet(1, len(parts), size=(10, 3.4), sharey=True) as page:
         for axes, part in zip(page.axes[0], parts, strict=True):
             for row in part[:: -(-len(part) // most)]:
-                line(axes, real, row=row, color=REAL, ls="-", lw=1.1)
+                line(axes, real, row=row, color=INK, ls="-", lw=1.1)
                 line(axes, synthetic, row=row, color=DRAWN, ls="--", lw=1.3)
             finish(axes, real, label=label, title=f"{depth[part[0]]:.2f} to {depth[part[-1]]:.2f} V beyond the limit")
-        page.axes[0][0].plot([], [], color=REAL, label="real")
+        page.axes[0][0].plot([], [], color=INK, label="real")
         page.axes[0][0].plot([], [], color=DRAWN, ls="--", label="drawn")
         page.axes[0][0].legend(loc="best")
         for axes in page.axes[0][1:]:

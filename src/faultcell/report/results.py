@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from faultcell import __version__
 from faultcell.curves import Curves
-from faultcell.diagnosis.gain import ALL_SIX, Gain, Summary
-from faultcell.errors import DataError
+from faultcell.diagnosis.gain import Gain, Summary, is_mean
+from faultcell.errors import DataError, first_line
 from faultcell.files.atomic import write_text
 from faultcell.report.arms import MEASURES
 from faultcell.report.bars import bars, ordered
@@ -80,9 +80,8 @@ def read_results(file: Path) -> Scores | Gain:
         found = json.loads(file.read_text(encoding="utf-8"))
         return Gain(**found) if "summary" in found else Scores(**found)
     except (OSError, ValueError, TypeError, ValidationError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise DataError(
-            f"{file}: found no results ({reason}), expected what evaluate or classify wrote: name that file"
+            f"{file}: found no results ({first_line(error, 120)}), expected what evaluate or classify wrote: name that file"
         ) from error
 
 
@@ -136,7 +135,7 @@ def _gain(gain: Gain) -> list[Section]:
 def _place(rows: Sequence[Summary], place: tuple[str, str]) -> Section:
     task, view = place
     title = f"{task}, {VIEWS.get(view, view)}"
-    every = [row for row in rows if row.classifier.endswith((ALL_SIX, "nets"))] or list(rows)
+    every = [row for row in rows if is_mean(row.classifier)] or list(rows)
     means = {row.arm: row.measures for row in every if row.classifier == every[0].classifier}
     arms = {arm: means[arm] for arm in ordered(list(means))}
     alt = f"{title}: {', '.join(MEASURES.values())} of each arm, with intervals."

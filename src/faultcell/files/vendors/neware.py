@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from faultcell.errors import DataError
+from faultcell.errors import DataError, first_line
 from faultcell.files.cells import curves
 from faultcell.files.columns import clean, wanted
 from faultcell.files.engine import Reader
@@ -83,9 +83,9 @@ def load_binary(path: Path) -> pl.DataFrame:
             logging.getLogger("fastnda").setLevel(logging.CRITICAL)  # what is wrong is said in a sentence
             table: pl.DataFrame = fastnda.read(str(named))
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise DataError(
-            f"{path}: found a damaged Neware file ({reason}), expected .nda or .ndax: copy it again or export the test as CSV"
+            f"{path}: found a damaged Neware file ({first_line(error)}), "
+            "expected .nda or .ndax: copy it again or export the test as CSV"
         ) from error
     # Single precision, as stored: by way of text 3.5870 V stays 3.5870 V.
     singles = table.select(pl.col(pl.Float32).cast(pl.String).cast(pl.Float64))
