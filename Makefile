@@ -4,7 +4,7 @@ JOBS ?= 2
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install sim demo test lint types layers check docs bench build clean
+.PHONY: install sim demo test test-long lint types layers check docs bench build clean
 
 install: $(STAMP)
 
@@ -25,6 +25,10 @@ demo: install
 # Two processes of one thread each; `JOBS=1 make test` where memory is short.
 test: install
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+# The same promises with many more faults injected: half an hour.
+test-long: install
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m long --timeout 3600
 
 lint: install
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from typing import NamedTuple
 
 import pytest
@@ -58,3 +59,30 @@ def run(capsys, monkeypatch):
         return Done(end.value.code or 0, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def tally(record_property):
+    """Say how many faults a test injected, and after how many of them something was lost or wrong: `tally(what, n, lost=0)`.
+
+    Call it before the assertion that there is none. The figures of a run are printed at its end.
+    """
+
+    def count(what, injected, *, lost=0):
+        record_property("faults", [what, injected, lost])
+
+    return count
+
+
+def pytest_terminal_summary(terminalreporter):
+    injected, lost = Counter(), Counter()
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            for name, value in getattr(report, "user_properties", []):
+                if name == "faults":
+                    injected[value[0]] += value[1]
+                    lost[value[0]] += value[2]
+    if injected:
+        terminalreporter.section("faults injected")
+        for what in sorted(injected):
+            terminalreporter.write_line(f"{what:<72} {injected[what]:>7}  lost {lost[what]}")
