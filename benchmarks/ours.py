@@ -10,7 +10,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import faultcell as fc
-from faultcell.augment import _network
 from faultcell.conditioning import STANDING, Vocabulary
 from faultcell.config import Config
 from faultcell.curves import FAULTS
@@ -19,6 +18,7 @@ from faultcell.frame import Frame
 from faultcell.known import to_learn
 from faultcell.models.generative import Generative
 from faultcell.profile import Profile
+from faultcell.running import network_of
 from faultcell.train import State, Step, train
 
 FEW = 24
@@ -29,7 +29,7 @@ def run(config: Config) -> tuple[Generative, Iterator[Step]]:
     normal, encoded, known, conditions = to_learn(embedded().select(label=["normal"]), config, faults=tuple(FAULTS))
     profile = Profile.of(normal, encoded, faults=tuple(FAULTS))
     frame, posed = Frame.of(known, config, faults=profile.faults)
-    network = _network(config, profile)
+    network = network_of(config, profile.faults)
     batch = frame.batch(known, conditions, posed)
     network.look_at(batch)
     noisy = torch.from_numpy(np.append(Vocabulary(profile.faults).droppable, np.zeros(len(STANDING), dtype=bool)))

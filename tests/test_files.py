@@ -18,7 +18,7 @@ from polars.testing import assert_frame_equal
 
 from faultcell.curves import KEYS, SEVERITY, Curves
 from faultcell.errors import DataError
-from faultcell.files import ingest, ingest_into, read, write, write_blocks
+from faultcell.files import ingest, ingest_into, read, swap, write, write_blocks
 from faultcell.files import tables as readable
 from faultcell.files.atomic import whole_folder, write_text
 from faultcell.files.check import check, conform
@@ -26,6 +26,7 @@ from faultcell.files.curve_set import TABLES, read_checked
 from faultcell.files.engine import CycleCounter
 from faultcell.files.recognise import recognise
 from faultcell.files.recording import Recording
+from faultcell.files.swap import neighbour, tidy
 from faultcell.files.vendors import _loadmat, nasa
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -391,6 +392,7 @@ def test_no_block_at_all_is_one_sentence(tmp_path):
 
 
 def test_a_failed_swap_puts_the_earlier_result_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(swap, "_exchange", lambda *_: False)  # as where the system knows no exchange in one step
     write(curve_set(), tmp_path / "set")
     rename, calls = os.rename, []
 
@@ -406,6 +408,18 @@ def test_a_failed_swap_puts_the_earlier_result_back(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert len(read(tmp_path / "set")) == 8
     assert [entry.name for entry in tmp_path.iterdir()] == ["set"]
+
+
+def test_what_killed_processes_left_is_cleared_away_and_what_is_at_work_is_not(tmp_path):
+    write(curve_set(), tmp_path / "set")
+    os.rename(tmp_path / "set", tmp_path / ".set.00000000.earlier")  # killed between the two steps of a swap
+    (tmp_path / ".set.11111111.partial").mkdir()
+    (tmp_path / ".set.notes").write_text("mine")
+    with neighbour(tmp_path / "set", folder=True) as at_work:
+        assert len(read(tmp_path / "set")) == 8
+        tidy(tmp_path / "set")
+        assert at_work.exists()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".set.notes", "set"]
 
 
 def test_an_earlier_curve_set_is_replaced_and_nothing_else_is(tmp_path):

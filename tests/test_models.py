@@ -1,19 +1,18 @@
 """The network computes what its docstrings say: attention with a condition bias, every layer in one thaw group."""
 
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faultcell.augment import _network
 from faultcell.conditioning import STANDING
 from faultcell.config import Config
 from faultcell.models.durations import DurationNet
 from faultcell.models.generative import fold, unfold
 from faultcell.models.unet import ConditionedAttention, UNet, normalised
+from faultcell.running import network_of
 from strategies import NET
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -176,7 +175,7 @@ def test_a_length_that_does_not_fit_is_refused():
 @pytest.mark.parametrize("widths", [(16,), (16, 16), (8, 16, 16)])
 def test_groups_cover_every_parameter_once_from_the_output_inwards(widths):
     config = NET.model_copy(update={"widths": widths, "attention": (True,) * len(widths)})
-    network = _network(Config(net=config), SimpleNamespace(faults=("overcharge",)))
+    network = network_of(Config(net=config), ("overcharge",))
     groups = network.groups()
     listed = [value for group in groups for module in group for value in module.parameters()]
     assert len(listed) == len({id(value) for value in listed})
@@ -199,7 +198,7 @@ def named(network):
 
 def test_noise_is_as_smooth_as_curves_of_its_kind_are():
     """Normal ones and faults, without a reference and with one: the last two of the values say which."""
-    network = _network(Config(net=NET), SimpleNamespace(faults=("overcharge",)))
+    network = network_of(Config(net=NET), ("overcharge",))
     generator, half = torch.Generator().manual_seed(0), network.shape.features // 2
     network.noise_factor.copy_(torch.randn(network.noise_factor.shape, generator=generator))
     assert STANDING[-2:] == ("faulty", "referenced")
@@ -214,7 +213,7 @@ def test_noise_is_as_smooth_as_curves_of_its_kind_are():
 
 
 def test_without_conditions_a_curve_is_told_how_near_its_neighbours_are_and_no_more():
-    network = _network(Config(net=NET), SimpleNamespace(faults=("overcharge",)))
+    network = network_of(Config(net=NET), ("overcharge",))
     half, standing = network.shape.features // 2, len(STANDING)
     nothing = network.nothing(torch.ones(1, 2 * half))[0]
     assert torch.equal(nothing[:half], nothing[half:])

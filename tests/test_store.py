@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 from safetensors.torch import load_file
 
 from faultcell import store
-from faultcell.augment import FORMAT, Augmenter
+from faultcell.augment import Augmenter
 from faultcell.curves import grid
 from faultcell.errors import BundleError, DataError
 from strategies import CONFIG, FINETUNE
@@ -140,7 +140,7 @@ def test_a_bundle_of_another_kind_is_refused(bundle, key, value):
     (bundle / "config.json").write_text(json.dumps({**config, key: value}))
     sums = [f"{hashlib.sha256((bundle / name).read_bytes()).hexdigest()}  {name}\n" for name in store.FILES]
     (bundle / store.SUMS).write_text("".join(sums))
-    with pytest.raises(BundleError, match=f"no bundle of format {FORMAT} of a kind among diffusion"):
+    with pytest.raises(BundleError, match=f"no bundle of format {store.FORMAT} of a kind among diffusion"):
         Augmenter.load(bundle)
 
 

@@ -2,17 +2,17 @@
 
 import itertools
 from dataclasses import fields, replace
-from types import SimpleNamespace
 
 import pytest
 import torch
 
-from faultcell.augment import Augmenter, _network
+from faultcell.augment import Augmenter
 from faultcell.conditioning import STANDING, Vocabulary
 from faultcell.config import FinetuneConfig, GridConfig, TrainConfig
 from faultcell.curves import FAULTS
 from faultcell.errors import BundleError, TrainingError
 from faultcell.models.generative import Batch
+from faultcell.running import network_of
 from faultcell.train import State, average, forget, mixed, thaw, train
 from strategies import CONFIG, FINETUNE
 
@@ -43,7 +43,7 @@ def batch(count=32, *, seed=0, length=GRID.length):
 
 def state(config, seed=0):
     torch.manual_seed(seed)
-    return State.start(_network(CONFIG, SimpleNamespace(faults=VOCABULARY.faults)), config)
+    return State.start(network_of(CONFIG, VOCABULARY.faults), config)
 
 
 def run(begun, data, config, **kwargs):
@@ -136,7 +136,7 @@ def test_data_that_are_not_finite_stop_the_run_before_the_weights_are_spoilt(nam
     broken = batch()
     broken = replace(broken, **{name: torch.full_like(getattr(broken, name), float("nan"))})
     begun = state(config)
-    with pytest.raises(TrainingError, match="loss is not finite at step 1"):
+    with pytest.raises(TrainingError, match="diverged at step 1, the loss is nan"):
         list(run(begun, [broken], config))
     assert all(torch.isfinite(value).all() for value in begun.network.state_dict().values())
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,18 +21,14 @@ from faultcell.frame import Frame
 from faultcell.hub import Pretrained
 from faultcell.known import to_learn
 from faultcell.models.diffusion import Diffusion
-from faultcell.models.generative import Batch, Generative, Sampling, Shape
-from faultcell.models.kinds import KINDS, make
+from faultcell.models.generative import Generative, Sampling
+from faultcell.models.kinds import KINDS
 from faultcell.models.network import Network
-from faultcell.prepare import CHANNELS
 from faultcell.profile import Profile, fingerprint
 from faultcell.references import References
-from faultcell.train import State, Step, train
+from faultcell.running import Metrics, OnStep, Run, network_of
 
 BLOCK = 1024  # curves of a stream that are put together at once
-FORMAT = 5
-LOG_EVERY = 25
-OnStep = Callable[[Step], None]
 OnSnapshot = Callable[[int, "Augmenter"], None]
 
 
@@ -85,13 +79,14 @@ class Augmenter(Pretrained):
         profile = Profile.of(normal, encoded, faults=tuple(FAULTS))
         frame, posed = Frame.of(known, config, faults=profile.faults)
         torch.manual_seed(config.train.seed)
-        network = _network(config, profile)
+        network = network_of(config, profile.faults)
         faulty = len(Vocabulary(profile.faults)) + STANDING.index("faulty")
         network.silence(torch.tensor([*range(len(profile.faults)), faulty]))
         data = [frame.batch(known, conditions, posed)]
         network.look_at(data[0])
-        run = _Run(config, frame, profile, folder=folder, on_step=on_step)
-        return run.of(network, data, calibrate_on=data[0])
+        run = Run(config, profile, "pretrain", folder=folder, on_step=on_step)
+        network, metrics = run.of(network, data, calibrate_on=data[0])
+        return cls(config, network, frame, profile, tuple(metrics))
 
     def finetune(
         self,
@@ -130,21 +125,25 @@ class Augmenter(Pretrained):
             normal, placed, others, source = to_learn(normal, whole, faults=self.profile.faults)
             data.append(frame.batch(others, source, frame.posed(others, whole), weight=config.lambda_source))
             profile = profile.joined(Profile.of(normal, placed, faults=self.profile.faults))
-        network = _network(whole, profile)
+        network = network_of(whole, profile.faults)
         network.load_state_dict(self.network.state_dict())
         network.look_at(data[0])
-        run = _Run(
+
+        def made(network: Generative, metrics: Metrics) -> Augmenter:
+            return Augmenter(whole, network, frame, profile, (*self.metrics, *metrics), self.sha256)
+
+        at, tell = on_snapshot or ((), lambda _step, _model: None)
+        run = Run(
             whole,
-            frame,
             profile,
+            "finetune",
             folder=folder,
             on_step=on_step,
-            on_snapshot=on_snapshot,
-            before=self,
+            on_snapshot=(at, lambda step, network, metrics: tell(step, made(network, metrics))),
             key=self.sha256 + (fingerprint(normal) if normal is not None else ""),
         )
         # A handful is no measure of width: only the source curves can tell.
-        return run.of(network, data, calibrate_on=data[1] if len(data) > 1 else None)
+        return made(*run.of(network, data, calibrate_on=data[1] if len(data) > 1 else None))
 
     def distil(
         self,
@@ -177,13 +176,14 @@ class Augmenter(Pretrained):
         for curves in kept:
             _, _, known, conditions = to_learn(curves, whole, faults=self.profile.faults)
             data.append(self.frame.batch(known, conditions, self.frame.posed(known, whole)))
-        student = _network(whole, self.profile)
+        student = network_of(whole, self.profile.faults)
         assert isinstance(student, Network)
         student.load_state_dict(self.network.state_dict())
         student.learn_from(self.network, taught=config.teacher_steps, learnt=config.student_steps)
         key = self.sha256 + "".join(fingerprint(curves) for curves in kept)
-        run = _Run(whole, self.frame, self.profile, folder=folder, on_step=on_step, before=self, key=key)
-        return run.of(student, data, calibrate_on=None)  # as wide as the teacher
+        run = Run(whole, self.profile, "distil", folder=folder, on_step=on_step, key=key)
+        network, metrics = run.of(student, data, calibrate_on=None)  # as wide as the teacher
+        return Augmenter(whole, network, self.frame, self.profile, (*self.metrics, *metrics), self.sha256)
 
     def draw(
         self,
@@ -291,7 +291,7 @@ class Augmenter(Pretrained):
     def save(self, folder: str | Path) -> Path:
         """Write the bundle, whole or not at all."""
         config = {
-            "format": FORMAT,
+            "format": store.FORMAT,
             "kind": self.config.model,
             "base_sha256": self.base,
             "config": self.config.model_dump(mode="json"),
@@ -306,10 +306,10 @@ class Augmenter(Pretrained):
     def load(cls, folder: str | Path) -> Augmenter:
         """Read a bundle; raises BundleError if it is incomplete, was changed or is of another kind."""
         bundle = store.read_bundle(Path(folder))
-        if bundle.config.get("format") != FORMAT or bundle.config.get("kind") not in KINDS:
+        if bundle.config.get("format") != store.FORMAT or bundle.config.get("kind") not in KINDS:
             raise BundleError(
-                f"{folder} is no bundle of format {FORMAT} of a kind among {', '.join(KINDS)}: train it with this version of "
-                "FaultCell"
+                f"{folder} is no bundle of format {store.FORMAT} of a kind among {', '.join(KINDS)}: train it with this "
+                "version of FaultCell"
             )
         try:
             return cls._restored(bundle)
@@ -322,79 +322,8 @@ class Augmenter(Pretrained):
     def _restored(cls, bundle: store.Bundle) -> Augmenter:
         config, profile = Config(**bundle.config["config"]), Profile(**bundle.config["profile"])
         frame = Frame.restored(bundle.tensors, faults=profile.faults, grid=config.grid)
-        network = _network(config, profile)
+        network = network_of(config, profile.faults)
         network.load_state_dict({k.removeprefix("network."): v for k, v in bundle.tensors.items() if k.startswith("network.")})
         network.eval().requires_grad_(False)
         metrics = tuple(dict(line) for line in bundle.metrics)
         return cls(config, network, frame, profile, metrics, bundle.config["base_sha256"])
-
-
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """One training run: what it makes, where it leaves its checkpoints, whom it tells.
-
-    Attributes:
-        before: the model that is adapted.
-        key: what else must be equal, beside configuration and profile, for a run to go on from a checkpoint.
-    """
-
-    config: Config
-    frame: Frame
-    profile: Profile
-    folder: Path | None = None
-    on_step: OnStep | None = None
-    on_snapshot: tuple[Sequence[int], OnSnapshot] | None = None
-    before: Augmenter | None = None
-    key: str = ""
-
-    def of(self, network: Generative, data: Sequence[Batch], *, calibrate_on: Batch | None) -> Augmenter:
-        """Train a network, from its checkpoint if it left one, and give what has become of it."""
-        state = State.start(network, self.config.last_run)
-        key = _key(self.config, self.profile, self.key)
-        metrics = store.read_checkpoint(state, self.folder, key=key) if self.folder else []
-        at, tell = self.on_snapshot or ((), None)
-        for step in self._steps(state, data):
-            if step.step % LOG_EVERY == 0 or step.step == step.steps:
-                phase = "pretrain" if self.before is None else "distil" if self.config.distil else "finetune"
-                each = step.losses if len(step.losses) > 1 else {}
-                metrics.append(
-                    {"phase": phase, "step": step.step, "loss": step.loss, "gradient_norm": step.gradient_norm, **each}
-                )
-            if self.folder and step.step % self.config.last_run.checkpoint_every == 0 and step.step < step.steps:
-                store.write_checkpoint(state, self.folder, key=key, metrics=metrics)
-            if self.on_step is not None:
-                self.on_step(step)
-            if tell is not None and step.step in at:
-                tell(step.step, self._made(state, metrics, calibrate_on))
-        return self._made(state, metrics, calibrate_on)
-
-    def _steps(self, state: State, data: Sequence[Batch]) -> Iterator[Step]:
-        unfreeze = self.config.last_run.unfreeze if isinstance(self.config.last_run, FinetuneConfig) else "all"
-        noisy = torch.from_numpy(np.append(Vocabulary(self.profile.faults).droppable, np.zeros(len(STANDING), dtype=bool)))
-        return train(state, data, config=self.config.last_run, unfreeze=unfreeze, noisy=noisy)
-
-    def _made(self, state: State, metrics: Sequence[dict[str, Any]], calibrate_on: Batch | None) -> Augmenter:
-        """The model of the averaged weights."""
-        network = _network(self.config, self.profile)
-        network.load_state_dict(state.ema)
-        network.eval().requires_grad_(False)
-        if calibrate_on is not None:
-            network.calibrate(calibrate_on)
-        earlier, base = (self.before.metrics, self.before.sha256) if self.before else ((), None)
-        return Augmenter(self.config, network, self.frame, self.profile, (*earlier, *metrics), base)
-
-
-def _network(config: Config, profile: Profile) -> Generative:
-    vocabulary = Vocabulary(profile.faults)
-    hidden = vocabulary.history & (not config.net.history_in_curve) | vocabulary.context & (not config.net.context_in_curve)
-    hidden = np.append(hidden, np.zeros(len(STANDING), dtype=bool))
-    sections = (config.grid.head, config.grid.tail)
-    shape = Shape(
-        len(CHANNELS), sections=sections, known=1, hidden=torch.from_numpy(np.tile(hidden, 2)), standing=len(STANDING)
-    )
-    return make(shape, config)
-
-
-def _key(config: Config, profile: Profile, base: str = "") -> str:
-    """What must be equal for a run to go on from a checkpoint."""
-    return hashlib.sha256(f"{FORMAT}{config.model_dump_json()}{profile.model_dump_json()}{base}".encode()).hexdigest()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from faultcell import severity
 from faultcell.conditions import conditions_of
 from faultcell.config import Config, GridConfig
-from faultcell.curves import Condition, Curves
+from faultcell.curves import KEYS, Condition, Curves
 from faultcell.errors import TrainingError
+from faultcell.files.check import READINGS
 from faultcell.prepare import STEPS, Encoded, encode
 
 
@@ -19,7 +22,12 @@ def on_grid(curves: Curves, grid: GridConfig) -> tuple[Curves, list[Condition], 
 
 
 def encoded_set(curves: Curves, config: Config) -> tuple[Curves, list[Condition], Encoded]:
-    """The same of a set to learn from; raises TrainingError if none of its curves can be used."""
+    """The same of a set to learn from; raises TrainingError if none of its curves can be used, or a reading is not finite."""
+    for name in READINGS:
+        broken = np.flatnonzero(~np.isfinite(curves.column(name)))
+        if broken.size:
+            key = "cell {}, cycle {}, {}".format(*curves.timeseries.select(KEYS).row(int(broken[0])))
+            raise TrainingError(f"{key}: found {name} that is not finite, expected numbers: correct it or leave the curve out")
     curves, conditions, encoded = on_grid(curves, config.grid)
     if not encoded.usable.any():
         raise TrainingError(

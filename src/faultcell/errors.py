@@ -3,7 +3,8 @@
 FaultCellError
 ├── DataError            a file or a curve set is not what it should be            exit code 1
 ├── BundleError          a model bundle is incomplete, changed or of another kind  exit code 1
-├── TrainingError        training cannot go on (no curves left, a loss not finite) exit code 1
+├── TrainingError        training cannot go on (no curves left, it diverged)       exit code 1
+├── StoppedError         a run was asked to stop, and has left a checkpoint        exit code 130, 143
 ├── ExportError          a network cannot be written as ONNX, or differs there     exit code 1
 ├── MissingExtraError    an optional package is not installed                      exit code 1
 └── ConditionError       a request that cannot be met (unknown fault, wrong value) exit code 2
@@ -30,6 +31,19 @@ class BundleError(FaultCellError):
 
 class TrainingError(FaultCellError):
     """Training cannot start or go on."""
+
+
+class StoppedError(FaultCellError):
+    """A run was asked to stop by a signal, and has left what it needs to go on.
+
+    Args:
+        said: the sentence.
+        number: of the signal; the exit code is 128 more, as shells have it.
+    """
+
+    def __init__(self, said: str, *, number: int) -> None:
+        super().__init__(said)
+        self.exit_code = 128 + number
 
 
 class ExportError(FaultCellError):

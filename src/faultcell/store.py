@@ -26,6 +26,7 @@ from torch import Tensor
 
 from faultcell.errors import BundleError
 from faultcell.files.atomic import refuse_other, whole_folder
+from faultcell.files.swap import tidy
 from faultcell.train import State
 
 MODEL, CONFIG, SCHEDULER, CARD, METRICS, SUMS = (
@@ -38,6 +39,7 @@ MODEL, CONFIG, SCHEDULER, CARD, METRICS, SUMS = (
 )
 FILES = (MODEL, CONFIG, SCHEDULER, CARD, METRICS)
 CHECKPOINT = "checkpoint"
+FORMAT = 5  # of what `config.json` holds
 STATE = ("state.safetensors", "state.json")
 
 
@@ -68,7 +70,7 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
     Raises:
         DataError: the folder holds something else, or the disk refuses.
     """
-    _sweep(folder)
+    tidy(folder / CHECKPOINT)
     with whole_folder(folder, replaces=(*FILES, SUMS, CHECKPOINT)) as draft:
         (draft / MODEL).write_bytes(save(dict(bundle.tensors)))
         (draft / CONFIG).write_text(_json(bundle.config))
@@ -127,7 +129,8 @@ def write_checkpoint(state: State, folder: Path, *, key: str, metrics: Sequence[
         tensors |= {f"optimizer.{phase}.{i}.{name}": value for i, part in moments.items() for name, value in part.items()}
     with whole_folder(folder / CHECKPOINT, replaces=(*STATE, SUMS)) as draft:
         save_file({name: value.clone() for name, value in tensors.items()}, draft / STATE[0])
-        (draft / STATE[1]).write_text(_json({"key": key, "step": state.step, "metrics": list(metrics)}))
+        header = {"key": key, "step": state.step, "metrics": list(metrics)}  # not sorted: what is read back is written again
+        (draft / STATE[1]).write_text(json.dumps(header, indent=2) + "\n")
         (draft / SUMS).write_text(sums(draft, STATE))
 
 
@@ -141,6 +144,7 @@ def read_checkpoint(state: State, folder: Path, *, key: str) -> list[dict[str, A
         BundleError: the run was started with another configuration or other data, or its files were changed.
     """
     source = folder / CHECKPOINT
+    tidy(source)
     if not source.is_dir():
         return []
     whole = all((source / name).is_file() for name in (*STATE, SUMS))
@@ -156,13 +160,20 @@ def read_checkpoint(state: State, folder: Path, *, key: str) -> list[dict[str, A
     return list(header["metrics"])
 
 
+def last_step(folder: Path) -> int | None:
+    """After which step the checkpoint in a folder was written; None if there is none."""
+    path = folder / CHECKPOINT / STATE[1]
+    return int(json.loads(path.read_text())["step"]) if path.is_file() else None
+
+
 def make_ready(folder: Path, *, resume: bool) -> None:
     """Look at the folder of a bundle before the work begins, and forget what a stopped run left, unless it shall go on.
 
     Raises:
         DataError: the folder, or its `checkpoint`, holds something else.
     """
-    _sweep(folder)
+    tidy(folder)
+    tidy(folder / CHECKPOINT)
     refuse_other(folder, (*FILES, SUMS, CHECKPOINT))
     refuse_other(folder / CHECKPOINT, (*STATE, SUMS))
     if not resume:
@@ -182,12 +193,6 @@ def _restore(state: State, tensors: Mapping[str, Tensor]) -> None:
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a run that was killed while it wrote a checkpoint left beside it."""
-    for leftover in folder.glob(f".{CHECKPOINT}.*"):
-        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _json(value: Any) -> str:

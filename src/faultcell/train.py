@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,9 @@ from torch import Tensor, nn
 from faultcell.config import TrainConfig, Unfreeze
 from faultcell.errors import TrainingError
 from faultcell.models.generative import Batch, Generative, Phase
+
+# Losses are of scaled values. Sound runs of all models stay below 30; of those that rose above this, none came to anything.
+LARGEST_LOSS = 1e4
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,8 @@ def train(
         noisy: condition values that get noise `(F,)`.
 
     Raises:
-        TrainingError: a set is empty, or the loss is not finite.
+        TrainingError: a set is empty, or training diverged: a loss or a gradient is not finite, or a loss is huge. The
+            state is that after the last sound step.
     """
     if any(not len(part) for part in data):
         raise TrainingError("no curve is left to train on: check the selection and what `faultcell show` says of the data")
@@ -109,8 +114,8 @@ def _update(
 ) -> tuple[float, float]:
     """One update of a phase; its loss and the norm of its gradient."""
     value = phase.loss(batch, generator, state.step / config.steps)
-    if not torch.isfinite(value):
-        raise TrainingError(f"the loss is not finite at step {state.step + 1}: lower the learning rate and train again")
+    if not value.detach().abs() <= LARGEST_LOSS:  # false for NaN, too
+        _refuse(state, config, f"the loss is {float(value.detach()):.3g}")
     if not value.requires_grad:
         return float(value), 0.0  # every layer of this phase is frozen, or it has nothing to do yet
     optimizer = state.optimizers[phase.name]
@@ -119,8 +124,17 @@ def _update(
     state.network.zero_grad(set_to_none=True)
     value.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(parameters(phase), config.gradient_clip)
+    if not norm.isfinite():
+        _refuse(state, config, f"the gradient's norm is {float(norm):.3g}")
     optimizer.step()
     return float(value.detach()), float(norm)
+
+
+def _refuse(state: State, config: TrainConfig, found: str) -> NoReturn:
+    raise TrainingError(
+        f"training diverged at step {state.step + 1}, {found}: lower the learning rate, {config.learning_rate:g} now, "
+        "or look for readings that no cell gives"
+    )
 
 
 def thaw(groups: list[list[nn.Module]], *, unfreeze: Unfreeze, done: float) -> int:

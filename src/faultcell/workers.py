@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.connection import wait
+from threading import Thread
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -23,9 +27,28 @@ def spread(work: Callable[[Item], Result], items: Iterable[Item], *, workers: in
     if workers == 1:
         yield from map(work, items)
         return
+    earlier = set(active_children())
     # Not fork: torch, polars and PyBaMM all hold threads.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(work, items)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=attend) as pool:
+        try:
+            yield from pool.map(work, items)
+        except BaseException:
+            for child in set(active_children()) - earlier:
+                child.kill()  # nobody waits for what they do; outputs are written whole or not at all
+            raise
+
+
+def attend() -> None:
+    """What a process that works for another does at first: Ctrl-C is for that one to see, and its end is ours."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 @contextmanager

@@ -6,7 +6,7 @@
     deploy.py  verbs of the way to other machines: export, doctor
     serve.py   the verb that serves a page: serve
 
-Exit codes: 0 done, 1 the data or the run failed, 2 wrong usage.
+Exit codes: 0 done, 1 the data or the run failed, 2 wrong usage, 130 or 143 stopped by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import typer
 
 from faultcell.cli import deploy, judge, make, serve
 from faultcell.errors import FaultCellError
+from faultcell.stopping import sigterm_ends
 
 app = typer.Typer(
     help="Draw lithium-ion fault curves of a requested type and severity.",
@@ -52,7 +53,8 @@ def main() -> None:
     """Run the command line; what goes wrong on purpose is one sentence on standard error."""
     warnings.showwarning = lambda message, *_args, **_more: print(f"faultcell: warning: {message}", file=sys.stderr)
     try:
-        app(prog_name="faultcell")
+        with sigterm_ends():
+            app(prog_name="faultcell")
     except FaultCellError as error:
         print(f"faultcell: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None

@@ -1,20 +1,20 @@
-"""Outputs are written whole or not at all: a temporary neighbour first, then one rename."""
+"""Outputs are written whole or not at all: a temporary neighbour first, then one step that puts it in place."""
 
 from __future__ import annotations
 
 import errno
 import os
-import shutil
-import uuid
+import re
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from faultcell.errors import DataError
+from faultcell.files.swap import neighbour, put
 
 # What the disk, not the program, is to blame for: whatever the block was doing, and where we open, flush or rename.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
-_REFUSED = {*_FULL, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
+_REFUSED = {*_FULL, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ENOTEMPTY}
 
 
 @contextmanager
@@ -30,23 +30,23 @@ def whole_folder(path: str | Path, *, replaces: Collection[str] = ()) -> Iterato
         The temporary folder, beside `path`, to write into.
 
     Raises:
-        DataError: `path` is a file or holds something else, or the disk refuses (full, read-only).
+        DataError: `path` is a file or holds something else, or the disk refuses (full, read-only); what stood there stands
+            there still.
     """
     target = Path(os.path.abspath(path))
     refuse_other(target, replaces)
-    with _disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
-        temporary.mkdir()
-    try:
+    with ExitStack() as stack:
+        with _disk_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = stack.enter_context(neighbour(target, folder=True))
         with _disk_errors(target, among=_FULL):
             yield temporary
         with _disk_errors(target):
+            for entry in sorted(temporary.rglob("*")):
+                _sync(entry)
             _sync(temporary)
             refuse_other(target, replaces)
-            _swap(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            _settle(temporary, target)
 
 
 def write_text(path: str | Path, text: str) -> Path:
@@ -58,16 +58,12 @@ def write_text(path: str | Path, text: str) -> Path:
     target = Path(os.path.abspath(path))
     if target.is_dir():
         raise DataError(f"{path}: found a folder, expected a file: choose another name")
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        with _disk_errors(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
+    with _disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with neighbour(target, folder=False) as temporary:
             temporary.write_text(text, encoding="utf-8")
-            _sync_one(temporary)
-            os.replace(temporary, target)
-            _sync_one(target.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+            _sync(temporary)
+            _settle(temporary, target)
     return Path(path)
 
 
@@ -85,30 +81,24 @@ def refuse_other(target: Path, replaces: Collection[str]) -> None:
         )
 
 
-def _swap(temporary: Path, target: Path) -> None:
-    """Put `temporary` in the place of `target`; what was there stays until the new one stands."""
-    if not target.exists():
-        os.rename(temporary, target)
-        _sync_one(target.parent)
-        return
-    earlier = temporary.with_suffix(".earlier")
-    os.rename(target, earlier)
+def _settle(temporary: Path, target: Path) -> None:
+    """Put what is written in its place, for good or not at all."""
+    was_there = target.exists()
+    put(temporary, target)
     try:
-        os.rename(temporary, target)
-    except BaseException:
-        os.rename(earlier, target)
+        _sync(target.parent)
+    except OSError as error:  # after a power cut the earlier one might be there: then it shall be there now, too
+        try:
+            put(temporary, target) if was_there else os.rename(target, temporary)
+        except OSError:
+            raise DataError(
+                f"{target}: all of it is written, but the disk did not confirm it ({os.strerror(error.errno or 0)}): look at "
+                "the disk before you rely on it"
+            ) from error
         raise
-    _sync_one(target.parent)
-    shutil.rmtree(earlier, ignore_errors=True)
 
 
-def _sync(folder: Path) -> None:
-    for entry in sorted(folder.rglob("*")):
-        _sync_one(entry)
-    _sync_one(folder)
-
-
-def _sync_one(path: Path) -> None:
+def _sync(path: Path) -> None:
     if path.is_dir() and os.name == "nt":  # Windows cannot open a folder to flush it
         return
     handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
@@ -122,10 +112,17 @@ def _sync_one(path: Path) -> None:
 def _disk_errors(target: Path, *, among: Collection[int] = tuple(_REFUSED)) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        if error.errno not in among:
+    except Exception as error:
+        number = _number(error)
+        if number not in among:
             raise
-        reason = os.strerror(error.errno or 0)
         raise DataError(
-            f"{target}: could not be written ({reason}), nothing was left behind: free the disk or choose another"
+            f"{target}: could not be written ({os.strerror(number)}), what was there before is untouched: free the disk or "
+            "choose another"
         ) from error
+
+
+def _number(error: Exception) -> int:
+    """The number of the system's error; polars and safetensors, written in Rust, have it in their text alone. 0 for none."""
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    return (error.errno or 0) if isinstance(error, OSError) and error.errno else int(told[1]) if told else 0

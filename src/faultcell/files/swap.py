@@ -1,0 +1,114 @@
+"""Temporary neighbours of an output, and how one takes its place at once.
+
+A process that is killed leaves its neighbour behind. It held a lock on it that ended with it, so that the next one that
+writes the same output knows it as litter and clears it away, but never the neighbour of a process still at work.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import glob
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+DRAFT, EARLIER = ".partial", ".earlier"
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # <fcntl.h>, <linux/fs.h>
+_CANNOT = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
+
+
+@contextmanager
+def neighbour(target: Path, *, folder: bool) -> Iterator[Path]:
+    """A new temporary file or folder beside `target`, removed at last if it is still there; so are leftovers of others."""
+    tidy(target)
+    path = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}{DRAFT}")
+    path.mkdir() if folder else path.touch(exist_ok=False)
+    held = _lock(path)
+    try:
+        yield path
+    finally:
+        _remove(path)
+        if held is not None:
+            os.close(held)
+
+
+def tidy(target: Path) -> None:
+    """Clear away what killed processes left beside `target`, and put an earlier result back that one of them had moved away."""
+    for entry in sorted(target.parent.glob(f".{glob.escape(target.name)}.{'[0-9a-f]' * 8}.*")):
+        held = _lock(entry)
+        if held is None:
+            continue  # of a process at work, or on a disk that knows no locks
+        try:
+            if entry.suffix == EARLIER and not target.exists():
+                os.rename(entry, target)
+            elif entry.suffix in (DRAFT, EARLIER):
+                _remove(entry)
+        finally:
+            os.close(held)
+
+
+def put(temporary: Path, target: Path) -> None:
+    """Put `temporary` in the place of `target`; what stood there stands in the place of `temporary` then, if it can.
+
+    On Linux the two change places in one step. Elsewhere a file replaces another in one step, but with folders there is a
+    moment between two; who is killed in it leaves the earlier result under the name of a neighbour, and `tidy` puts it back.
+    """
+    if not target.exists():
+        os.rename(temporary, target)
+    elif not _exchange(temporary, target):
+        _in_two_steps(temporary, target) if temporary.is_dir() else os.replace(temporary, target)
+
+
+def _in_two_steps(temporary: Path, target: Path) -> None:
+    earlier = temporary.with_suffix(EARLIER)
+    os.rename(target, earlier)
+    try:
+        os.rename(temporary, target)
+    except BaseException:
+        os.rename(earlier, target)
+        raise
+    os.rename(earlier, temporary)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Whether two names could be exchanged (renameat2, Linux 3.15 and most of its file systems)."""
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
+    if call is None:
+        return False
+    if call(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _CANNOT:
+        return False
+    raise OSError(number, os.strerror(number), str(one), None, str(other))
+
+
+def _lock(path: Path) -> int | None:
+    """A handle that locks a file or folder until it is closed; None if another process has it, or there are no locks."""
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)

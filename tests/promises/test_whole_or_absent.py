@@ -1,0 +1,172 @@
+"""An output is whole or absent, and the previous good one survives: full, broken and read-only disks, SIGTERM, kill -9."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from faultcell.files import read, write
+from strategies import fault_curves
+
+HERE = Path(__file__).parent
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
+TOO_BIG = """
+import json, sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from faultcell.errors import FaultCellError
+from faultcell.curves import Curves
+from faultcell.files import read, write
+from strategies import fault_curves
+import os, subprocess
+disk, curves, said = Path({disk!r}), fault_curves(), []
+write(curves, disk / "set")
+def try_again(made):
+    try:
+        write(made, disk / "set", config={{"padding": "x" * 3_000_000}})
+        said.append("done")
+    except FaultCellError as error:
+        said.append(str(error))
+    said.append([len(read(disk / "set")), sorted(entry.name for entry in disk.iterdir())])
+try_again(curves)
+subprocess.run(["mount", "-o", "remount,ro", {disk!r}], check=True)
+try_again(curves)
+print(json.dumps(said))
+"""
+
+
+@pytest.fixture(scope="session")
+def broken_disk(tmp_path_factory):
+    """The library of `disk.c`."""
+    compiler = shutil.which("cc")
+    if sys.platform != "linux" or compiler is None:
+        pytest.skip("a disk is made to fail by a library for Linux, which needs a C compiler")
+    made = tmp_path_factory.mktemp("disk") / "disk.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", made, HERE / "disk.c", "-ldl"], check=True)
+    return made
+
+
+def with_failing_disk(library, folder, *words):
+    environment = {**ENVIRONMENT, "LD_PRELOAD": str(library)}
+    command = [sys.executable, HERE / "disk.py", folder, *map(str, words)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=3000, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def check(found, tally):
+    assert found
+    for row in found:
+        tally(f"writes: {row['kind']}, {row['error']}", row["injected"], lost=len(row["wrong"]))
+    assert not [(row["kind"], row["error"], row["wrong"][:3]) for row in found if row["wrong"]]
+    assert all(row["injected"] for row in found)
+
+
+def test_every_eleventh_operation_of_a_write_fails_or_is_the_last(broken_disk, tmp_path, tally):
+    check(with_failing_disk(broken_disk, tmp_path, 11), tally)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("curve set", "stream of curves", "ingested recording", "Battery Data Format, CSV", "Battery Data Format, Parquet"),
+        *("scores", "bundle", "checkpoint"),
+    ],
+)
+def test_every_operation_of_a_write_fails_or_is_the_last(broken_disk, tmp_path, tally, kind):
+    check(with_failing_disk(broken_disk, tmp_path, 1, kind), tally)
+
+
+def test_a_disk_that_fills_up_and_one_that_cannot_be_written(tmp_path, tally):
+    """A real one: 2 MB of memory, mounted where no other process sees it; then the same, read-only."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    script = TOO_BIG.format(tests=str(HERE.parent), disk=str(disk))
+    mounted = f'mount -t tmpfs -o size=2m none "{disk}" && exec "$0" "$@"'
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("a small disk is mounted in a namespace of its own, which this system does not allow")
+    command = ["unshare", "-rm", "sh", "-c", mounted, sys.executable, "-c", script]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    full, after, refused, still = json.loads(done.stdout)
+    whole = [len(fault_curves()), ["set"]]
+    tally("writes: a disk that fills up, a read-only disk", 2, lost=(after != whole) + (still != whole))
+    assert "could not be written (No space left on device)" in full
+    assert "could not be written (Read-only file system)" in refused
+    assert after == still == whole
+
+
+def test_a_folder_without_permission_is_one_sentence(tmp_path, tally):
+    (tmp_path / "locked").mkdir(mode=0o555)
+    script = (
+        f"import os, sys; sys.path.insert(0, {str(HERE.parent)!r})\n"
+        "import faultcell.files, strategies\n"
+        "from faultcell.errors import DataError\n"
+        "if os.getuid() == 0: os.setuid(65534)\n"  # to root no folder is locked
+        f"try: faultcell.files.atomic.write_text({str(tmp_path / 'locked' / 'scores.json')!r}, '1')\n"
+        "except DataError as error: print(error)\n"
+    )
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    done = subprocess.run([sys.executable, "-c", script], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    tally("writes: a folder without permission", 1, lost="Permission denied" not in done.stdout)
+    assert "scores.json: could not be written (Permission denied)" in done.stdout, done.stderr
+    assert list((tmp_path / "locked").iterdir()) == []
+
+
+# --- SIGTERM, at any moment of a command
+
+
+@pytest.fixture(scope="module")
+def place(models, tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sigterm")
+    models[1].save(folder / "bundle")
+    write(tiny[1], folder / "faults")
+    write(tiny[0], folder / "normal")
+    write(tiny[1].take([0]), folder / "out")
+    return folder
+
+
+def commands(place):
+    return {
+        "sample": ("sample", place / "bundle", "--like", place / "faults", "--steps", 40, "--out", place / "out"),
+        "evaluate": ("evaluate", "--real", place / "faults", "--synthetic", place / "faults", "--out", place / "out.json"),
+        "ingest": ("ingest", place / "normal", "--out", place / "out"),
+    }
+
+
+def terminated(words, after):
+    """A command that gets SIGTERM after so many seconds; how it ended."""
+    command = [sys.executable, "-m", "faultcell", *map(str, words)]
+    running = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(after)
+    running.send_signal(signal.SIGTERM)
+    _, err = running.communicate(timeout=120)
+    return running.returncode, err
+
+
+@pytest.mark.parametrize("count", [3, pytest.param(40, marks=pytest.mark.long)])
+def test_sigterm_leaves_the_whole_result_or_the_one_before(place, tally, count):
+    rng, lost = random.Random(count), []
+    for n in range(count):
+        name, words = (
+            sorted(commands(place).items())[n % 2 + (n % 4 == 3)] if count > 3 else ("sample", commands(place)["sample"])
+        )
+        code, err = terminated(words, rng.uniform(0.1, 6.0))
+        beside = sorted(entry.name for entry in place.iterdir())
+        sound = code in (0, 1, 143, -signal.SIGTERM) and "Traceback" not in err and len(read(place / "out"))
+        if not sound or [entry for entry in beside if entry.startswith(".")]:
+            lost.append((name, code, err[-300:], beside))
+    tally("SIGTERM at a random moment of a command", count, lost=len(lost))
+    assert not lost
