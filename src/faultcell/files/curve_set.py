@@ -1,6 +1,7 @@
-"""A curve set on disk: a folder with `timeseries.parquet` and `halfcycles.parquet`, both with page checksums.
+"""A curve set on disk: a folder with `timeseries.parquet` and `halfcycles.parquet`, both with page checksums and a seal.
 
-A flipped bit in a Parquet page loads as other data and raises nothing; the checksums are written, and verified on read.
+A flipped bit in a Parquet file loads as other data and raises nothing; what tells it is written, and verified on read. Sets of
+other programs have no seal, and page checksums where they wrote them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from faultcell.curves import Curves
 from faultcell.errors import DataError, first_line
 from faultcell.files.atomic import whole_folder
 from faultcell.files.check import check, check_order, conform
+from faultcell.files.seal import check_seal, seal
 from faultcell.severity import complete
 
 TABLES = ("timeseries.parquet", "halfcycles.parquet")
@@ -59,13 +61,14 @@ def in_order(curves: Curves) -> Curves:
 
 
 def read_table(path: Path) -> pl.DataFrame:
-    """Read a Parquet file and verify its page checksums, where it has them.
+    """Read a Parquet file and verify its seal and its page checksums, where it has them.
 
     Raises:
         DataError: the file is missing, damaged or not Parquet.
     """
     if not path.is_file():
         raise DataError(f"{path}: found no such file, expected {' and '.join(TABLES)} in a curve set: check the path")
+    check_seal(path)
     try:
         table = pl.from_arrow(pq.read_table(path, page_checksum_verification=True))
     except (pa.ArrowException, OSError, ValueError, MemoryError, pl.exceptions.PolarsError) as error:
@@ -131,6 +134,8 @@ def write_blocks(
         if config is not None:
             text = json.dumps(dict(config), indent=2, sort_keys=True, default=str)
             (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
+        for path in tables.close():
+            seal(path)
     return Path(folder)
 
 
@@ -152,12 +157,17 @@ class _Tables:
         self._latest = self._thread.submit(self._write, block)
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> list[Path]:
+        """End all tables; gives their files."""
         # Whatever happened: no writer is closed while the thread is at it.
         self._thread.shutdown()
         with ExitStack() as closing:
             for writer in self._writers.values():
                 closing.callback(writer.close)
             self._wait()
+        return [self._folder / name for name in self._writers]
 
     def _wait(self) -> None:
         if self._latest is not None:

@@ -22,6 +22,7 @@ from faultcell.errors import DataError, first_line
 from faultcell.files.columns import Column, clean, count_needed, pick
 from faultcell.files.curve_set import read_table
 from faultcell.files.engine import PiecewiseError, Table
+from faultcell.files.seal import check_seal
 
 START_BYTES = 1 << 17
 # Types are taken from so many rows, and from all of them, which takes several times as long, where those mislead.
@@ -214,6 +215,7 @@ class ParquetTable:
 
     def pieces(self, columns: tuple[Column, ...]) -> Iterator[pl.DataFrame]:
         """The table in pieces."""
+        check_seal(self._path)
         try:
             with pq.ParquetFile(self._path, page_checksum_verification=True) as file:
                 for batch in file.iter_batches(PIECE_ROWS):
