@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections import Counter
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is loaded
+# Offline, with every process that tests start; see there.
+OFFLINE = str(Path(__file__).with_name("offline"))
+if OFFLINE not in os.environ.get("PYTHONPATH", ""):
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [OFFLINE, os.environ.get("PYTHONPATH")]))
+    os.environ["FAULTCELL_OFFLINE_NOTES"] = tempfile.mkstemp(prefix="faultcell-offline-")[1]
+if "sitecustomize" not in sys.modules or not hasattr(sys.modules["sitecustomize"], "NOTES"):
+    sys.path.insert(0, OFFLINE)
+    sys.modules.pop("sitecustomize", None)
+    import sitecustomize  # noqa: F401
 settings.register_profile("faultcell", deadline=None)
 settings.load_profile("faultcell")
 
@@ -72,6 +83,17 @@ def tally(record_property):
         record_property("faults", [what, injected, lost])
 
     return count
+
+
+def pytest_sessionfinish(session):
+    notes = Path(os.environ["FAULTCELL_OFFLINE_NOTES"])
+    if hasattr(session.config, "workerinput") or not notes.exists():
+        return
+    attempts = notes.read_text(encoding="utf-8")
+    notes.unlink()
+    if attempts:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        print(f"\ntried to leave this machine:\n{attempts}")
 
 
 def pytest_terminal_summary(terminalreporter):
