@@ -15,16 +15,9 @@ from faultcell.by_curve import charge_ah, typical_current
 from faultcell.config import GridConfig
 from faultcell.curves import REST_C_RATE, SEVERITY, Array, Condition, Curves, Key
 from faultcell.prepare import CURRENT, REST, TEMPERATURE, VOLTAGE, charging, decode, grid_times, has_tail
+from faultcell.profile import CONTEXT
 
-REQUESTED = (
-    "peak_deviation_volt",
-    "repetition_count",
-    "cumulative_duration_second",
-    "c_rate",
-    "ambient_temperature_celsius",
-    "cycle_count",
-    "state_of_health",
-)
+REQUESTED = (*SEVERITY, *CONTEXT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +98,7 @@ def assemble(
     seeds: Sequence[int],
     *,
     origin: str,
+    beyond: Sequence[Sequence[str]] | None = None,
     stood: Array | None = None,
     seen: Counter[Key] | None = None,
 ) -> Curves:
@@ -115,6 +109,7 @@ def assemble(
         conditions: what was asked for, with limits and nominal capacity filled in.
         seeds: one for each curve.
         origin: SHA-256 of the model, or the name of the source, for the column `model_sha256`.
+        beyond: what of each condition lies outside of what the model has seen, by name; unknown where not given.
         stood: faults, and seconds beyond the limit, that each cell is known to have seen before `(N, 2)`; none
             where not given.
         seen: keys that curves before these have, and then these too; see `_keys`.
@@ -131,7 +126,10 @@ def assemble(
         pl.Series(column, np.concatenate([getattr(curve, name) for curve in drawn]) if drawn else [], dtype=pl.Float64)
         for name, column in names.items()
     )
-    curves = Curves(timeseries, keys.hstack(_halfcycles(conditions, seeds, origin)))
+    # Whoever is handed this table alone must see it, too.
+    marks = {"synthetic": pl.lit(True), "model_sha256": pl.lit(origin, dtype=pl.Categorical)}
+    timeseries = timeseries.with_columns(**marks, seed=pl.Series(np.repeat(np.array(seeds, dtype=np.int64), lengths)))
+    curves = Curves(timeseries, keys.hstack(_halfcycles(conditions, seeds, origin, beyond)))
     back = {name: pl.Series(name, values) for name, values in measured_back(curves, conditions, stood).items()}
     time, current = (curves.column(name) for name in ("step_time_second", "current_ampere"))
     charge = charge_ah(time, current, curves.offsets[:-1], curves.offsets[1:])
@@ -150,7 +148,9 @@ def _keys(conditions: Sequence[Condition], seeds: Sequence[int], seen: Counter[K
     return pl.DataFrame(rows, schema={"cell_id": pl.String, "cycle_count": pl.Int64, "step_type": pl.String}, orient="row")
 
 
-def _halfcycles(conditions: Sequence[Condition], seeds: Sequence[int], origin: str) -> pl.DataFrame:
+def _halfcycles(
+    conditions: Sequence[Condition], seeds: Sequence[int], origin: str, beyond: Sequence[Sequence[str]] | None
+) -> pl.DataFrame:
     limits = [condition.limits for condition in conditions]
     requested = {f"requested_{name}": [getattr(condition, name) for condition in conditions] for name in REQUESTED}
     return pl.DataFrame(
@@ -164,6 +164,8 @@ def _halfcycles(conditions: Sequence[Condition], seeds: Sequence[int], origin: s
             "synthetic": [True] * len(conditions),
             "seed": list(seeds),
             "model_sha256": [origin] * len(conditions),
+            "extrapolated": [bool(names) for names in beyond] if beyond is not None else [None] * len(conditions),
+            "extrapolated_in": [", ".join(names) for names in beyond] if beyond is not None else [None] * len(conditions),
             "requested_label": [condition.fault for condition in conditions],
             **requested,
         },
@@ -172,6 +174,8 @@ def _halfcycles(conditions: Sequence[Condition], seeds: Sequence[int], origin: s
             "requested_label": pl.String,
             "synthetic": pl.Boolean,
             "model_sha256": pl.String,
+            "extrapolated": pl.Boolean,
+            "extrapolated_in": pl.String,
             "lower_voltage_limit_volt": pl.Float64,
             "upper_voltage_limit_volt": pl.Float64,
             "nominal_capacity_ah": pl.Float64,

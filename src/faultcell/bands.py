@@ -52,6 +52,8 @@ class Band:
         seconds: lower, median and upper duration, s `(N, 3)`.
         level: share of draws within the band at each point.
         draws: how many a condition.
+        seeds: of the first draw of each `(N,)`.
+        model_sha256: of the model, or the name of the source.
     """
 
     keys: pl.DataFrame
@@ -61,6 +63,8 @@ class Band:
     seconds: Array
     level: float
     draws: int
+    seeds: tuple[int, ...]
+    model_sha256: str
 
     def __len__(self) -> int:
         return len(self.lower)
@@ -74,6 +78,9 @@ class Band:
             lower_volt=pl.Series(self.lower.ravel()),
             median_volt=pl.Series(self.median.ravel()),
             upper_volt=pl.Series(self.upper.ravel()),
+            synthetic=pl.lit(True),
+            seed=pl.Series(np.repeat(self.seeds, POINTS)),
+            model_sha256=pl.lit(self.model_sha256),
         )
 
     def coverage(self, real: Curves) -> Coverage:
@@ -82,8 +89,7 @@ class Band:
         Raises:
             DataError: generated curves, or a real curve without a band.
         """
-        if real.has_generated:
-            raise DataError("the real set has generated curves (synthetic = true): give measured ones only")
+        real.refuse_generated("real")
         places = by_key(Curves(real.timeseries[:0], self.keys), real)
         if places is None:
             raise DataError("a real curve has no band: give the curves whose conditions the band was drawn for")
@@ -146,7 +152,8 @@ def draw_band(
     if isinstance(source, Augmenter):
         source.profile.check(conditions)  # warns of extrapolations: once, not for each part
     lower, median, upper, seconds = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Band(pl.concat(keys), lower, median, upper, seconds, level, draws)
+    seeds = tuple(range(seed, seed + total, draws))
+    return Band(pl.concat(keys), lower, median, upper, seconds, level, draws, seeds, drawn.halfcycles["model_sha256"][0])
 
 
 def write(found: Band, folder: str | Path, *, config: Mapping[str, Any], figure: bytes) -> Path:

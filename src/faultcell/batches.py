@@ -22,7 +22,13 @@ def on_grid(curves: Curves, grid: GridConfig) -> tuple[Curves, list[Condition], 
 
 
 def encoded_set(curves: Curves, config: Config) -> tuple[Curves, list[Condition], Encoded]:
-    """The same of a set to learn from; raises TrainingError if none of its curves can be used, or a reading is not finite."""
+    """The same of a set to learn from.
+
+    Raises:
+        DataError: generated curves are among them.
+        TrainingError: none of them can be used, or a reading is not finite.
+    """
+    curves.refuse_generated("training")
     for name in READINGS:
         broken = np.flatnonzero(~np.isfinite(curves.column(name)))
         if broken.size:

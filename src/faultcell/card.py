@@ -7,7 +7,7 @@ from typing import Any
 
 from faultcell.config import Config
 from faultcell.curves import SEVERITY
-from faultcell.profile import Profile
+from faultcell.profile import CONTEXT, Profile
 
 # What the hub reads: it must stand first. A bundle holds curves of its owner, so that its licence is theirs to give.
 FRONT = """\
@@ -52,7 +52,11 @@ def bundle_card(
             "|---|---|" + "---|" * len(SEVERITY),
             *_rows(profile),
             "",
-            f"Half-cycles: {', '.join(profile.step_types)}. Channels: {', '.join(profile.channels)}. "
+            "| half-cycle | " + " | ".join(CONTEXT) + " |",
+            "|---|" + "---|" * len(CONTEXT),
+            *_contexts(profile),
+            "",
+            f"Channels: {', '.join(profile.channels)}. "
             f"Curves that could not be put on the grid and were left out: {profile.unusable}.",
             "",
             f"Cells ({len(profile.cells)}; score it on others only): {', '.join(profile.cells)}.",
@@ -63,7 +67,8 @@ def bundle_card(
             "",
             "## Limits",
             "",
-            "- Severities outside the ranges above are extrapolations; drawing them warns.",
+            "- What is asked for outside the ranges above is an extrapolation: drawing it warns, and each such curve says so",
+            "  in the columns `extrapolated` and `extrapolated_in`.",
             "- The requested peak deviation is met by construction; durations and shapes are drawn and can be wrong.",
             f"- It keeps up to {config.neighbours.curves} of its training curves, and the faults: they travel with it.",
             "- Scores are not part of a model: run `faultcell evaluate` on cells that are not in the list above. The metrics",
@@ -90,6 +95,15 @@ def _rows(profile: Profile) -> list[str]:
         f"| {label} | {count} | " + " | ".join("{:g} to {:g}".format(*profile.ranges[label][name]) for name in SEVERITY) + " |"
         for label, count in profile.labels.items()
     ]
+
+
+def _contexts(profile: Profile) -> list[str]:
+    seen = {step: profile.contexts[step] for step in profile.step_types}
+    told = {
+        step: ["{:g} to {:g}".format(*ranges[name]) if name in ranges else "never known" for name in CONTEXT]
+        for step, ranges in seen.items()
+    }
+    return [f"| {step} | {' | '.join(cells)} |" for step, cells in told.items()]
 
 
 def _recipe(config: Config, metrics: Sequence[Mapping[str, Any]]) -> list[str]:

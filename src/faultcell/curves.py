@@ -45,6 +45,7 @@ HALFCYCLES = {
     "ambient_temperature_celsius": pl.Float64,
     "nominal_capacity_ah": pl.Float64,
 }
+MARKS = ("synthetic", "model_sha256")  # of what is generated, in both tables
 # A current below these fractions of the nominal capacity per hour is rest, not load (0.1 A and 0.02 A of a 2 Ah cell).
 REST_C_RATE = {"discharge": 0.05, "charge": 0.01}
 # Less than this share of a load's largest current is rest; a load that rests for more than that share of its time is pulsed:
@@ -247,8 +248,14 @@ class Curves:
 
     @property
     def has_generated(self) -> bool:
-        """Whether any curve is generated, not measured (column `synthetic`)."""
-        return "synthetic" in self.halfcycles.columns and bool(self.halfcycles["synthetic"].any())
+        """Whether any curve is generated, not measured: `synthetic` in either table, or the hash of a model."""
+        marks = [table[name] for table in (self.halfcycles, self.timeseries) for name in MARKS if name in table.columns]
+        return any(bool((mark.cast(pl.Boolean) if mark.name == MARKS[0] else mark.is_not_null()).any()) for mark in marks)
+
+    def refuse_generated(self, name: str) -> None:
+        """Raise DataError where any curve is generated; `name` says which set it is."""
+        if self.has_generated:
+            raise DataError(f"the {name} set has generated curves (synthetic = true): give measured ones only")
 
     @cached_property
     def runs(self) -> tuple[NDArray[np.int64], pl.DataFrame]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -66,12 +67,12 @@ class Drawing:
             drawn += rebuild(coded, seconds, asked, self.grid)
             if on_chunk is not None:
                 on_chunk(len(drawn), len(seeds))
-        given = self.references
+        beyond, given = [tuple(self.profile.beyond(condition)) for condition in conditions], self.references
+        put_together = partial(assemble, drawn, complete, seeds, origin=self.origin, beyond=beyond, seen=self.seen)
         if given is None:
-            return assemble(drawn, complete, seeds, origin=self.origin, seen=self.seen)
+            return put_together()
         rows = given.find(complete)
-        stood = given.stood(complete, rows)
-        return given.named_in(assemble(drawn, complete, seeds, origin=self.origin, seen=self.seen, stood=stood), rows)
+        return given.named_in(put_together(stood=given.stood(complete, rows)), rows)
 
     @torch.no_grad()
     def _chunk(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> tuple[Array, Array]:

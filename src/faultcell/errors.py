@@ -10,6 +10,7 @@ FaultCellError
 └── ConditionError       a request that cannot be met (unknown fault, wrong value) exit code 2
 
 OutOfRangeWarning        a severity outside what the model has seen
+SeenCellsWarning         scores of cells that the model has seen
 """
 
 from __future__ import annotations
@@ -65,6 +66,10 @@ class ConditionError(FaultCellError):
 
 class OutOfRangeWarning(UserWarning):
     """A requested severity lies outside what the model has seen: the curve is an extrapolation."""
+
+
+class SeenCellsWarning(UserWarning):
+    """Curves are scored on cells that the model which drew them has seen."""
 
 
 def first_line(error: BaseException, most: int = 160) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +15,10 @@ from faultcell.conditions import conditions_of
 from faultcell.curves import KEYS, NORMAL, SEVERITY, Condition, Curves, Limits
 from faultcell.errors import ConditionError, OutOfRangeWarning
 from faultcell.prepare import CHANNELS, Encoded
+
+CONTEXT = ("c_rate", "ambient_temperature_celsius", "cycle_count", "state_of_health")
+ROUNDING = 1e-6
+Ranges = dict[str, tuple[float, float]]
 
 
 class Typical(BaseModel):
@@ -37,6 +41,7 @@ class Profile(BaseModel):
         step_types: kinds of half-cycle seen.
         labels: curves seen of each label.
         ranges: for each label, the smallest and largest value seen of each severity.
+        contexts: for each kind of half-cycle, the same of each value of the operating context that any curve knew.
         typical: a typical cell for each kind of half-cycle.
         cells: names of the cells seen.
         unusable: curves that could not be put on the grid.
@@ -49,7 +54,8 @@ class Profile(BaseModel):
     channels: tuple[str, ...]
     step_types: tuple[str, ...]
     labels: dict[str, int]
-    ranges: dict[str, dict[str, tuple[float, float]]]
+    ranges: dict[str, Ranges]
+    contexts: dict[str, Ranges]
     typical: dict[str, Typical]
     cells: tuple[str, ...]
     unusable: int
@@ -61,16 +67,17 @@ class Profile(BaseModel):
         usable = curves.take(np.flatnonzero(encoded.usable).tolist())
         conditions = conditions_of(usable, load=False)
         rows = usable.halfcycles
-        seen = np.asarray(encoded.mask.any(axis=(0, 2)))
+        seen, steps = np.asarray(encoded.mask.any(axis=(0, 2))), tuple(sorted(rows["step_type"].unique()))
         return cls(
             faults=tuple(faults),
             channels=tuple(name for name, there in zip(CHANNELS, seen, strict=True) if there),
-            step_types=tuple(sorted(rows["step_type"].unique())),
+            step_types=steps,
             labels={str(label): len(part) for (label,), part in sorted(rows.group_by("label"))},
             ranges={str(label): _ranges(part) for (label,), part in sorted(rows.group_by("label"))},
+            contexts={step: _known_ranges([c for c in conditions if c.step == step]) for step in steps},
             typical={
-                str(step): _typical(part, [c for c in conditions if c.step == step])
-                for (step,), part in sorted(rows.group_by("step_type"))
+                step: _typical(rows.filter(pl.col("step_type") == step), [c for c in conditions if c.step == step])
+                for step in steps
             },
             cells=tuple(sorted(rows["cell_id"].unique())),
             unusable=int((~encoded.usable).sum()),
@@ -86,7 +93,8 @@ class Profile(BaseModel):
             channels=tuple(name for name in CHANNELS if name in {*self.channels, *other.channels}),
             step_types=tuple(sorted({*self.step_types, *other.step_types})),
             labels={name: self.labels.get(name, 0) + other.labels.get(name, 0) for name in {**self.labels, **other.labels}},
-            ranges={name: _span(self.ranges.get(name), other.ranges.get(name)) for name in {**self.ranges, **other.ranges}},
+            ranges=_spans(self.ranges, other.ranges),
+            contexts=_spans(self.contexts, other.contexts),
             typical={**self.typical, **other.typical},
             cells=tuple(sorted({*self.cells, *other.cells})),
             unusable=self.unusable + other.unusable,
@@ -97,7 +105,8 @@ class Profile(BaseModel):
         """Refuse what the model cannot know.
 
         Warns:
-            OutOfRangeWarning: once for each severity asked for beyond what was seen.
+            OutOfRangeWarning: once for each severity asked for beyond what was seen. A context of another cell is mostly a bit
+                beyond; tables say so of each curve.
 
         Raises:
             ConditionError: a fault or half-cycle the model has never seen.
@@ -108,6 +117,16 @@ class Profile(BaseModel):
             if step not in self.step_types:
                 raise ConditionError(f"the model has never seen a {step}: it knows {', '.join(self.step_types)}")
         self._warn(conditions)
+
+    def beyond(self, condition: Condition) -> dict[str, float]:
+        """What of a condition lies outside of what was seen, severities and context, by name; then the curve extrapolates."""
+        names = CONTEXT if condition.fault == NORMAL else (*SEVERITY, *CONTEXT)
+        asked = {name: value for name in names if (value := getattr(condition, name)) is not None}
+        return {name: value for name, value in asked.items() if not _within(value, self._seen(condition, name))}
+
+    def _seen(self, condition: Condition, name: str) -> tuple[float, float] | None:
+        ranges = self.contexts.get(condition.step) if name in CONTEXT else self.ranges.get(condition.fault)
+        return (ranges or {}).get(name)
 
     def completed(self, conditions: Sequence[Condition]) -> list[Condition]:
         """With limits and nominal capacity filled in where not given."""
@@ -121,19 +140,23 @@ class Profile(BaseModel):
             )
 
     def _warn(self, conditions: Sequence[Condition]) -> None:
-        for label, ranges in self.ranges.items():
-            asked = [condition for condition in conditions if condition.fault == label != NORMAL]
-            for name, (low, high) in ranges.items():
-                values = [value for condition in asked if (value := getattr(condition, name)) is not None]
-                outside = [value for value in values if not low <= value * (1 + 1e-6) or not value * (1 - 1e-6) <= high]
-                if outside:
-                    worst = max(outside, key=lambda value: max(low - value, value - high))
-                    warnings.warn(
-                        f"{name} {worst:g} for {label} is outside what the model has seen ({low:g} to {high:g}): "
-                        f"{len(outside)} of {len(asked)} curves are extrapolations",
-                        OutOfRangeWarning,
-                        stacklevel=4,
-                    )
+        outside: dict[tuple[str, str], list[float]] = {}
+        for condition in conditions:
+            for name, value in self.beyond(condition).items():
+                if name in SEVERITY:
+                    outside.setdefault((name, condition.fault), []).append(value)
+        for (name, label), values in outside.items():
+            low, high = self.ranges[label][name]
+            worst, asked = (
+                max(values, key=lambda value: max(low - value, value - high)),
+                sum(c.fault == label for c in conditions),
+            )
+            warnings.warn(
+                f"{name} {worst:g} for {label} is outside what the model has seen ({low:g} to {high:g}): "
+                f"{len(values)} of {asked} curves are extrapolations",
+                OutOfRangeWarning,
+                stacklevel=4,
+            )
 
     def _filled(self, condition: Condition) -> Condition:
         typical = self.typical[condition.step]
@@ -154,17 +177,29 @@ def fingerprint(curves: Curves) -> str:
     return digest.hexdigest()
 
 
-def _ranges(rows: pl.DataFrame) -> dict[str, tuple[float, float]]:
+def _ranges(rows: pl.DataFrame) -> Ranges:
     return {name: (float(rows[name].min() or 0.0), float(rows[name].max() or 0.0)) for name in SEVERITY}  # type: ignore[arg-type]
 
 
-def _span(
-    one: dict[str, tuple[float, float]] | None, other: dict[str, tuple[float, float]] | None
-) -> dict[str, tuple[float, float]]:
+def _known_ranges(conditions: Sequence[Condition]) -> Ranges:
+    """Smallest and largest value of the context that any of these knows."""
+    known = {name: [value for c in conditions if (value := getattr(c, name)) is not None] for name in CONTEXT}
+    return {name: (float(min(values)), float(max(values))) for name, values in known.items() if values}
+
+
+def _spans(one: Mapping[str, Ranges], other: Mapping[str, Ranges]) -> dict[str, Ranges]:
     """The ranges that hold both."""
-    if one is None or other is None:
-        return one or other or {}
-    return {name: (min(one[name][0], other[name][0]), max(one[name][1], other[name][1])) for name in one}
+    return {name: _span(one.get(name, {}), other.get(name, {})) for name in {**one, **other}}
+
+
+def _span(one: Ranges, other: Ranges) -> Ranges:
+    ends = {name: [*one.get(name, ()), *other.get(name, ())] for name in {**one, **other}}
+    return {name: (min(values), max(values)) for name, values in ends.items()}
+
+
+def _within(value: float, seen: tuple[float, float] | None) -> bool:
+    """Whether a value was seen, but for rounding."""
+    return seen is not None and seen[0] - ROUNDING * abs(seen[0]) <= value <= seen[1] + ROUNDING * abs(seen[1])
 
 
 def _typical(rows: pl.DataFrame, conditions: Sequence[Condition]) -> Typical:

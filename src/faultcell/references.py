@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from faultcell.batches import on_grid
 from faultcell.config import GridConfig
 from faultcell.curves import KEYS, REST_C_RATE, Array, Condition, Curves, Key, Load
-from faultcell.errors import ConditionError, DataError
+from faultcell.errors import ConditionError
 from faultcell.kernel import Questions
 from faultcell.known import Known
 from faultcell.prepare import CURRENT, Encoded
@@ -39,8 +39,7 @@ class References:
             ConditionError: none of them can be put there.
             DataError: generated curves are among them.
         """
-        if curves.has_generated:
-            raise DataError("the reference set has generated curves (synthetic = true): give measured ones only")
+        curves.refuse_generated("reference")
         told = _histories(curves)
         curves, conditions, encoded = on_grid(curves, grid)
         if not encoded.usable.any():

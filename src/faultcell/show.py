@@ -140,6 +140,7 @@ def _bundle(path: Path) -> dict[str, Any]:
         "cells": profile["cells"],
         "left out": profile["unusable"],
         "has seen": spans,
+        "in contexts": [{"half-cycle": step, **_spans(profile["contexts"][step])} for step in profile["step_types"]],
     }
 
 

@@ -39,7 +39,7 @@ MODEL, CONFIG, SCHEDULER, CARD, METRICS, SUMS = (
 )
 FILES = (MODEL, CONFIG, SCHEDULER, CARD, METRICS)
 CHECKPOINT = "checkpoint"
-FORMAT = 5  # of what `config.json` holds
+FORMAT = 6  # of what `config.json` holds
 STATE = ("state.safetensors", "state.json")
 
 

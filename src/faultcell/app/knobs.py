@@ -140,20 +140,21 @@ def kinds(model: Augmenter) -> list[Kind]:
 def knobs(model: Augmenter, kind: Kind) -> list[Knob]:
     """What can be asked of a model for a kind of curve; what no curve has ever told is left out.
 
-    Severities are those of the fault, the context is that of all curves of the same half-cycle that the model keeps; the usual
-    values are those of the kind.
+    Severities are those of the fault, the context is that of all curves of the same half-cycle; the usual values are those of
+    the curves of the kind that the model keeps.
     """
     known = model.frame.neighbours.known.questions
     same_step = known.step == STEPS.index(kind.step_type)
     place = model.profile.faults.index(kind.label) if kind.label != NORMAL else -1
     own = same_step & (known.label == place)
     context = unscaled_context(known.features[:, : len(CONTEXT)])
-    seen = {name: (values[same_step], values[own]) for name, values in context.items()}
+    ranges = {**model.profile.contexts.get(kind.step_type, {}), **model.profile.ranges.get(kind.label, {})}
+    seen = {name: (np.array(ranges[name]), values[own]) for name, values in context.items() if name in ranges}
     if kind.label != NORMAL:
         peaks = np.exp(known.features[own, len(CONTEXT)]) - LEAST_PEAK_VOLT
         count = known.count[own]
         for name, values in zip(SEVERITY, (peaks, count, count * np.exp(known.past[own])), strict=True):
-            seen[name] = (np.array(model.profile.ranges[kind.label][name]), values)
+            seen[name] = (np.array(ranges[name]), values)
     return [_knob(quantity, seen[quantity.name]) for quantity in QUANTITIES if _told(seen.get(quantity.name))]
 
 

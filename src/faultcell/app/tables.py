@@ -69,7 +69,7 @@ def data_tab(shelf: Shelf) -> None:
 
 def _seen(entry: Entry) -> None:
     html(f"What {entry.id} has seen", tag="h2")
-    _html({key: entry.facts[key] for key in ("half-cycles", "channels", "cells", "left out", "has seen")})
+    _html({key: entry.facts[key] for key in ("half-cycles", "channels", "cells", "left out", "has seen", "in contexts")})
 
 
 def _html(facts: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,9 @@ from faultcell.cli.common import (
     separated,
 )
 from faultcell.errors import ConditionError, DataError
+
+if TYPE_CHECKING:
+    from faultcell.curves import Curves
 
 
 def demo(out: Out = Path("demo"), seed: Seed = 0, as_json: Json = False) -> None:
@@ -66,9 +69,32 @@ def evaluate(
     whole = read(real)
     chosen = select(whole, label=label, cells=cells, step_type=step_type)
     part = same_part(read(synthetic), of=whole, selected=chosen)
+    warn_of_seen(chosen, synthetic)
     scores = score(real=chosen, synthetic=part, train=known)
     write_text(out, scores.model_dump_json(indent=2) + "\n")
     say(scores.model_dump(mode="json"), as_json, shown.text(shown.facts(out)))
+
+
+def warn_of_seen(real: Curves, synthetic: Path) -> None:
+    """Warn where the model that drew a set has seen cells that it is scored on; `sample` leaves their names beside it."""
+    import json
+    import warnings
+
+    from faultcell.errors import SeenCellsWarning
+    from faultcell.files.curve_set import CONFIG
+
+    try:
+        seen = set(json.loads((synthetic / CONFIG).read_text(encoding="utf-8"))["cells_seen"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return  # drawn otherwise
+    shared = sorted(seen & set(real.cells))
+    if shared:
+        warnings.warn(
+            f"the model behind {synthetic} has seen cell {shared[0]} of the real set ({len(shared)} such cells): what it "
+            "scores there says nothing of new cells",
+            SeenCellsWarning,
+            stacklevel=2,
+        )
 
 
 def classify(

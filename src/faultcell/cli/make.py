@@ -283,6 +283,7 @@ def sample(
         "seed": seed,
         "steps": steps or model.config.diffusion.num_inference_steps,
         "reference": reference.name if reference else None,
+        "cells_seen": list(model.profile.cells),
     }
     with progress() as tick:
         blocks = model.stream(
@@ -293,7 +294,12 @@ def sample(
             on_chunk=lambda n, m: tick("drawing", n, m),
         )
         files.write_blocks(blocks, out, config=settings)
-    say({"out": str(out), "curves": len(asked), "model_sha256": model.sha256}, as_json, f"{len(asked)} curves in {out}")
+    beyond = [found for condition in asked if (found := model.profile.beyond(condition))]
+    facts = {"out": str(out), "curves": len(asked), "extrapolated": len(beyond), "model_sha256": model.sha256}
+    text = f"{len(asked)} curves in {out}"
+    if beyond:
+        text += f"; {len(beyond)} extrapolate, in {', '.join(dict.fromkeys(name for names in beyond for name in names))}"
+    say(facts, as_json, text)
 
 
 def band(

@@ -190,10 +190,7 @@ def _refuse_names(
 def refuse_leaks(*, train: Curves, test: Curves, generated: Mapping[str, Curves]) -> None:
     """Raise DataError if a test cell has been seen or asked for, or a real set holds generated curves."""
     for name, curves in (("training", train), ("test", test)):
-        if curves.has_generated:
-            raise DataError(
-                f"the {name} set has generated curves (column `synthetic`): give real ones, and generated as synthetic"
-            )
+        curves.refuse_generated(name)
     seen = sorted(set(train.cells) & set(test.cells))
     if seen:
         raise DataError(f"cell {seen[0]} is in the training and in the test set: split by cell")

@@ -13,8 +13,8 @@ from faultcell.errors import DataError
 from faultcell.files.swap import neighbour, put
 
 # What the disk, not the program, is to blame for: whatever the block was doing, and where we open, flush or rename.
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
-_REFUSED = {*_FULL, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ENOTEMPTY}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENAMETOOLONG}
+_REFUSED = {*_FULL, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY}
 
 
 @contextmanager

@@ -26,13 +26,23 @@ _CANNOT = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
 def neighbour(target: Path, *, folder: bool) -> Iterator[Path]:
     """A new temporary file or folder beside `target`, removed at last if it is still there; so are leftovers of others."""
     tidy(target)
-    path = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}{DRAFT}")
-    path.mkdir() if folder else path.touch(exist_ok=False)
-    held = _lock(path)
+    path, held = _begun(target, folder=folder)
     try:
         yield path
     finally:
         _remove(path)
+        if held is not None:
+            os.close(held)
+
+
+def _begun(target: Path, *, folder: bool) -> tuple[Path, int | None]:
+    """A new neighbour and its lock; another one where somebody tidied it away before it was locked."""
+    while True:
+        path = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}{DRAFT}")
+        path.mkdir() if folder else path.touch(exist_ok=False)
+        held = _lock(path, wait=True)
+        if path.exists():
+            return path, held
         if held is not None:
             os.close(held)
 
@@ -88,7 +98,7 @@ def _exchange(one: Path, other: Path) -> bool:
     raise OSError(number, os.strerror(number), str(one), None, str(other))
 
 
-def _lock(path: Path) -> int | None:
+def _lock(path: Path, *, wait: bool = False) -> int | None:
     """A handle that locks a file or folder until it is closed; None if another process has it, or there are no locks."""
     if sys.platform == "win32":
         return None
@@ -99,7 +109,7 @@ def _lock(path: Path) -> int | None:
     except OSError:
         return None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:
         os.close(handle)
         return None

@@ -17,8 +17,8 @@ def refuse(real: Curves, train: Curves | None) -> None:
         DataError: generated curves in the place of real ones, or a test cell in the training set.
     """
     for name, curves in (("real", real), ("train", train)):
-        if curves is not None and curves.has_generated:
-            raise DataError(f"the {name} set has generated curves (synthetic = true): give measured ones only")
+        if curves is not None:
+            curves.refuse_generated(name)
     shared = sorted(set(real.cells) & set(train.cells)) if train is not None else []
     if shared:
         raise DataError(

@@ -91,6 +91,7 @@ def run(out: Path, data: Curves, *, config: StudyConfig | None = None, workers: 
 def _begin(place: Place, data: Curves) -> Split:
     """The split, made or found; a folder with another study, or with anything else, is refused."""
     refuse_other(place.folder, CONTENTS)
+    data.refuse_generated("study's")
     settings = {"version": __version__, "data_sha256": fingerprint(data), "config": place.config.model_dump(mode="json")}
     path = place.folder / CONFIG
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) != settings:
