@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from faultcell.app.shelf import Shelf
 
 MOST_MESSAGE = 256 * 1024  # bytes, from a browser over its socket
+MOST_PAGES = 128  # in memory: those open, and those of the last minute that nobody opened; each takes about a megabyte
+IDLE = 5  # seconds that a connection may stay open between two requests
 PATIENCE = 2  # seconds in which open connections may end
 
 
@@ -77,30 +79,31 @@ def serve(
     """
     os.environ.setdefault("NICEGUI_STORAGE_PATH", os.path.join(tempfile.gettempdir(), "faultcell-nicegui"))  # never written
     import uvicorn
+    from nicegui import Client, ui
     from nicegui import app as nicegui
-    from nicegui import ui
 
-    from faultcell.app import api
-    from faultcell.app.asked import Draw
+    from faultcell.app import api, jobs
     from faultcell.app.desk import Desk
-    from faultcell.app.drawn import draw, typical
     from faultcell.app.guard import Guard
     from faultcell.app.page import TITLE, build
+    from faultcell.app.wire import Wire
 
     warnings.filterwarnings("ignore", message=".*reduce_op", category=FutureWarning)  # of torch, when NiceGUI looks around
     warnings.simplefilter("ignore", OutOfRangeWarning)  # the page and the API say it in words of their own
     port = listening.getsockname()[1]
-    desk = Desk(threads=threads)
-    desk.first(lambda: [draw(entry, Draw(conditions=typical(entry))) for entry in shelf.entries.values()])
+    desk = Desk(shelf, threads=threads, warm=jobs.warm)
+    desk.first()
     app = api.make(shelf, desk)
     build(shelf, desk)
     ui.run_with(app, title=TITLE, tailwind=False, show_welcome_message=False, gzip_middleware_factory=None)
     config = uvicorn.Config(
-        Guard(app, hosts=[host], port=port),
+        Guard(app, hosts=[host], port=port, crowded=lambda: len(Client.instances) >= MOST_PAGES),
+        http=Wire,
         log_level="warning",
         access_log=False,
         server_header=False,
         ws_max_size=MOST_MESSAGE,
+        timeout_keep_alive=IDLE,
         timeout_graceful_shutdown=PATIENCE,
     )
     shown = f"[{host}]" if ":" in host else host
