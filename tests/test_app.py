@@ -23,7 +23,7 @@ from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 import faulty
-from faultcell.app import api, chart, desk, server
+from faultcell.app import api, chart, desk, guard, server
 from faultcell.app.asked import MOST_CURVES, MOST_STEPS, Conditions, Draw, conditions_from
 from faultcell.app.desk import BusyError, Desk, LateError, LostError, Newest
 from faultcell.app.drawn import SHOWN, show, typical
@@ -276,6 +276,8 @@ def test_a_csv_is_battery_data_format(client, tuned, tmp_path):
         ({"conditions": OVERDISCHARGE, "count": MOST_CURVES + 1}, ("count", str(MOST_CURVES))),
         ({"conditions": OVERDISCHARGE, "steps": MOST_STEPS + 1}, ("steps", str(MOST_STEPS))),
         ({"conditions": OVERDISCHARGE, "format": "pickle"}, ("format", "pickle")),
+        ({"conditions": {**OVERDISCHARGE, "fault": "\ud800\n\0"}}, ("conditions.fault",)),
+        ({"conditions": {**OVERDISCHARGE, "step_type": "a\nb\x1b[31m"}}, ("conditions.step_type",)),
         ({}, ("conditions", "required")),
         ([], ("the request",)),
     ],
@@ -553,6 +555,81 @@ def test_a_socket_from_elsewhere_is_refused():
 def test_a_large_body_is_refused(client):
     found = client.post("/api/v1/bundles/my-model-1/draw", content=b" " * (MOST_BODY + 1))
     assert found.status_code == 413
+
+
+def test_what_does_not_arrive_is_408(monkeypatch):
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.05)
+    sent = []
+
+    async def receive():
+        await asyncio.sleep(10)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "path": "/api/v1/health", "headers": [(b"host", f"localhost:{PORT}".encode())]}
+    asyncio.run(Guard(None, port=PORT)(scope, receive, send))
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]
+    assert "did not arrive" in json.loads(sent[1]["body"])["error"]
+
+
+@pytest.mark.parametrize(("kind", "name"), [("http", "MOST_REQUESTS"), ("websocket", "MOST_SOCKETS")])
+def test_too_many_at_once_are_refused(monkeypatch, kind, name):
+    monkeypatch.setattr(guard, name, 3)
+
+    async def story():
+        gate, sent = asyncio.Event(), []
+
+        async def app(scope, receive, send):
+            await gate.wait()
+
+        async def receive():
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message):
+            sent.append(message)
+
+        guarded = Guard(app, port=PORT)
+        scope = {"type": kind, "path": "/", "headers": [(b"host", f"localhost:{PORT}".encode())]}
+        tasks = [asyncio.create_task(guarded(scope, receive, send)) for _ in range(5)]
+        await asyncio.sleep(0.05)
+        done = [task.done() for task in tasks]
+        gate.set()
+        await asyncio.gather(*tasks)
+        await guarded(scope, receive, send)
+        return done, sent
+
+    done, sent = asyncio.run(story())
+    assert done == [False, False, False, True, True]
+    if kind == "http":
+        assert [message["status"] for message in sent if "status" in message] == [503, 503]
+        assert (b"retry-after", b"1") in sent[0]["headers"]
+    else:
+        assert [message["code"] for message in sent] == [1008, 1008]
+
+
+def test_a_crowd_gets_no_more_pages_but_the_api_answers(shelf):
+    desk = Desk(shelf, threads=1)
+    client = TestClient(Guard(api.make(shelf, desk), port=PORT, crowded=lambda: True), base_url=f"http://localhost:{PORT}")
+    assert client.get("/").status_code == 503
+    assert "pages" in client.get("/").json()["error"]
+    assert client.get("/api/v1/health").status_code == 200
+    desk.close()
+
+
+def test_while_answers_wait_to_be_taken_nothing_more_is_drawn(client, monkeypatch):
+    monkeypatch.setattr(api, "MOST_OUT", 0)
+    found = draw(client, count=1)
+    assert (found.status_code, found.headers["retry-after"]) == (503, "1")
+
+
+def test_what_the_api_has_not_is_a_sentence(client):
+    for method, path, status in [("GET", "nope", 404), ("POST", "health", 405), ("DELETE", "bundles/my-model-1/draw", 405)]:
+        found = client.request(method, f"/api/v1/{path}")
+        assert found.status_code == status
+        assert set(found.json()) == {"error"}
+    assert found.headers["allow"] == "POST"
 
 
 def test_each_page_gets_a_number_of_its_own():

@@ -4,7 +4,6 @@ import contextlib
 import importlib.util
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,6 @@ import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -21,6 +19,7 @@ import pytest
 from faultcell import cli
 from faultcell.curves import Condition, Curves
 from faultcell.files import ingest, read, write
+from served import command, serving
 
 CHROMIUM = next((path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(path).exists()), None)
 FLAGS = (
@@ -28,23 +27,12 @@ FLAGS = (
     *("--disable-component-update", "--disable-sync"),
 )
 PATIENCE = 20_000  # milliseconds
-# The command, and a clock that ends it, should the tests not live to do so.
-SERVE = (
-    "import os, threading\nclock = threading.Timer(240, os._exit, (3,))\nclock.daemon = True\nclock.start()\n"
-    "from faultcell.cli import main\nmain()"
-)
 CURVE = "getElement(document.querySelector('.nicegui-echart').id.slice(1)).chart?.getOption().series.at(2)?.data"
 needs_nicegui = pytest.mark.skipif(importlib.util.find_spec("nicegui") is None, reason='needs the extra: "faultcell[app]"')
 needs_browser = pytest.mark.skipif(
     CHROMIUM is None or importlib.util.find_spec("playwright") is None, reason="needs playwright and Chromium"
 )
 pytestmark = [needs_nicegui, pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")]
-
-
-def command(*words):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
-    return subprocess.Popen([sys.executable, "-c", SERVE, "serve", *map(str, words)], **pipes)
 
 
 def stopped(process):
@@ -54,17 +42,6 @@ def stopped(process):
         return process.communicate(timeout=20)
     finally:
         process.kill()
-
-
-@contextlib.contextmanager
-def serving(*words):
-    process = command(*words, "--port", 0, "--json", "--no-open")
-    try:
-        lines = [process.stdout.readline() for _ in range(4)]
-        yield SimpleNamespace(process=process, **json.loads("".join(lines)))
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from faultcell import __version__
@@ -71,7 +72,7 @@ def make(shelf: Shelf, desk: Desk) -> FastAPI:
         response_model=None,
         responses=answers.drawn() | answers.problems(answers.OF_A_DRAW),
     )
-    app.router.add_route("/api/{rest:path}", _nowhere, methods=None, include_in_schema=False)
+    app.router.routes.append(_Below("/api", _nowhere, include_in_schema=False))
     app.add_exception_handler(FaultCellError, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _no_request)
@@ -109,6 +110,17 @@ class _Routes:
         finally:
             task.cancel()
             gone.cancel()
+
+
+class _Below(Route):
+    """All that begins so and is nothing else, line feeds included, which patterns of routes pass over."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        found = scope["type"] == "http" and scope["path"].startswith(f"{self.path}/")
+        return (Match.FULL, {"endpoint": self.endpoint, "path_params": {}}) if found else (Match.NONE, {})
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)  # whatever its method
 
 
 class _Out:
@@ -152,6 +164,7 @@ def _told(entry: Entry) -> dict[str, Any]:
 
 def _error(status: int, said: str, headers: dict[str, str] | None = None) -> JSONResponse:
     more = RETRY_AFTER if status == STATUS[BusyError] else {}
+    said = "".join(letter if letter.isprintable() else " " for letter in said)  # it may quote what was asked for
     return JSONResponse({"error": said}, status_code=status, headers={**more, **(headers or {})})
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BODY = 64 * 1024
+MOST_READ = 1024 * 1024  # of a body that is too large: a client that is cut while it sends may never read why
 BODY_SECONDS = 10.0  # in which it must have arrived
 MOST_REQUESTS, MOST_SOCKETS = 512, 64  # at a time
 PAGELESS = ("/api/", "/_nicegui")  # paths that make no page
@@ -164,10 +165,8 @@ async def _body(receive: Receive) -> bytes | None:
         if message["type"] == "http.disconnect":
             break
         body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > MOST_BODY:
-            return None
-    return bytes(body)
+        more = message.get("more_body", False) and len(body) <= MOST_READ
+    return bytes(body) if len(body) <= MOST_BODY else None
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

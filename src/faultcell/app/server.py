@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from faultcell.app.shelf import Shelf
 
 MOST_MESSAGE = 256 * 1024  # bytes, from a browser over its socket
-MOST_PAGES = 128  # in memory: those open, and those of the last minute that nobody opened; each takes about a megabyte
-IDLE = 5  # seconds that a connection may stay open between two requests
+MOST_PAGES = 64  # in memory: those open, and those of the last minute that no browser opened; each takes two megabytes
 PATIENCE = 2  # seconds in which open connections may end
 
 
@@ -86,7 +85,7 @@ def serve(
     from faultcell.app.desk import Desk
     from faultcell.app.guard import Guard
     from faultcell.app.page import TITLE, build
-    from faultcell.app.wire import Wire
+    from faultcell.app.wire import HEAD_SECONDS, Wire
 
     warnings.filterwarnings("ignore", message=".*reduce_op", category=FutureWarning)  # of torch, when NiceGUI looks around
     warnings.simplefilter("ignore", OutOfRangeWarning)  # the page and the API say it in words of their own
@@ -99,11 +98,11 @@ def serve(
     config = uvicorn.Config(
         Guard(app, hosts=[host], port=port, crowded=lambda: len(Client.instances) >= MOST_PAGES),
         http=Wire,
-        log_level="warning",
+        log_level="error",  # a line for every malformed request would fill a disk
         access_log=False,
         server_header=False,
         ws_max_size=MOST_MESSAGE,
-        timeout_keep_alive=IDLE,
+        timeout_keep_alive=HEAD_SECONDS,
         timeout_graceful_shutdown=PATIENCE,
     )
     shown = f"[{host}]" if ":" in host else host

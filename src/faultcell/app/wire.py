@@ -13,7 +13,8 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST_CONNECTIONS = 768  # below the 1024 files that a process commonly may have open
-HEAD_SECONDS = 10.0  # in which a request's line and headers must have arrived
+HEAD_SECONDS = 10  # in which a request's line and headers must have arrived; as long a connection may be idle
+LAST_CHANCE = 0.5  # seconds more, since a busy server may find the clock run down before it finds what has arrived
 ANSWER_SECONDS = 60.0  # in which a client must have taken its answer
 
 
@@ -39,6 +40,7 @@ class Wire(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived, and see whether a head is still to come."""
+        self._stop("idle")
         super().data_received(data)
         self._watch_head()
 
@@ -63,7 +65,7 @@ class Wire(H11Protocol):
 
     def timeout_keep_alive_handler(self) -> None:
         """Cut an idle connection, even one whose client has not taken all."""
-        self.transport.abort()
+        self._start("idle", 0.0)
 
     def _watch_head(self) -> None:
         if self.conn.their_state is h11.IDLE and self in self.connections:
@@ -73,7 +75,10 @@ class Wire(H11Protocol):
 
     def _start(self, name: str, seconds: float) -> None:
         if name not in self._clocks:
-            self._clocks[name] = self.loop.call_later(seconds, self.transport.abort)
+            self._clocks[name] = self.loop.call_later(seconds, self._warn, name)
+
+    def _warn(self, name: str) -> None:
+        self._clocks[name] = self.loop.call_later(LAST_CHANCE, self.transport.abort)
 
     def _stop(self, *names: str) -> None:
         for name in names:
