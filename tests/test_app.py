@@ -455,6 +455,9 @@ def test_a_worker_that_dies_while_nobody_asks_costs_nothing():
                         break
                 assert desk.lost == lost, "no other was started"
                 assert await desk.do(faulty.give, 7) == ("served", 7)
+            for value in range(3):  # asked for before anybody knows
+                os.kill(await desk.do(faulty.pid), signal.SIGKILL)
+                assert await desk.do(faulty.give, value) == ("served", value)
 
     asyncio.run(story())
 

@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import pytest
 from faultcell import cli
 from faultcell.curves import Condition, Curves
 from faultcell.files import ingest, read, write
-from served import command, serving
+from served import command, serving, worker
 
 CHROMIUM = next((path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(path).exists()), None)
 FLAGS = (
@@ -224,6 +225,28 @@ def test_unknown_widens_and_redraw_takes_other_seeds(page):
     with changing(page):
         page.get_by_role("button", name="Redraw").press("Enter")
     assert page.get_by_text("seeds 64 to 127").is_visible()
+
+
+@needs_browser
+def test_a_page_goes_on_where_the_process_that_draws_is_killed(page, site):
+    choose(page, "overdischarge")
+    before = worker(site)
+    os.kill(before, signal.SIGKILL)
+    with changing(page):
+        page.get_by_role("button", name="Redraw").press("Enter")
+    assert worker(site) != before
+    assert page.locator(".said").inner_text() == ""
+
+
+@needs_browser
+def test_a_draw_that_is_long_in_coming_is_announced(page, site):
+    choose(page, "overdischarge")
+    os.kill(worker(site), signal.SIGSTOP)
+    with changing(page):
+        page.get_by_role("button", name="Redraw").press("Enter")
+        page.get_by_text("This draw takes long").wait_for()
+        os.kill(worker(site), signal.SIGCONT)
+    page.wait_for_function("() => document.querySelector('.said').innerText === ''")
 
 
 @needs_browser

@@ -391,6 +391,28 @@ def test_a_client_that_does_not_take_its_answer_is_cut(site):
 
 
 @long
+def test_more_connections_than_may_be_are_cut_and_the_others_answered(site, tally):
+    """900 that say nothing: not all are taken, those that are end after ten seconds, and then there is room again."""
+
+    async def story():
+        ends = []
+
+        async def idle(number):
+            begun = time.monotonic()
+            assert (await exchange(site, b"", patience=30)).status == 0
+            ends.append(time.monotonic() - begun)
+
+        await asyncio.gather(*map(idle, range(900)))
+        return ends, (await exchange(site, post(site, DRAW, asked(0)))).status
+
+    ends, status = asyncio.run(story())
+    tally("page: a connection that says nothing, among 900", len(ends))
+    assert sum(seconds < 9 for seconds in ends) >= 900 - 768
+    assert max(ends) < 20
+    assert status == 200
+
+
+@long
 def test_pages_that_nobody_opens_are_bounded(site):
     """Pages asked for without a browser: 64 are made, the others refused, and after a minute there is room again."""
 

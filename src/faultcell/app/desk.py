@@ -122,7 +122,7 @@ class Desk:
 
     # --- in the thread
 
-    def _meet(self, turn: _Turn) -> Any:
+    def _meet(self, turn: _Turn, *, again: bool = True) -> Any:
         worker = self._standing()
         turn.begin(worker)
         try:
@@ -130,6 +130,9 @@ class Desk:
         except GoneError as error:
             self._bury()
             turn.look()
+            if again and not error.begun:  # it died of something else
+                turn.end()
+                return self._meet(turn, again=False)
             raise LostError(
                 "the process that draws ended in the middle of this draw, and another takes its place: ask again, for fewer "
                 "curves if that happens again"

@@ -34,7 +34,15 @@ class DroppedError(FaultCellError):
 
 
 class GoneError(Exception):
-    """The process ended before it answered."""
+    """The process ended before it answered.
+
+    Attributes:
+        begun: whether it had begun with the work, which then may be what ended it.
+    """
+
+    def __init__(self, *, begun: bool) -> None:
+        super().__init__()
+        self.begun = begun
 
 
 class FailedError(FaultCellError):
@@ -86,15 +94,16 @@ class Worker:
             FaultCellError: what the work raised.
             FailedError: the work raised anything else.
         """
+        begun, well = False, None
+        found: Any = None
         try:
             self._feeding.join()
             self._pipe.send((self._number, work, arguments))
-            number = READY
-            while number != self._number:
+            while well is None:
                 number, well, found = self._pipe.recv()
-                self._ready = True
+                self._ready, begun = True, number == self._number
         except (EOFError, OSError) as error:
-            raise GoneError from error
+            raise GoneError(begun=begun) from error
         if not well:
             raise found
         return found
@@ -135,9 +144,10 @@ def _live(pipe: Connection, unwanted: Any, threads: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(EOFError, OSError):  # the parent has gone
         served = _prepare(pipe.recv_bytes(), threads)
-        pipe.send((READY, True, None))
+        pipe.send((READY, None, None))
         while True:
             number, work, arguments = pipe.recv()
+            pipe.send((number, None, None))  # begun
             _send(pipe, number, *_result(work, (served, *arguments), tick=_tick(number, unwanted)))
 
 
