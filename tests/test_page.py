@@ -101,11 +101,11 @@ def curve(page):
 
 
 @contextlib.contextmanager
-def changing(page):
+def changing(page, patience=PATIENCE):
     """A block after which the curve is another."""
     before = page.evaluate(f"JSON.stringify({CURVE})")
     yield
-    page.wait_for_function(f"before => {CURVE}?.length && JSON.stringify({CURVE}) !== before", arg=before)
+    page.wait_for_function(f"before => {CURVE}?.length && JSON.stringify({CURVE}) !== before", arg=before, timeout=patience)
 
 
 def choose(page, kind):
@@ -232,7 +232,7 @@ def test_a_page_goes_on_where_the_process_that_draws_is_killed(page, site):
     choose(page, "overdischarge")
     before = worker(site)
     os.kill(before, signal.SIGKILL)
-    with changing(page):
+    with changing(page, patience=4 * PATIENCE):  # another has to start
         page.get_by_role("button", name="Redraw").press("Enter")
     assert worker(site) != before
     assert page.locator(".said").inner_text() == ""
