@@ -19,8 +19,8 @@ from served import exchange, health, post, resident, serving, worker
 CLIENTS = 200
 DRAW = "/api/v1/bundles/tuned/draw"
 TOLERANCE = 2e-6  # V: JSON has six decimals; curves of neighbouring seeds are a thousand times as far apart
-# MiB by which server and worker together may grow after a first round. Measured: 6 in 4000 draws and 37 000 refusals; the rest is
-# room for what malloc keeps of answers that happened to be on their way at the same time.
+# MiB by which server and worker together may grow after a first round. Measured: 6 in 4000 draws and 37 000 refusals; the
+# rest is room for what malloc keeps of answers that happened to be on their way at the same time.
 GROWTH = 32
 long = pytest.mark.long
 pytestmark = [
@@ -342,7 +342,8 @@ def test_all_of_it_at_once_for_minutes(site, tuned, tally):
     kills = Counter()
 
     async def kill():
-        await asyncio.sleep(random.uniform(5, 15))
+        await ask(site, 0, client=0, said=Counter(), again=(503, 500))  # on a busy machine a worker may take long to start
+        await asyncio.sleep(random.uniform(2, 8))
         with contextlib.suppress(ProcessLookupError, TypeError):
             os.kill(worker(site), signal.SIGKILL)
             kills["worker"] += 1
@@ -352,7 +353,7 @@ def test_all_of_it_at_once_for_minutes(site, tuned, tally):
     asyncio.run(many(site, clients=CLIENTS, rounds=1))
     before = resident(site)
     rude = [(named(client, site), 10**6) for client in RUDE for _ in range(3)]
-    work = many(site, clients=CLIENTS, rounds=20, again=(503, 500))
+    work = many(site, clients=CLIENTS, rounds=10, again=(503, 500))
     (found, said), times, wrong = asyncio.run(beside([*rude, (kill, 10**6)], work, every=0.5))
     asyncio.run(many(site, clients=40, rounds=1))
     grown, missed = resident(site) - before, lost(found, tuned)
@@ -360,7 +361,7 @@ def test_all_of_it_at_once_for_minutes(site, tuned, tally):
         tally(f"page: {name}", count, lost=wrong[name])
     tally(f"page: a draw asked for among {CLIENTS} clients", len(found), lost=missed)
     print(f"{dict(said)}; {dict(times)}; {grown:.1f} MiB more than {before:.0f} MiB")
-    assert (wrong, missed, len(found)) == (Counter(), 0, 20 * CLIENTS)
+    assert (wrong, missed, len(found)) == (Counter(), 0, 10 * CLIENTS)
     assert set(said) <= {200, 503, 500}
     assert said[500] <= kills["worker"]
     assert grown < GROWTH

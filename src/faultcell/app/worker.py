@@ -124,10 +124,10 @@ class Worker:
 
     def call_when_gone(self, call: Callable[[], object]) -> None:
         """Call once it has ended, in a thread of its own."""
-        sentinel = self._process.sentinel
+        process = self._process  # kept until then: its sentinel is closed with it
 
         def watch() -> None:
-            wait([sentinel])
+            wait([process.sentinel])
             call()
 
         threading.Thread(target=watch, name="watching", daemon=True).start()
