@@ -577,7 +577,7 @@ def test_what_does_not_arrive_is_408(monkeypatch):
     assert "did not arrive" in json.loads(sent[1]["body"])["error"]
 
 
-@pytest.mark.parametrize(("kind", "name"), [("http", "MOST_REQUESTS"), ("websocket", "MOST_SOCKETS")])
+@pytest.mark.parametrize(("kind", "name"), [("http", "MOST_REQUESTS"), ("http", "MOST_PAGES"), ("websocket", "MOST_SOCKETS")])
 def test_too_many_at_once_are_refused(monkeypatch, kind, name):
     monkeypatch.setattr(guard, name, 3)
 
@@ -614,7 +614,9 @@ def test_too_many_at_once_are_refused(monkeypatch, kind, name):
 
 def test_a_crowd_gets_no_more_pages_but_the_api_answers(shelf):
     desk = Desk(shelf, threads=1)
-    client = TestClient(Guard(api.make(shelf, desk), port=PORT, crowded=lambda: True), base_url=f"http://localhost:{PORT}")
+    client = TestClient(
+        Guard(api.make(shelf, desk), port=PORT, pages=lambda: guard.MOST_PAGES), base_url=f"http://localhost:{PORT}"
+    )
     assert client.get("/").status_code == 503
     assert "pages" in client.get("/").json()["error"]
     assert client.get("/api/v1/health").status_code == 200

@@ -431,4 +431,4 @@ def test_pages_that_nobody_opens_are_bounded(site):
         grown.append(resident(site) - (before or resident(site)))
         before = before or resident(site)
     print(said, grown)
-    assert grown[-1] < 200
+    assert grown[-1] < GROWTH

@@ -18,6 +18,7 @@ MOST_BODY = 64 * 1024
 MOST_READ = 1024 * 1024  # of a body that is too large: a client that is cut while it sends may never read why
 BODY_SECONDS = 10.0  # in which it must have arrived
 MOST_REQUESTS, MOST_SOCKETS = 512, 64  # at a time
+MOST_PAGES = 64  # in memory: those open, and those of the last minute that no browser opened; each takes two megabytes
 PAGELESS = ("/api/", "/_nicegui")  # paths that make no page
 UNREAD = (408, 413)  # the rest of their bodies is not waited for
 BUSY = 503, "too much is under way here: try again in a moment"
@@ -54,33 +55,36 @@ class Guard:
         app: whom it guards.
         hosts: names and addresses under which the app may be asked, beside those of this machine.
         port: the one it listens at.
-        crowded: whether no more pages may be made.
+        pages: how many of them are in memory.
     """
 
-    def __init__(
-        self, app: ASGIApp, *, hosts: Iterable[str] = (), port: int, crowded: Callable[[], bool] = lambda: False
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: Iterable[str] = (), port: int, pages: Callable[[], int] = lambda: 0) -> None:
         self.app = app
         self._hosts, self._port = {*LOOPBACK, *(name.lower() for name in hosts)}, port
-        self._crowded = crowded
-        self._under_way = {"http": 0, "websocket": 0}
+        self._pages = pages
+        self._under_way = {"http": 0, "websocket": 0, "page": 0}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request, or hand it on."""
-        kind = scope["type"]
-        if kind not in self._under_way:
+        if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        send = _Answer(send).send if kind == "http" else send
+        http = scope["type"] == "http"
+        send = _Answer(send).send if http else send
         refusal = self._refusal(scope)
         if refusal is not None:
             await _refuse(scope, send, why=refusal)
             return
-        self._under_way[kind] += 1
+        kinds = [scope["type"], "page"] if _makes_page(scope) else [scope["type"]]
+        self._count(kinds, 1)
         try:
-            await (self._request if kind == "http" else self.app)(scope, receive, send)
+            await (self._request if http else self.app)(scope, receive, send)
         finally:
-            self._under_way[kind] -= 1
+            self._count(kinds, -1)
+
+    def _count(self, kinds: Iterable[str], by: int) -> None:
+        for kind in kinds:
+            self._under_way[kind] += by
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request on once its body is there."""
@@ -106,7 +110,7 @@ class Guard:
             return 403, "a page of another origin may not ask here"
         if self._under_way[scope["type"]] >= (MOST_REQUESTS if scope["type"] == "http" else MOST_SOCKETS):
             return BUSY
-        if scope["type"] == "http" and not scope["path"].startswith(PAGELESS) and self._crowded():
+        if _makes_page(scope) and self._pages() + self._under_way["page"] >= MOST_PAGES:
             return BUSY[0], "too many pages are open here: load this one again in a minute"
         return None
 
@@ -155,6 +159,10 @@ class _Answer:
         headers = [(name, value) for name, value in self._start["headers"] if name.lower() != b"content-length"]
         await self._send({**self._start, "headers": [*headers, (b"content-length", str(len(page)).encode())]})
         await self._send({"type": "http.response.body", "body": page})
+
+
+def _makes_page(scope: Scope) -> bool:
+    return scope["type"] == "http" and not scope["path"].startswith(PAGELESS)
 
 
 async def _body(receive: Receive) -> bytes | None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from faultcell.app.shelf import Shelf
 
 MOST_MESSAGE = 256 * 1024  # bytes, from a browser over its socket
-MOST_PAGES = 64  # in memory: those open, and those of the last minute that no browser opened; each takes two megabytes
 PATIENCE = 2  # seconds in which open connections may end
 
 
@@ -96,7 +95,7 @@ def serve(
     build(shelf, desk)
     ui.run_with(app, title=TITLE, tailwind=False, show_welcome_message=False, gzip_middleware_factory=None)
     config = uvicorn.Config(
-        Guard(app, hosts=[host], port=port, crowded=lambda: len(Client.instances) >= MOST_PAGES),
+        Guard(app, hosts=[host], port=port, pages=lambda: len(Client.instances)),
         http=Wire,
         log_level="error",  # a line for every malformed request would fill a disk
         access_log=False,
