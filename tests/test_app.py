@@ -1,9 +1,14 @@
 """The page without a browser: ranges of sliders, the queue, the HTTP API, what every request must meet."""
 
 import asyncio
+import contextlib
 import io
 import json
-import threading
+import os
+import signal
+import subprocess
+import sys
+import time
 import zipfile
 from types import SimpleNamespace
 from urllib.parse import quote
@@ -17,14 +22,16 @@ import httpx
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from faultcell.app import api, chart, server
+import faulty
+from faultcell.app import api, chart, desk, guard, server
 from faultcell.app.asked import MOST_CURVES, MOST_STEPS, Conditions, Draw, conditions_from
-from faultcell.app.desk import BusyError, Desk, LateError, Newest
+from faultcell.app.desk import BusyError, Desk, LateError, LostError, Newest
 from faultcell.app.drawn import SHOWN, show, typical
 from faultcell.app.guard import MOST_BODY, Guard
 from faultcell.app.knobs import kinds, knobs
 from faultcell.app.shelf import Shelf
 from faultcell.app.tables import facts_html
+from faultcell.app.worker import FailedError
 from faultcell.curves import Condition, Curves
 from faultcell.errors import BundleError, ConditionError, DataError, FaultCellError
 from faultcell.files import ingest, read, write
@@ -55,11 +62,31 @@ def entry(shelf):
     return shelf.entry("my-model-1")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(shelf):
-    desk = Desk(threads=1)
+    desk = Desk(shelf, threads=1)
     yield TestClient(Guard(api.make(shelf, desk), port=PORT), base_url=f"http://localhost:{PORT}")
     desk.close()
+
+
+@contextlib.asynccontextmanager
+async def working(**more):
+    """A desk whose worker waits for work."""
+    desk = Desk("served", threads=1, **more)
+    try:
+        await desk.do(faulty.pid)
+        yield desk
+    finally:
+        desk.close()
+
+
+async def until(path):
+    """Until a file is there."""
+    for _ in range(2000):
+        if path.exists():
+            return
+        await asyncio.sleep(0.005)
+    raise TimeoutError(path)
 
 
 def draw(client, conditions=OVERDISCHARGE, **more):
@@ -249,6 +276,8 @@ def test_a_csv_is_battery_data_format(client, tuned, tmp_path):
         ({"conditions": OVERDISCHARGE, "count": MOST_CURVES + 1}, ("count", str(MOST_CURVES))),
         ({"conditions": OVERDISCHARGE, "steps": MOST_STEPS + 1}, ("steps", str(MOST_STEPS))),
         ({"conditions": OVERDISCHARGE, "format": "pickle"}, ("format", "pickle")),
+        ({"conditions": {**OVERDISCHARGE, "fault": "\ud800\n\0"}}, ("conditions.fault",)),
+        ({"conditions": {**OVERDISCHARGE, "step_type": "a\nb\x1b[31m"}}, ("conditions.step_type",)),
         ({}, ("conditions", "required")),
         ([], ("the request",)),
     ],
@@ -282,7 +311,7 @@ def test_a_request_that_cannot_be_met_is_400_and_a_sentence(client, conditions, 
 
 def test_a_full_queue_is_503_and_the_rest_are_answered(shelf):
     async def ask():
-        desk = Desk(threads=1, waiting=1)
+        desk = Desk(shelf, threads=1, waiting=1)
         transport = httpx.ASGITransport(api.make(shelf, desk))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             asked = {"conditions": OVERDISCHARGE, "count": 64}
@@ -301,8 +330,11 @@ def test_a_full_queue_is_503_and_the_rest_are_answered(shelf):
 
 
 def test_a_draw_that_takes_too_long_is_504(shelf):
-    client = TestClient(api.make(shelf, Desk(threads=1, seconds=1e-4)))
-    found = draw(client, count=200)
+    desk = Desk(shelf, threads=1, seconds=0.1)
+    client = TestClient(api.make(shelf, desk))
+    assert draw(client, count=1).status_code == 200  # the worker has started
+    found = draw(client, count=MOST_CURVES, format="csv")
+    desk.close()
     assert found.status_code == 504
     assert "fewer curves" in found.json()["error"]
 
@@ -310,47 +342,150 @@ def test_a_draw_that_takes_too_long_is_504(shelf):
 # --- the queue
 
 
-def test_the_loop_stays_awake_and_an_abandoned_draw_ends():
+def test_the_loop_stays_awake_and_an_abandoned_draw_ends(tmp_path):
     async def story():
-        desk, begun, ended = Desk(threads=1), threading.Event(), threading.Event()
-
-        def work(tick):
-            begun.set()
-            try:
-                while True:
-                    tick(0, 1)
-                    threading.Event().wait(0.005)
-            finally:
-                ended.set()
-
-        task = asyncio.create_task(desk.do(work))
-        await asyncio.to_thread(begun.wait, 10)
-        assert desk.taken == 1
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert await asyncio.to_thread(ended.wait, 10)
-        assert await desk.do(lambda tick: 7) == 7
-        assert desk.taken == 0
-        desk.close()
+        async with working() as desk:
+            task = asyncio.create_task(desk.do(faulty.go_on, str(tmp_path / "draw")))
+            await until(tmp_path / "draw.begun")
+            assert desk.taken == 1
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await until(tmp_path / "draw.ended")
+            assert await desk.do(faulty.give, 7) == ("served", 7)
+            await asyncio.sleep(0.05)
+            assert (desk.taken, desk.lost) == (0, 0)
 
     asyncio.run(story())
 
 
-def test_the_desk_is_full_and_late():
+def test_an_abandoned_draw_that_does_not_listen_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(desk, "GRACE", 0.2)
+
     async def story():
-        desk, gate = Desk(threads=1, waiting=0, seconds=0.2), threading.Event()
-        held = asyncio.create_task(desk.do(lambda tick: gate.wait(10)))
-        await asyncio.sleep(0.05)
-        with pytest.raises(BusyError, match="queue is full"):
-            await desk.do(lambda tick: 1)
-        gate.set()
-        assert await held
-        with pytest.raises(LateError, match=r"0\.2 s"):
-            await desk.do(lambda tick: (threading.Event().wait(0.3), tick(1, 1)))
-        desk.close()
+        async with working() as desk:
+            task = asyncio.create_task(desk.do(faulty.deaf, str(tmp_path / "draw")))
+            await until(tmp_path / "draw.begun")
+            task.cancel()
+            assert await desk.do(faulty.give, 7) == ("served", 7)
+            assert desk.lost == 1
 
     asyncio.run(story())
+
+
+def test_an_abandoned_draw_that_waits_leaves_its_place(tmp_path):
+    async def story():
+        async with working(waiting=1) as desk:
+            held = asyncio.create_task(desk.do(faulty.wait_for, str(tmp_path / "gate")))
+            await until(tmp_path / "gate.begun")
+            waits = asyncio.create_task(desk.do(faulty.leave, 1))
+            await asyncio.sleep(0.05)
+            waits.cancel()
+            await asyncio.sleep(0.05)
+            assert desk.taken == 1
+            last = asyncio.create_task(desk.do(faulty.give, 7))
+            await asyncio.sleep(0)
+            (tmp_path / "gate").touch()
+            assert (await held, await last) == ("gate", ("served", 7))
+
+    asyncio.run(story())
+
+
+def test_the_desk_is_full_and_late(tmp_path):
+    async def story():
+        async with working(waiting=0) as desk:
+            held = asyncio.create_task(desk.do(faulty.wait_for, str(tmp_path / "gate")))
+            await until(tmp_path / "gate.begun")
+            with pytest.raises(BusyError, match="queue is full"):
+                await desk.do(faulty.give, 1)
+            (tmp_path / "gate").touch()
+            assert await held == "gate"
+        async with working(patience=0.2, seconds=1.5) as desk:
+            held = asyncio.create_task(desk.do(faulty.go_on, str(tmp_path / "draw")))
+            await until(tmp_path / "draw.begun")
+            with pytest.raises(LateError, match="for its turn"):
+                await desk.do(faulty.give, 1)
+            with pytest.raises(LateError, match=r"longer than 1\.5 s"):
+                await held
+
+    asyncio.run(story())
+
+
+# --- the process that draws
+
+
+def test_what_ends_or_fails_a_draw_costs_that_draw_alone(tally):
+    faults = [
+        (faulty.die, (signal.SIGKILL,), LostError, 1),
+        (faulty.die, (signal.SIGSEGV,), LostError, 1),
+        (faulty.leave, (3,), LostError, 1),
+        (faulty.hang, (), LateError, 1),
+        (faulty.die, (signal.SIGSTOP,), LateError, 1),
+        (faulty.fail, (), FailedError, 0),
+        (faulty.unpicklable, (), FailedError, 0),
+        (faulty.take_all_memory, (), FailedError, 0),
+        (faulty.refuse, (), ConditionError, 0),
+        (faulty.die, (signal.SIGINT,), type(None), 0),
+    ]
+
+    async def story():
+        async with working(seconds=1.5) as desk:
+            for work, arguments, error, lost in faults:
+                before, lost = await desk.do(faulty.pid), desk.lost + lost
+                others = [desk.do(faulty.give, value) for value in range(5)]
+                found = await asyncio.gather(desk.do(work, *arguments), *others, return_exceptions=True)
+                wrong = sum(answer != ("served", value) for value, answer in enumerate(found[1:]))
+                tally("page: the process that draws dies, hangs or fails", 1, lost=wrong)
+                assert isinstance(found[0], error), work
+                assert "\n" not in str(found[0])
+                assert (wrong, desk.lost) == (0, lost), work
+                assert (await desk.do(faulty.pid) != before) == (error in (LostError, LateError))
+
+    asyncio.run(story())
+
+
+def test_a_worker_that_dies_while_nobody_asks_costs_nothing():
+    async def story():
+        async with working() as desk:
+            for lost in (1, 2):
+                os.kill(await desk.do(faulty.pid), signal.SIGKILL)
+                for _ in range(400):
+                    await asyncio.sleep(0.01)
+                    if desk.lost == lost:
+                        break
+                assert desk.lost == lost, "no other was started"
+                assert await desk.do(faulty.give, 7) == ("served", 7)
+            for value in range(3):  # asked for before anybody knows
+                os.kill(await desk.do(faulty.pid), signal.SIGKILL)
+                assert await desk.do(faulty.give, value) == ("served", value)
+
+    asyncio.run(story())
+
+
+def test_the_worker_ends_with_its_parent(tmp_path):
+    code = (
+        "import asyncio, os, sys\nsys.path.insert(0, sys.argv[1])\nimport faulty\nfrom faultcell.app.desk import Desk\n"
+        "async def story():\n    desk = Desk(0, threads=1)\n    print(await desk.do(faulty.pid), flush=True)\n"
+        "    await desk.do(faulty.hang)\nasyncio.run(story())"
+    )
+    words = [sys.executable, "-c", code, os.path.dirname(faulty.__file__)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        worker = int(process.stdout.readline())
+        process.kill()
+    for _ in range(500):
+        time.sleep(0.01)
+        if not alive(worker):
+            return
+    os.kill(worker, signal.SIGKILL)
+    raise AssertionError("the worker outlives its parent")
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_of_many_wishes_the_newest_is_met():
@@ -423,6 +558,83 @@ def test_a_socket_from_elsewhere_is_refused():
 def test_a_large_body_is_refused(client):
     found = client.post("/api/v1/bundles/my-model-1/draw", content=b" " * (MOST_BODY + 1))
     assert found.status_code == 413
+
+
+def test_what_does_not_arrive_is_408(monkeypatch):
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.05)
+    sent = []
+
+    async def receive():
+        await asyncio.sleep(10)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "path": "/api/v1/health", "headers": [(b"host", f"localhost:{PORT}".encode())]}
+    asyncio.run(Guard(None, port=PORT)(scope, receive, send))
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]
+    assert "did not arrive" in json.loads(sent[1]["body"])["error"]
+
+
+@pytest.mark.parametrize(("kind", "name"), [("http", "MOST_REQUESTS"), ("http", "MOST_PAGES"), ("websocket", "MOST_SOCKETS")])
+def test_too_many_at_once_are_refused(monkeypatch, kind, name):
+    monkeypatch.setattr(guard, name, 3)
+
+    async def story():
+        gate, sent = asyncio.Event(), []
+
+        async def app(scope, receive, send):
+            await gate.wait()
+
+        async def receive():
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message):
+            sent.append(message)
+
+        guarded = Guard(app, port=PORT)
+        scope = {"type": kind, "path": "/", "headers": [(b"host", f"localhost:{PORT}".encode())]}
+        tasks = [asyncio.create_task(guarded(scope, receive, send)) for _ in range(5)]
+        await asyncio.sleep(0.05)
+        done = [task.done() for task in tasks]
+        gate.set()
+        await asyncio.gather(*tasks)
+        await guarded(scope, receive, send)
+        return done, sent
+
+    done, sent = asyncio.run(story())
+    assert done == [False, False, False, True, True]
+    if kind == "http":
+        assert [message["status"] for message in sent if "status" in message] == [503, 503]
+        assert (b"retry-after", b"1") in sent[0]["headers"]
+    else:
+        assert [message["code"] for message in sent] == [1008, 1008]
+
+
+def test_a_crowd_gets_no_more_pages_but_the_api_answers(shelf):
+    desk = Desk(shelf, threads=1)
+    client = TestClient(
+        Guard(api.make(shelf, desk), port=PORT, pages=lambda: guard.MOST_PAGES), base_url=f"http://localhost:{PORT}"
+    )
+    assert client.get("/").status_code == 503
+    assert "pages" in client.get("/").json()["error"]
+    assert client.get("/api/v1/health").status_code == 200
+    desk.close()
+
+
+def test_while_answers_wait_to_be_taken_nothing_more_is_drawn(client, monkeypatch):
+    monkeypatch.setattr(api, "MOST_OUT", 0)
+    found = draw(client, count=1)
+    assert (found.status_code, found.headers["retry-after"]) == (503, "1")
+
+
+def test_what_the_api_has_not_is_a_sentence(client):
+    for method, path, status in [("GET", "nope", 404), ("POST", "health", 405), ("DELETE", "bundles/my-model-1/draw", 405)]:
+        found = client.request(method, f"/api/v1/{path}")
+        assert found.status_code == status
+        assert set(found.json()) == {"error"}
+    assert found.headers["allow"] == "POST"
 
 
 def test_each_page_gets_a_number_of_its_own():

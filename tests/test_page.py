@@ -12,7 +12,6 @@ import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -21,6 +20,7 @@ import pytest
 from faultcell import cli
 from faultcell.curves import Condition, Curves
 from faultcell.files import ingest, read, write
+from served import command, serving, worker
 
 CHROMIUM = next((path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(path).exists()), None)
 FLAGS = (
@@ -28,23 +28,12 @@ FLAGS = (
     *("--disable-component-update", "--disable-sync"),
 )
 PATIENCE = 20_000  # milliseconds
-# The command, and a clock that ends it, should the tests not live to do so.
-SERVE = (
-    "import os, threading\nclock = threading.Timer(240, os._exit, (3,))\nclock.daemon = True\nclock.start()\n"
-    "from faultcell.cli import main\nmain()"
-)
 CURVE = "getElement(document.querySelector('.nicegui-echart').id.slice(1)).chart?.getOption().series.at(2)?.data"
 needs_nicegui = pytest.mark.skipif(importlib.util.find_spec("nicegui") is None, reason='needs the extra: "faultcell[app]"')
 needs_browser = pytest.mark.skipif(
     CHROMIUM is None or importlib.util.find_spec("playwright") is None, reason="needs playwright and Chromium"
 )
 pytestmark = [needs_nicegui, pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")]
-
-
-def command(*words):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
-    return subprocess.Popen([sys.executable, "-c", SERVE, "serve", *map(str, words)], **pipes)
 
 
 def stopped(process):
@@ -54,17 +43,6 @@ def stopped(process):
         return process.communicate(timeout=20)
     finally:
         process.kill()
-
-
-@contextlib.contextmanager
-def serving(*words):
-    process = command(*words, "--port", 0, "--json", "--no-open")
-    try:
-        lines = [process.stdout.readline() for _ in range(4)]
-        yield SimpleNamespace(process=process, **json.loads("".join(lines)))
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -123,11 +101,11 @@ def curve(page):
 
 
 @contextlib.contextmanager
-def changing(page):
+def changing(page, patience=PATIENCE):
     """A block after which the curve is another."""
     before = page.evaluate(f"JSON.stringify({CURVE})")
     yield
-    page.wait_for_function(f"before => {CURVE}?.length && JSON.stringify({CURVE}) !== before", arg=before)
+    page.wait_for_function(f"before => {CURVE}?.length && JSON.stringify({CURVE}) !== before", arg=before, timeout=patience)
 
 
 def choose(page, kind):
@@ -247,6 +225,28 @@ def test_unknown_widens_and_redraw_takes_other_seeds(page):
     with changing(page):
         page.get_by_role("button", name="Redraw").press("Enter")
     assert page.get_by_text("seeds 64 to 127").is_visible()
+
+
+@needs_browser
+def test_a_page_goes_on_where_the_process_that_draws_is_killed(page, site):
+    choose(page, "overdischarge")
+    before = worker(site)
+    os.kill(before, signal.SIGKILL)
+    with changing(page, patience=4 * PATIENCE):  # another has to start
+        page.get_by_role("button", name="Redraw").press("Enter")
+    assert worker(site) != before
+    assert page.locator(".said").inner_text() == ""
+
+
+@needs_browser
+def test_a_draw_that_is_long_in_coming_is_announced(page, site):
+    choose(page, "overdischarge")
+    os.kill(worker(site), signal.SIGSTOP)
+    with changing(page):
+        page.get_by_role("button", name="Redraw").press("Enter")
+        page.get_by_text("This draw takes long").wait_for()
+        os.kill(worker(site), signal.SIGCONT)
+    page.wait_for_function("() => document.querySelector('.said').innerText === ''")
 
 
 @needs_browser

@@ -15,6 +15,7 @@ from faultcell.errors import ConditionError
 MOST_CURVES, MOST_STEPS = 1000, 50
 TITLES = {quantity.name: quantity.title for quantity in QUANTITIES}
 
+Format = Literal["json", "parquet", "csv"]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -51,9 +52,7 @@ class Draw(BaseModel):
     count: int = Field(CHUNK, ge=1, le=MOST_CURVES, description="curves")
     seed: int = Field(0, ge=0, le=2**53, description="of the first curve")
     steps: int | None = Field(None, ge=1, le=MOST_STEPS, description="network evaluations a curve; the model's own if left out")
-    format: Literal["json", "parquet", "csv"] = Field(
-        "json", description="parquet: a zip of the two tables of a curve set; csv: Battery Data Format"
-    )
+    format: Format = Field("json", description="parquet: a zip of the two tables of a curve set; csv: Battery Data Format")
 
 
 def sentence(errors: list[Any]) -> str:

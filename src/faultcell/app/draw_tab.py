@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 from nicegui import ui
 
-from faultcell.app import chart, packs
-from faultcell.app.api import CSV, ZIP, settings
-from faultcell.app.asked import MOST_CURVES, Draw, conditions_from
+from faultcell.app import chart, jobs
+from faultcell.app.asked import MOST_CURVES, Draw, Format, conditions_from
 from faultcell.app.chart import Channel
 from faultcell.app.desk import Desk, Newest
 from faultcell.app.dial import Dial
-from faultcell.app.drawn import Shown, draw, show
+from faultcell.app.drawn import Shown
+from faultcell.app.jobs import Packed
 from faultcell.app.shelf import Entry, Shelf
 from faultcell.app.tables import escaped, html
-from faultcell.curves import SEVERITY, Curves
+from faultcell.curves import SEVERITY
 from faultcell.drawing import CHUNK
 from faultcell.errors import ConditionError, FaultCellError
 
 CHANNELS: dict[Channel, str] = {"volt": "Voltage", "ampere": "Current"}
 HEADINGS = ("The whole curve", "The end, where the fault is")
+LONG = 2.0  # seconds after which a visitor is told to wait
+WAIT = "This draw takes long: it waits for others, or for the process that draws to start again."
 STALE = "The charts still show the draw before."
 FAILED = "The draw failed on this machine; its terminal has the reason."
 
@@ -133,7 +136,7 @@ class DrawTab:
         """Draw as the sliders stand now."""
         try:
             request, entry = self._request(), self._entry
-            self._shown = await self._desk.do(lambda _tick: show(self._shelf, entry, request=request))
+            self._shown = await self._patiently(self._desk.do(jobs.shown, entry.id, request))
             self._tell(self._shown)
         except FaultCellError as error:
             self._say(_paragraph(str(error), "wrong") + (_paragraph(STALE) if self._shown else ""))
@@ -167,25 +170,32 @@ class DrawTab:
     def _say(self, content: str) -> None:
         self._said.set_content(content)
 
+    async def _patiently(self, work: Awaitable[Shown]) -> Shown:
+        """Wait for a draw, and say so where it is long in coming: the queue is full, or a new worker starts."""
+        task = asyncio.ensure_future(work)
+        await asyncio.wait([task], timeout=LONG)
+        if not task.done():
+            self._say(_paragraph(WAIT) + (_paragraph(STALE) if self._shown else ""))
+        return await task
+
     async def _save_zip(self) -> None:
-        entry = self._entry
-        await self._save(lambda drawn, asked: packs.zipped(drawn, config=settings(entry, asked)), suffix="zip", media_type=ZIP)
+        await self._save("parquet")
 
     async def _save_csv(self) -> None:
-        await self._save(lambda drawn, _: packs.bdf_csv(drawn), suffix="bdf.csv", media_type=CSV)
+        await self._save("csv")
 
-    async def _save(self, pack: Callable[[Curves, Draw], bytes], *, suffix: str, media_type: str) -> None:
-        entry = self._entry
+    async def _save(self, form: Format) -> None:
+        entry, kind = self._entry, self._kind
         try:
             count = int(self._count.value or 0)
             if not 1 <= count <= MOST_CURVES:
                 raise ConditionError(f"a file takes 1 to {MOST_CURVES} curves, found {count}")
-            asked = self._request(count)
-            content = await self._desk.do(lambda tick: pack(draw(entry, asked, tick=tick), asked))
+            asked = self._request(count).model_copy(update={"format": form})
+            found: Packed = await self._desk.do(jobs.packed, entry.id, asked)
         except FaultCellError as error:
             self._say(_paragraph(str(error), "wrong"))
             return
-        ui.download.content(content, f"{entry.id}-{self._kind.id.replace(' ', '-')}.{suffix}", media_type)
+        ui.download.content(found.content, f"{entry.id}-{kind.id.replace(' ', '-')}.{found.suffix}", found.media_type)
 
 
 def _legend() -> str:

@@ -116,13 +116,13 @@ def draw(entry: Entry, request: Draw, *, tick: Callable[[int, int], None] | None
     return entry.model.draw([condition] * request.count, seeds, steps=request.steps, on_chunk=tick)
 
 
-def show(shelf: Shelf, entry: Entry, *, request: Draw) -> Shown:
+def show(shelf: Shelf, entry: Entry, *, request: Draw, tick: Callable[[int, int], None] | None = None) -> Shown:
     """Draw one chunk of curves and give what a page shows of them.
 
     Raises:
         ConditionError: a request that the model cannot meet.
     """
-    drawn = draw(entry, request.model_copy(update={"count": CHUNK}))
+    drawn = draw(entry, request.model_copy(update={"count": CHUNK}), tick=tick)
     lines = _lines(drawn)
     seconds = np.array([line.second[-1] for line in lines])
     close_up = _close_up(_beyond(drawn), float(np.median(seconds)))

@@ -6,13 +6,22 @@ origin are refused. Scripts run only from here, or with the number that is made 
 
 from __future__ import annotations
 
+import asyncio
+import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BODY = 64 * 1024
+MOST_READ = 1024 * 1024  # of a body that is too large: a client that is cut while it sends may never read why
+BODY_SECONDS = 10.0  # in which it must have arrived
+MOST_REQUESTS, MOST_SOCKETS = 512, 64  # at a time
+MOST_PAGES = 64  # in memory: those open, and those of the last minute that no browser opened; each takes two megabytes
+PAGELESS = ("/api/", "/_nicegui")  # paths that make no page
+UNREAD = (408, 413)  # the rest of their bodies is not waited for
+BUSY = 503, "too much is under way here: try again in a moment"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 NONCE = "{nonce}"
 # NiceGUI's pages make their templates in the browser (unsafe-eval) and set styles inline; scripts inline need the number.
@@ -46,30 +55,49 @@ class Guard:
         app: whom it guards.
         hosts: names and addresses under which the app may be asked, beside those of this machine.
         port: the one it listens at.
+        pages: how many of them are in memory.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str] = (), port: int) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: Iterable[str] = (), port: int, pages: Callable[[], int] = lambda: 0) -> None:
         self.app = app
         self._hosts, self._port = {*LOOPBACK, *(name.lower() for name in hosts)}, port
+        self._pages = pages
+        self._under_way = {"http": 0, "websocket": 0, "page": 0}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request, or hand it on."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
+        http = scope["type"] == "http"
+        send = _Answer(send).send if http else send
         refusal = self._refusal(scope)
-        answer = _Answer(send)
         if refusal is not None:
-            await _refuse(scope, answer.send if scope["type"] == "http" else send, why=refusal)
+            await _refuse(scope, send, why=refusal)
             return
-        if scope["type"] == "websocket":
-            await self.app(scope, receive, send)
+        kinds = [scope["type"], "page"] if _makes_page(scope) else [scope["type"]]
+        self._count(kinds, 1)
+        try:
+            await (self._request if http else self.app)(scope, receive, send)
+        finally:
+            self._count(kinds, -1)
+
+    def _count(self, kinds: Iterable[str], by: int) -> None:
+        for kind in kinds:
+            self._under_way[kind] += by
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request on once its body is there."""
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await _body(receive)
+        except TimeoutError:
+            await _refuse(scope, send, why=(408, f"the body did not arrive within {BODY_SECONDS:g} s"))
             return
-        body = await _body(receive)
         if body is None:
-            await _refuse(scope, answer.send, why=(413, f"the body is larger than {MOST_BODY} bytes: ask for less at once"))
+            await _refuse(scope, send, why=(413, f"the body is larger than {MOST_BODY} bytes: ask for less at once"))
             return
-        await self.app(scope, _replay(body, receive), answer.send)
+        await self.app(scope, _replay(body, receive), send)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Status and sentence where a request may not pass."""
@@ -80,6 +108,10 @@ class Guard:
             return 421, "this address is not served here: ask for localhost"
         if any(urlsplit(origin).scheme != "http" or not self._is_own(origin) for origin in origins):
             return 403, "a page of another origin may not ask here"
+        if self._under_way[scope["type"]] >= (MOST_REQUESTS if scope["type"] == "http" else MOST_SOCKETS):
+            return BUSY
+        if _makes_page(scope) and self._pages() + self._under_way["page"] >= MOST_PAGES:
+            return BUSY[0], "too many pages are open here: load this one again in a minute"
         return None
 
     def _is_own(self, address: str) -> bool:
@@ -129,6 +161,10 @@ class _Answer:
         await self._send({"type": "http.response.body", "body": page})
 
 
+def _makes_page(scope: Scope) -> bool:
+    return scope["type"] == "http" and not scope["path"].startswith(PAGELESS)
+
+
 async def _body(receive: Receive) -> bytes | None:
     """The whole body of a request; None if it is too large."""
     body, more = bytearray(), True
@@ -137,10 +173,8 @@ async def _body(receive: Receive) -> bytes | None:
         if message["type"] == "http.disconnect":
             break
         body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > MOST_BODY:
-            return None
-    return bytes(body)
+        more = message.get("more_body", False) and len(body) <= MOST_READ
+    return bytes(body) if len(body) <= MOST_BODY else None
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -157,7 +191,11 @@ async def _refuse(scope: Scope, send: Send, *, why: tuple[int, str]) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": why[1]})
         return
-    body = b'{"error": "%b"}' % why[1].encode()
+    body = json.dumps({"error": why[1]}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if why[0] == BUSY[0]:
+        headers.append((b"retry-after", b"1"))
+    if why[0] in UNREAD:
+        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": why[0], "headers": headers})
     await send({"type": "http.response.body", "body": body})

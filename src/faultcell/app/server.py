@@ -77,30 +77,31 @@ def serve(
     """
     os.environ.setdefault("NICEGUI_STORAGE_PATH", os.path.join(tempfile.gettempdir(), "faultcell-nicegui"))  # never written
     import uvicorn
+    from nicegui import Client, ui
     from nicegui import app as nicegui
-    from nicegui import ui
 
-    from faultcell.app import api
-    from faultcell.app.asked import Draw
+    from faultcell.app import api, jobs
     from faultcell.app.desk import Desk
-    from faultcell.app.drawn import draw, typical
     from faultcell.app.guard import Guard
     from faultcell.app.page import TITLE, build
+    from faultcell.app.wire import HEAD_SECONDS, Wire
 
     warnings.filterwarnings("ignore", message=".*reduce_op", category=FutureWarning)  # of torch, when NiceGUI looks around
     warnings.simplefilter("ignore", OutOfRangeWarning)  # the page and the API say it in words of their own
     port = listening.getsockname()[1]
-    desk = Desk(threads=threads)
-    desk.first(lambda: [draw(entry, Draw(conditions=typical(entry))) for entry in shelf.entries.values()])
+    desk = Desk(shelf, threads=threads, warm=jobs.warm)
+    desk.first()
     app = api.make(shelf, desk)
     build(shelf, desk)
     ui.run_with(app, title=TITLE, tailwind=False, show_welcome_message=False, gzip_middleware_factory=None)
     config = uvicorn.Config(
-        Guard(app, hosts=[host], port=port),
-        log_level="warning",
+        Guard(app, hosts=[host], port=port, pages=lambda: len(Client.instances)),
+        http=Wire,
+        log_level="error",  # a line for every malformed request would fill a disk
         access_log=False,
         server_header=False,
         ws_max_size=MOST_MESSAGE,
+        timeout_keep_alive=HEAD_SECONDS,
         timeout_graceful_shutdown=PATIENCE,
     )
     shown = f"[{host}]" if ":" in host else host

@@ -1,0 +1,75 @@
+"""What the process that draws does: one function for each thing that is asked for, called with what is served."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from faultcell.app import packs
+from faultcell.app.asked import Draw, Format
+from faultcell.app.drawn import Shown, draw, show, typical, warnings_of
+from faultcell.app.shelf import Entry, Shelf
+from faultcell.app.worker import Tick
+from faultcell.curves import SEVERITY, TIMESERIES, Curves
+
+SENT = [name for name in TIMESERIES if name.endswith(("_second", "_volt", "_ampere", "_celsius"))]
+MEDIA_TYPES: dict[Format, str] = {"json": "application/json", "parquet": "application/zip", "csv": "text/csv"}
+SUFFIXES: dict[Format, str] = {"json": "json", "parquet": "zip", "csv": "bdf.csv"}
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Drawn curves as they are sent.
+
+    Attributes:
+        content: the bytes.
+        media_type: of them.
+        suffix: of a file that they make.
+    """
+
+    content: bytes
+    media_type: str
+    suffix: str
+
+
+def warm(shelf: Shelf) -> None:
+    """Draw from every model what its page begins with, which a first visitor would wait for."""
+    for entry in shelf.entries.values():
+        draw(entry, Draw(conditions=typical(entry)))
+
+
+def shown(shelf: Shelf, bundle_id: str, request: Draw, *, tick: Tick) -> Shown:
+    """What a page shows of a draw."""
+    return show(shelf, shelf.entry(bundle_id), request=request, tick=tick)
+
+
+def packed(shelf: Shelf, bundle_id: str, asked: Draw, *, tick: Tick) -> Packed:
+    """Drawn curves in the format that is asked for."""
+    entry = shelf.entry(bundle_id)
+    drawn = draw(entry, asked, tick=tick)
+    return Packed(_content(entry, asked, drawn=drawn), MEDIA_TYPES[asked.format], SUFFIXES[asked.format])
+
+
+def _content(entry: Entry, asked: Draw, *, drawn: Curves) -> bytes:
+    if asked.format == "parquet":
+        return packs.zipped(drawn, config=_settings(entry, asked))
+    if asked.format == "csv":
+        return packs.bdf_csv(drawn)
+    told = {"bundle": entry.id, **_settings(entry, asked), "synthetic": True}
+    found = {**told, "extrapolations": warnings_of(entry, asked.conditions), "curves": _curves(drawn)}
+    return json.dumps(found, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _settings(entry: Entry, asked: Draw) -> dict[str, Any]:
+    """The configuration that lies beside drawn curves."""
+    kept = {"seed": asked.seed, "steps": asked.steps or entry.steps, "conditions": asked.conditions.model_dump()}
+    return {"verb": "serve", "model_sha256": entry.model.sha256, "count": asked.count, **kept}
+
+
+def _curves(drawn: Curves) -> list[dict[str, Any]]:
+    rows = drawn.halfcycles.select("cell_id", "cycle_count", "step_type", "label", "seed", *SEVERITY).to_dicts()
+    columns = {name: drawn.column(name).round(6).tolist() for name in SENT if drawn.timeseries[name].is_finite().all()}
+    return [
+        row | {name: values[part] for name, values in columns.items()} for row, part in zip(rows, drawn.slices(), strict=True)
+    ]
