@@ -80,7 +80,7 @@ def tally(record_property):
     """
 
     def count(what, injected, *, lost=0):
-        record_property("faults", [what, injected, lost])
+        record_property("faults", [what, int(injected), int(lost)])  # what xdist can send
 
     return count
 

@@ -240,6 +240,8 @@ def test_curves_as_json_are_the_models_own(client, tuned):
 def test_extrapolations_are_told(client):
     found = draw(client, {**OVERDISCHARGE, "peak_deviation_volt": 1.9}, count=1).json()
     assert "beyond what the model has seen" in found["extrapolations"][0]
+    assert found["curves"][0]["extrapolated"]
+    assert found["curves"][0]["extrapolated_in"] == "peak_deviation_volt"
 
 
 def test_a_zip_is_a_curve_set(client, tuned, tmp_path):

@@ -52,6 +52,8 @@ class Curve(BaseModel):
     step_type: Literal["charge", "discharge"]
     label: str
     seed: int
+    extrapolated: bool = Field(description="whether it was asked for beyond what the model has seen")
+    extrapolated_in: str = Field(description="in what, by name; empty where in nothing")
     peak_deviation_volt: float | None
     repetition_count: int | None
     cumulative_duration_second: float | None

@@ -11,7 +11,7 @@ from faultcell.app.asked import Draw, Format
 from faultcell.app.drawn import Shown, draw, show, typical, warnings_of
 from faultcell.app.shelf import Entry, Shelf
 from faultcell.app.worker import Tick
-from faultcell.curves import SEVERITY, TIMESERIES, Curves
+from faultcell.curves import KEYS, SEVERITY, TIMESERIES, Curves
 
 SENT = [name for name in TIMESERIES if name.endswith(("_second", "_volt", "_ampere", "_celsius"))]
 MEDIA_TYPES: dict[Format, str] = {"json": "application/json", "parquet": "application/zip", "csv": "text/csv"}
@@ -68,7 +68,7 @@ def _settings(entry: Entry, asked: Draw) -> dict[str, Any]:
 
 
 def _curves(drawn: Curves) -> list[dict[str, Any]]:
-    rows = drawn.halfcycles.select("cell_id", "cycle_count", "step_type", "label", "seed", *SEVERITY).to_dicts()
+    rows = drawn.halfcycles.select(*KEYS, "label", "seed", *SEVERITY, "extrapolated", "extrapolated_in").to_dicts()
     columns = {name: drawn.column(name).round(6).tolist() for name in SENT if drawn.timeseries[name].is_finite().all()}
     return [
         row | {name: values[part] for name, values in columns.items()} for row, part in zip(rows, drawn.slices(), strict=True)

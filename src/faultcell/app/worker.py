@@ -1,24 +1,22 @@
 """The process that draws. It can be killed whatever it is at, a native call that hangs included, and ends when its parent does.
 
-What it is to work on comes to it once, pickled by its parent: so a new one draws from the very same models, even where a bundle
+What it is to work on comes to it once, from its parent: so a new one draws from the very same models, even where a bundle
 was changed meanwhile. Work is a function of a module and what it takes. Light to import: a new process begins with this file.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import pickle
-import signal
 import threading
 import traceback
 from collections.abc import Callable
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from faultcell.errors import FaultCellError
+from faultcell.workers import attend
 
 Tick = Callable[[int, int], None]
 Work = Callable[..., Any]  # of what is served, its own arguments, and `tick`, to be called after each chunk of curves
@@ -135,15 +133,14 @@ class Worker:
     def _feed(self, served: object) -> None:
         """Hand over what is served; in a thread of its own, since a process that hangs takes nothing."""
         with contextlib.suppress(OSError):  # it may have ended already
-            self._pipe.send_bytes(pickle.dumps(served))
+            self._pipe.send(served)
 
 
 def _live(pipe: Connection, unwanted: Any, threads: int) -> None:
     """What the process does from its beginning to its end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    attend()
     with contextlib.suppress(EOFError, OSError):  # the parent has gone
-        served = _prepare(pipe.recv_bytes(), threads)
+        served = _prepare(pipe.recv(), threads)
         pipe.send((READY, None, None))
         while True:
             number, work, arguments = pipe.recv()
@@ -151,7 +148,7 @@ def _live(pipe: Connection, unwanted: Any, threads: int) -> None:
             _send(pipe, number, *_result(work, (served, *arguments), tick=_tick(number, unwanted)))
 
 
-def _prepare(pickled: bytes, threads: int) -> Any:
+def _prepare(given: Any, threads: int) -> Any:
     import gc
     import warnings
 
@@ -163,7 +160,7 @@ def _prepare(pickled: bytes, threads: int) -> Any:
         Path("/proc/self/oom_score_adj").write_text(KILLED_FIRST)
     torch.set_num_threads(threads)
     warnings.simplefilter("ignore", OutOfRangeWarning)  # the page and the API say it in words of their own
-    served, warm = pickle.loads(pickled)
+    served, warm = given
     if warm is not None:
         warm(served)
     gc.collect()
@@ -197,10 +194,11 @@ def _failed(error: Exception) -> FailedError:
 
 def _send(pipe: Connection, number: int, well: bool, found: Any) -> None:
     try:
-        pickled = pickle.dumps((number, well, found))
-    except (pickle.PicklingError, TypeError, AttributeError) as error:
-        pickled = pickle.dumps((number, False, _failed(error)))
-    pipe.send_bytes(pickled)
+        pipe.send((number, well, found))
+    except OSError:
+        raise
+    except Exception as error:  # it is of a kind that cannot be sent
+        pipe.send((number, False, _failed(error)))
 
 
 def _limit_memory() -> None:
@@ -215,10 +213,3 @@ def _limit_memory() -> None:
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     wanted = has + ROOM
     resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
-
-
-def _end_with_parent() -> NoReturn:
-    parent = parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(0)
