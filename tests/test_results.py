@@ -15,7 +15,8 @@ from faultcell.files import read, write
 from faultcell.report import write_results
 from faultcell.report.bars import bars, is_drawn, ordered
 from faultcell.report.overlays import ladder
-from test_files import LIMITS, recording, save
+from samples import recording
+from test_files import LIMITS, save
 
 MEASURES = ("recall", "f1", "pr_auc", "recall_at_1_percent")
 
