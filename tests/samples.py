@@ -281,3 +281,20 @@ def workbook(path, sheets):
         for row in rows:
             sheet.append(list(row))
     book.save(path)
+
+
+def machine_names(t):
+    """The Battery Data Format, in machine names."""
+    return t.select("test_time_second", "voltage_volt", "current_ampere", cycle_count="cycle")
+
+
+def bdf(t):
+    """The same in preferred labels."""
+    names = {"test_time_second": "Test Time / s", "voltage_volt": "Voltage / V", "current_ampere": "Current / A"}
+    return t.select(*names, pl.col("cycle").alias("Cycle Count / 1")).rename(names).write_csv()
+
+
+def plain_names(t):
+    """Names of one's own, one of them not in ASCII."""
+    names = {"test_time_second": "time [s]", "voltage_volt": "voltage [V]", "current_ampere": "current [A]"}
+    return t.select(*names, "cycle", pl.lit(25.0).alias("T [°C]")).rename(names).write_csv()

@@ -15,7 +15,7 @@ import polars as pl
 from faultcell.curves import HALFCYCLES, KEYS, TIMESERIES, Curves
 from faultcell.files import plausible
 from faultcell.files.samples import Samples, arrange, name_curve
-from faultcell.files.sentence import refuse
+from faultcell.files.sentence import refuse, some
 
 STEP_TYPES = ("charge", "discharge", "rest", "field")
 FILLED = {"surface_temperature_celsius", "ambient_temperature_celsius"}
@@ -83,7 +83,7 @@ def _columns(table: pl.DataFrame, schema: Mapping[str, Any], *, place: str, wher
         refuse(
             where,
             f"{place}, column {', '.join(missing)}",
-            found=f"none of that name (columns are {', '.join(table.columns) or 'none'})",
+            found=f"none of that name (columns are {some(table.columns) or 'none'})",
             expected="all of " + ", ".join(name for name in schema if name not in FILLED),
             action="add or rename what is missing",
         )

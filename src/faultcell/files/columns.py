@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import polars as pl
 
 from faultcell.files.clock import is_date, seconds
-from faultcell.files.sentence import refuse
+from faultcell.files.sentence import refuse, some
 
 # A question mark or a replacement character is what became of a degree sign on its way through an encoding.
 UNITS = {
@@ -97,6 +97,7 @@ def wanted(
     )
 
 
+@lru_cache(maxsize=4096)  # each reader asks for the same ones
 def clean(header: str) -> str:
     """A header as labels are written: no quotes, marks of a comment or doubled spaces."""
     return re.sub(r"\s+", " ", header.strip('\ufeff"~# \t\r\n')).strip()
@@ -146,7 +147,7 @@ def standardise(
         refuse(
             place.where,
             f"column {', '.join(column.name for column in missing)}",
-            found=f"only {', '.join(raw.columns)}",
+            found=f"only {some(raw.columns)}",
             expected=f"{' and '.join(_spell(column) for column in missing)} ({name})",
             action="rename the columns, export them too, or say which they are in a file for --mapping",
         )

@@ -25,6 +25,8 @@ HIGH_C_RATE, HIGH_TURNS = 100.0, 10.0
 WINDOW_SHARE, LEAST_SHARE, LEAST_CROSSING = 0.5, 0.03, 20
 # A capacity this many times the largest current in the whole set is not in Ah.
 LEAST_C_RATE = 1 / 200
+# A single reading above so many times the capacity an hour is in another unit, or of a sensor that failed.
+SPIKE_C_RATE = 1000.0
 FEW_SAMPLES = 50
 GAP_SECOND, GAP_RATIO = 120.0, 10.0
 ABOVE_VOLT = 0.3
@@ -59,6 +61,20 @@ def check_sign(curves: Curves, samples: Samples, *, where: str) -> None:
         expected=f"{other} (the Battery Data Format counts + = charge)",
         action="turn the sign of the current or correct step_type",
     )
+
+
+def check_spikes(table: pl.DataFrame, *, nominal_capacity_ah: float, where: str) -> None:
+    """Raise DataError where a recording has a current that no cell of this capacity takes: it would part a half-cycle in two."""
+    current = table["current_ampere"].to_numpy()
+    high = np.flatnonzero(np.abs(current) > SPIKE_C_RATE * nominal_capacity_ah)
+    if high.size:
+        refuse(
+            where,
+            f"row {table['row'][int(high[0])]}, column current_ampere",
+            found=f"{current[high[0]]:.4g} A ({high.size} such rows)",
+            expected=f"what a cell of {nominal_capacity_ah:g} Ah can take",
+            action="give the current in ampere, not milliampere, or leave out the readings of a failed sensor",
+        )
 
 
 @dataclass(frozen=True)

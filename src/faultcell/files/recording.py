@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from faultcell.by_curve import charge_ah
 from faultcell.curves import HALFCYCLES, KEYS, NORMAL, REST_C_RATE, SEVERITY, TIMESERIES, Array, Curves
 from faultcell.files.engine import CycleCounter, PiecewiseError, Rated
+from faultcell.files.plausible import check_spikes
 from faultcell.files.sentence import refuse
 
 # A rest shorter than this within one direction belongs to a pulsed load; a longer one ends the half-cycle. Where the file
@@ -99,6 +100,7 @@ class Recording:
         if self._sign is None:
             table = self._turned(table)
         self._learn(table)
+        check_spikes(table, nominal_capacity_ah=self._known["nominal_capacity_ah"], where=self._where)
         parts = cut(table, nominal_capacity_ah=self._known["nominal_capacity_ah"])
         settled = len(parts) if self._whole else _settled(table, parts)
         self._kept = table[parts[settled].start :] if settled < len(parts) else table[-1:]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from faultcell.errors import DataError
+
+# A sentence names so many columns, and so much of a name.
+MOST_NAMES, MOST_LETTERS = 20, 60
 
 
 def refuse(where: str | Path, place: str = "", *, found: str, expected: str, action: str) -> NoReturn:
@@ -20,3 +24,9 @@ def refuse(where: str | Path, place: str = "", *, found: str, expected: str, act
     """
     prefix = f"{where}: {place}" if place else str(where)
     raise DataError(f"{prefix}: found {found}, expected {expected}: {action}")
+
+
+def some(names: Sequence[str]) -> str:
+    """Names for a sentence: the first of them where there are many, and of each the beginning."""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(name[:MOST_LETTERS] for name in names[:MOST_NAMES]) + more

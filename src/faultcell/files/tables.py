@@ -30,6 +30,8 @@ INFERRED_ROWS = 10_000
 PIECE_ROWS = 500_000
 # Before the header of a table vendors tell of the test, up to so many lines.
 PREAMBLE_LINES, WORKBOOK_ROWS = 500, 50
+# Of these lines so many cells may be a column's name; comparing them with every label of every vendor takes some seconds.
+MOST_CELLS = 20_000
 SEPARATORS = ("\t", ";", ",")
 TEXTS = ("cell_id", "label", "step_type", "state", "model_sha256")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -97,12 +99,12 @@ class TextTable:
 
     def count_needed(self, columns: tuple[Column, ...]) -> tuple[int, int]:
         """As `Table` says, over the lines of the beginning."""
-        return max((count_needed(columns, cells) for _, _, cells in self._candidates()), default=(0, 1))
+        return max((count_needed(columns, cells) for _, _, cells in self._candidates), default=(0, 1))
 
     def layout(self, columns: tuple[Column, ...]) -> Layout | None:
         """Where the table with most of these columns stands; `None` where no line has any."""
         best, most = None, 0
-        for line, separator, cells in self._candidates():
+        for line, separator, cells in self._candidates:
             count, needed = count_needed(columns, cells)
             if count > most:
                 best, most = self._layout(line, columns, separator, cells), count
@@ -163,11 +165,16 @@ class TextTable:
         taken = pick(layout.columns, list(told.values()))
         return scan.select(pl.col(name).alias(new) for name, new in told.items() if new in taken)
 
-    def _candidates(self) -> Iterator[tuple[int, str, list[str]]]:
+    @cached_property
+    def _candidates(self) -> list[tuple[int, str, list[str]]]:
+        """Lines that may hold names: number, separator, cells."""
+        found, cells = [], 0
         for number, line in enumerate(self._lines):
             for separator in SEPARATORS:
-                if separator in line:
-                    yield number, separator, next(csv.reader([line], delimiter=separator))
+                if separator in line and cells < MOST_CELLS and any(char.isalpha() for char in line):
+                    found.append((number, separator, _split([line], separator)[0][: MOST_CELLS - cells]))
+                    cells += len(found[-1][2])
+        return found
 
     @cached_property
     def _lines(self) -> list[str]:
@@ -175,7 +182,7 @@ class TextTable:
 
     def _layout(self, line: int, columns: tuple[Column, ...], separator: str, names: list[str]) -> Layout:
         lines = self._lines[line + 1 :]
-        rows = list(csv.reader([row for row in lines if row.strip()], delimiter=separator))
+        rows = _split([row for row in lines if row.strip()], separator)
         cells, width = [cell.strip() for row in rows for cell in row], len(names)
         skipped = next((place for place, row in enumerate(lines) if any(char.isdigit() for char in row)), 0)
         words = next((row.split(separator) for row in lines[:skipped] if row.strip()), [])
@@ -278,6 +285,14 @@ class Workbook:
             raise DataError(
                 f"{self._path}: found a damaged workbook ({first_line(error)}), expected XLSX: export it anew"
             ) from error
+
+
+def _split(lines: Sequence[str], separator: str) -> list[list[str]]:
+    """The cells of lines; as they stand where quotes never end."""
+    try:
+        return list(csv.reader(lines, delimiter=separator))
+    except csv.Error:  # a cell longer than csv takes
+        return [line.split(separator) for line in lines]
 
 
 def _has_sheets(path: Path) -> bool:

@@ -36,7 +36,7 @@ from faultcell.errors import DataError, first_line
 from faultcell.files.cells import curves
 from faultcell.files.columns import UNITS, Column, wanted
 from faultcell.files.engine import Rated, Reader
-from faultcell.files.sentence import refuse
+from faultcell.files.sentence import refuse, some
 from faultcell.files.tables import SEPARATORS, Workbook
 
 Said = TypeVar("Said", bound=BaseModel)
@@ -136,7 +136,7 @@ def _mapped(file: Path, said: Mapping) -> pl.DataFrame:
             continue
         header = raw.columns[column - 1] if isinstance(column, int) and column <= raw.width else str(column)
         if header not in raw.columns:
-            found = f"only {', '.join(raw.columns)}"
+            found = f"only {some(raw.columns)}"
             refuse(file, f"column {column}", found=found, expected="what the mapping names", action="correct the mapping")
         taken.append(raw[header].alias(f"{name} / {unit}" if unit else name))
     return pl.DataFrame(taken)
