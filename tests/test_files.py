@@ -18,7 +18,7 @@ from polars.testing import assert_frame_equal
 
 from faultcell.curves import KEYS, SEVERITY, Curves
 from faultcell.errors import DataError
-from faultcell.files import ingest, ingest_into, read, write, write_blocks
+from faultcell.files import _child, apart, ingest, ingest_into, read, write, write_blocks
 from faultcell.files import tables as readable
 from faultcell.files.atomic import whole_folder, write_text
 from faultcell.files.check import check, conform
@@ -26,7 +26,7 @@ from faultcell.files.curve_set import TABLES, read_checked
 from faultcell.files.engine import CycleCounter
 from faultcell.files.recognise import recognise
 from faultcell.files.recording import Recording
-from faultcell.files.vendors import _loadmat, nasa
+from faultcell.files.vendors import nasa
 from samples import mat_file, recording
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -632,8 +632,8 @@ def test_a_cut_off_mat_file_is_one_sentence(tmp_path, share):
 def test_a_child_that_does_not_end_is_killed(tmp_path, monkeypatch):
     endless = tmp_path / "endless.py"
     endless.write_text("while True: pass\n")
-    monkeypatch.setattr(_loadmat, "__file__", str(endless))
-    monkeypatch.setattr(nasa, "TIME_LIMIT_SECOND", 0.5)
+    monkeypatch.setattr(_child, "__file__", str(endless))
+    monkeypatch.setattr(nasa, "ALLOWANCE", apart.Allowance(2**29, 0, 0.125, 0))
     began = time.monotonic()
     with pytest.raises(DataError, match=r"x.mat: .*did not end in 0.5 s"):
         ingest([mat_file(tmp_path / "x.mat")])
@@ -642,7 +642,7 @@ def test_a_child_that_does_not_end_is_killed(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(os.name == "nt", reason="memory limits are POSIX")
 def test_a_child_that_wants_all_memory_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(nasa, "MEMORY_LIMIT_BYTE", 64 * 1024**2)
+    monkeypatch.setattr(nasa, "ALLOWANCE", apart.Allowance(2**26, 0, 6, 0))
     with pytest.raises(DataError, match=r"x.mat: found a damaged or different file"):
         ingest([mat_file(tmp_path / "x.mat")])
 

@@ -1,7 +1,7 @@
-"""Damaged input, read in a process of its own that can be watched and ended: what came of it, how long it took, how much memory.
+"""Damaged input, read in a process of its own that can be watched and ended: what came of it, in what time and memory.
 
-A `Case` is a file (or folder) and the loader that reads it. `Worker.run` hands it to a child, which answers with one line; a child
-that does not answer in time is killed, and the next case gets a new one. Run as a program, this file is that child.
+A `Case` is a file (or folder) and the loader that reads it. `Worker.run` hands it to a child, which answers with one line; a
+child that does not answer in time is killed, and the next case gets a new one. Run as a program, this file is that child.
 """
 
 from __future__ import annotations
@@ -184,8 +184,9 @@ def _children_byte() -> int:
 
 
 def _answer(case: Case) -> Outcome:
-    from faultcell.errors import FaultCellError
     from loaders import LOADERS
+
+    from faultcell.errors import FaultCellError
 
     before = _children_byte()
     _reset_peak()

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from pathlib import Path
-
-import polars as pl
-import pytest
 
 import mutations
-import samples
+import polars as pl
+import pytest
 from fuzz import Case, Worker
+
+import samples
 from test_files import REAL
 
 RATED = {"lower": 2.7, "upper": 4.2, "nominal_capacity_ah": 2.0}

@@ -64,7 +64,7 @@ def check_sign(curves: Curves, samples: Samples, *, where: str) -> None:
 
 
 def check_spikes(table: pl.DataFrame, *, nominal_capacity_ah: float, where: str) -> None:
-    """Raise DataError where a recording has a current that no cell of this capacity takes: it would part a half-cycle in two."""
+    """Raise DataError where a recording has a current no cell of this capacity takes: it would part a half-cycle in two."""
     current = table["current_ampere"].to_numpy()
     high = np.flatnonzero(np.abs(current) > SPIKE_C_RATE * nominal_capacity_ah)
     if high.size:

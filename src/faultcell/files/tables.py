@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from faultcell.errors import DataError, first_line
+from faultcell.files.apart import MEBIBYTE, Allowance, ApartError, read_apart
+from faultcell.files.archive import entries, unpacked_byte
 from faultcell.files.columns import Column, clean, count_needed, pick
 from faultcell.files.curve_set import read_table
 from faultcell.files.engine import PiecewiseError, Table
@@ -32,6 +34,8 @@ PIECE_ROWS = 500_000
 PREAMBLE_LINES, WORKBOOK_ROWS = 500, 50
 # Of these lines so many cells may be a column's name; comparing them with every label of every vendor takes some seconds.
 MOST_CELLS = 20_000
+# Sheets take some five times their text in memory, and a second for each 40 MB of it; one cell far down or far out takes all.
+WORKBOOK = Allowance(512 * MEBIBYTE, 8, 5.0, 1e-7)
 SEPARATORS = ("\t", ";", ",")
 TEXTS = ("cell_id", "label", "step_type", "state", "model_sha256")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -45,7 +49,7 @@ def open_table(path: Path, start: bytes) -> Table | None:
     if start.startswith(b"PAR1"):
         return ParquetTable(path)
     if start.startswith(b"PK"):
-        return Workbook(path) if _has_sheets(path) else None
+        return Workbook(path) if "xl/workbook.xml" in entries(path) else None
     if b"\0" in start and not start.startswith(_UTF16):
         return None
     return TextTable(path, start)
@@ -276,12 +280,12 @@ class Workbook:
 
     @cached_property
     def _named(self) -> dict[str, pl.DataFrame]:
+        size = unpacked_byte(self._path)
         try:
-            import fastexcel
-
-            book = fastexcel.read_excel(self._path)
-            return {name: book.load_sheet(name, header_row=None, dtypes="string").to_polars() for name in book.sheet_names}
-        except Exception as error:
+            with read_apart(self._path, "workbook", size=size, allowance=WORKBOOK) as folder:
+                names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
+                return {name: pl.read_ipc((folder / f"{n}.ipc").read_bytes()) for n, name in enumerate(names)}
+        except (ApartError, OSError, pl.exceptions.PolarsError) as error:
             raise DataError(
                 f"{self._path}: found a damaged workbook ({first_line(error)}), expected XLSX: export it anew"
             ) from error
@@ -293,14 +297,6 @@ def _split(lines: Sequence[str], separator: str) -> list[list[str]]:
         return list(csv.reader(lines, delimiter=separator))
     except csv.Error:  # a cell longer than csv takes
         return [line.split(separator) for line in lines]
-
-
-def _has_sheets(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return "xl/workbook.xml" in archive.namelist()
-    except (zipfile.BadZipFile, OSError):
-        return False
 
 
 def _first_rows(sheet: pl.DataFrame) -> range:

@@ -1,30 +1,36 @@
-"""Runs as a program of its own: reads a NASA PCoE `.mat` file and writes plain arrays, or says in one line why not.
+"""Runs as a program of its own: reads a file that some library may hang on, or ask for all memory for, when it is damaged.
 
-`scipy.io.loadmat` can hang or ask for all memory on a damaged file, so it runs here, in a child that can be killed.
-Arguments: the `.mat` file, the `.npz` file to write, the memory limit in bytes, the time limit in seconds.
+Arguments: what the file is (a name of `KINDS`), the file, the folder to write into, the memory limit in bytes, the time limit
+in seconds. What is in the file is left as plain arrays or tables; why it cannot be read is one line on standard error.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 READINGS = ("Time", "Voltage_measured", "Current_measured", "Temperature_measured")
 
 
 def limit(memory_byte: int, time_second: int) -> None:
-    """Let the system end this process beyond these limits, where it can."""
+    """Let the system end this process beyond these limits, where it can; the time is that of the processor."""
     try:
         import resource
     except ImportError:  # Windows: the parent's time limit is all there is
         return
-    resource.setrlimit(resource.RLIMIT_AS, (memory_byte, memory_byte))
+    # Not the address space, of which threads and files take gigabytes that they never use.
+    kind = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
+    resource.setrlimit(kind, (memory_byte, memory_byte))
     resource.setrlimit(resource.RLIMIT_CPU, (time_second, time_second + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def convert(source: str, target: str) -> None:
-    """Flatten the half-cycles of the one cell in `source` into arrays of numbers and text in `target`."""
+def matlab(source: str, target: Path) -> None:
+    """Flatten the half-cycles of the one cell in a NASA PCoE file into arrays of numbers and text."""
     import numpy as np
     from scipy.io import loadmat
 
@@ -48,7 +54,29 @@ def convert(source: str, target: str) -> None:
     arrays["length"] = np.array([len(line) for line in columns[0]])
     arrays["ambient"] = np.array([float(record["ambient_temperature"]) for record in kept])
     arrays["capacity"] = np.array([_capacity(record) for record in kept])
-    np.savez(target, allow_pickle=False, **arrays)
+    np.savez(target / "arrays.npz", allow_pickle=False, **arrays)
+
+
+def workbook(source: str, target: Path) -> None:
+    """The sheets of a workbook as tables of text, `0.ipc` and so on, and their names."""
+    import fastexcel
+
+    book = fastexcel.read_excel(source)
+    for place, name in enumerate(book.sheet_names):
+        sheet = book.load_sheet(name, header_row=None, dtypes="string").to_polars()
+        sheet.write_ipc(target / f"{place}.ipc", compression="uncompressed")
+    (target / "names.json").write_text(json.dumps(book.sheet_names), encoding="utf-8")
+
+
+def neware(source: str, target: Path) -> None:
+    """The table of an `.nda` or `.ndax` file."""
+    logging.disable(logging.CRITICAL)  # what is wrong is said in a sentence
+    import fastnda
+
+    fastnda.read(source).write_ipc(target / "0.ipc", compression="uncompressed")
+
+
+KINDS = {"matlab": matlab, "workbook": workbook, "neware": neware}
 
 
 def _line(record: dict[str, Any], name: str) -> Any:
@@ -64,23 +92,24 @@ def _capacity(record: dict[str, Any]) -> float:
     return float(value[0]) if value.size else float("nan")
 
 
+def _reason(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return "it asks for more memory than allowed"
+    if isinstance(error, NotImplementedError):
+        return "MATLAB 7.3 (HDF5) is not read, save it with -v7"
+    if isinstance(error, KeyError):
+        return f"field {error} is missing"
+    return (str(error) or type(error).__name__).splitlines()[0][:200]
+
+
 def main(arguments: Sequence[str]) -> int:
     """Exit code 0, or 1 with a line on standard error."""
-    source, target, memory_byte, time_second = arguments
+    kind, source, target, memory_byte, time_second = arguments
     limit(int(memory_byte), int(time_second))
     try:
-        convert(source, target)
-    except MemoryError:
-        print("it asks for more memory than allowed", file=sys.stderr)
-        return 1
-    except NotImplementedError:
-        print("MATLAB 7.3 (HDF5) is not read, save it with -v7", file=sys.stderr)
-        return 1
-    except KeyError as error:
-        print(f"field {error} is missing", file=sys.stderr)
-        return 1
-    except Exception as error:
-        print((str(error) or type(error).__name__).splitlines()[0][:200], file=sys.stderr)
+        KINDS[kind](source, Path(target))
+    except BaseException as error:  # some libraries panic in ways of their own
+        print(_reason(error), file=sys.stderr)
         return 1
     return 0
 
