@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+# Cyclers begin a sheet when one is full, which is after a million rows.
+MOST_SHEETS = 256
 READINGS = ("Time", "Voltage_measured", "Current_measured", "Temperature_measured")
 
 
@@ -34,7 +36,10 @@ def matlab(source: str, target: Path) -> None:
     import numpy as np
     from scipy.io import loadmat
 
-    content = loadmat(source, simplify_cells=True)
+    try:
+        content = loadmat(source, simplify_cells=True)
+    except NotImplementedError as error:
+        raise ValueError("MATLAB 7.3 (HDF5) is not read, save it with -v7") from error
     names = [name for name in content if not name.startswith("__")]
     if len(names) != 1 or "cycle" not in content[names[0]]:
         raise ValueError(f"variables are {', '.join(names) or 'none'}, not one cell with a field 'cycle'")
@@ -62,6 +67,8 @@ def workbook(source: str, target: Path) -> None:
     import fastexcel
 
     book = fastexcel.read_excel(source)
+    if len(book.sheet_names) > MOST_SHEETS:
+        raise ValueError(f"{len(book.sheet_names)} sheets")
     for place, name in enumerate(book.sheet_names):
         sheet = book.load_sheet(name, header_row=None, dtypes="string").to_polars()
         sheet.write_ipc(target / f"{place}.ipc", compression="uncompressed")
@@ -95,8 +102,6 @@ def _capacity(record: dict[str, Any]) -> float:
 def _reason(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "it asks for more memory than allowed"
-    if isinstance(error, NotImplementedError):
-        return "MATLAB 7.3 (HDF5) is not read, save it with -v7"
     if isinstance(error, KeyError):
         return f"field {error} is missing"
     return (str(error) or type(error).__name__).splitlines()[0][:200]

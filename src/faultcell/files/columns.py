@@ -106,7 +106,8 @@ def clean(header: str) -> str:
 def count_needed(columns: Sequence[Column], headers: Sequence[str]) -> tuple[int, int]:
     """How many of the needed columns are there, whatever their unit, and how many are needed."""
     needed = [column for column in columns if column.needed]
-    return sum(_match(column, headers) is not None for column in needed), len(needed)
+    names = [clean(header) for header in headers]
+    return sum(any(map(_any_label(column).fullmatch, names)) for column in needed), len(needed)
 
 
 def pick(columns: Sequence[Column], headers: Sequence[str]) -> list[str]:
@@ -215,6 +216,13 @@ def _pattern(label: str, *, has_unit: bool, exact: bool) -> re.Pattern[str]:
     return re.compile(written.replace(r"\ \(", r"\ ?\("), 0 if exact and is_letter else re.IGNORECASE)
 
 
+@cache
+def _any_label(column: Column) -> re.Pattern[str]:
+    """What matches if any label of a column does: one question instead of one for each label."""
+    labels = (_pattern(label, has_unit=bool(column.unit), exact=False).pattern for label in column.labels)
+    return re.compile("|".join(f"(?:{label})" for label in labels), re.IGNORECASE)
+
+
 def _states_unit(header: str, unit: str | None) -> bool:
     """Whether a header says its unit. A machine name ends in it; any other label without one leaves it open."""
     return unit is not None or header == clean(header).lower().replace(" ", "_")
@@ -241,6 +249,9 @@ def _take(raw: pl.DataFrame, column: Column, found: Found, place: Place) -> pl.S
     series = raw[found.header]
     if not column.unit:
         return series.alias(column.name)
+    if not (series.dtype.is_numeric() or series.dtype in (pl.String, pl.Null)) and column.name != "time":
+        kind, action = str(series.dtype).lower(), "write numbers into it"
+        refuse(place.where, f"column {series.name}", found=f"values of the kind {kind}", expected="numbers", action=action)
     stripped = series.str.strip_chars() if series.dtype == pl.String else series
     values = seconds(stripped) if column.name == "time" else None
     if values is None:

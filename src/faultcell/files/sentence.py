@@ -9,7 +9,7 @@ from typing import NoReturn
 from faultcell.errors import DataError
 
 # A sentence names so many columns, and so much of a name.
-MOST_NAMES, MOST_LETTERS = 20, 60
+MOST_NAMES, MOST_LETTERS, MOST_PART = 20, 60, 600
 
 
 def refuse(where: str | Path, place: str = "", *, found: str, expected: str, action: str) -> NoReturn:
@@ -22,8 +22,13 @@ def refuse(where: str | Path, place: str = "", *, found: str, expected: str, act
         expected: what should be.
         action: what to do next.
     """
-    prefix = f"{where}: {place}" if place else str(where)
-    raise DataError(f"{prefix}: found {found}, expected {expected}: {action}")
+    prefix = f"{where}: {_short(place)}" if place else str(where)
+    raise DataError(f"{prefix}: found {_short(found)}, expected {_short(expected)}: {action}")
+
+
+def _short(text: str) -> str:
+    """What files hold may have many lines, or be very long."""
+    return " ".join(text.splitlines())[:MOST_PART]
 
 
 def some(names: Sequence[str]) -> str:

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from faultcell.errors import DataError, first_line
 from faultcell.files.apart import MEBIBYTE, Allowance, ApartError, read_apart
 from faultcell.files.archive import entries, unpacked_byte
 from faultcell.files.columns import Column, clean, count_needed, pick
-from faultcell.files.curve_set import read_table
 from faultcell.files.engine import PiecewiseError, Table
+from faultcell.files.lines import check_lines
+from faultcell.files.parquet import batches, open_parquet, to_frame
 
 START_BYTES = 1 << 17
 # Types are taken from so many rows, and from all of them, which takes several times as long, where those mislead.
@@ -122,6 +122,7 @@ class TextTable:
         Raises:
             DataError: it is empty or cannot be read.
         """
+        check_lines(self._path)
         layout = self.layout(columns)
         if layout is None:
             raise DataError(f"{self._path}: found no line with column names, expected a table: export it anew")
@@ -135,6 +136,7 @@ class TextTable:
 
     def pieces(self, columns: tuple[Column, ...]) -> Iterator[pl.DataFrame]:
         """The table in pieces."""
+        check_lines(self._path)
         layout = self.layout(columns)
         if layout is None or self._is_utf16:
             raise PiecewiseError
@@ -214,23 +216,23 @@ class ParquetTable:
 
     def count_needed(self, columns: tuple[Column, ...]) -> tuple[int, int]:
         """As `Table` says, over the names in its schema; raises DataError where it is damaged."""
-        try:
-            return count_needed(columns, pq.read_schema(self._path).names)
-        except (pa.ArrowException, OSError):
-            return count_needed(columns, read_table(self._path).columns)  # it says what is wrong
+        with open_parquet(self._path) as file:
+            return count_needed(columns, file.schema_arrow.names)
 
     def load(self, columns: tuple[Column, ...]) -> pl.DataFrame:
         """The table; raises DataError where it is damaged."""
-        return read_table(self._path)
+        parts = [to_frame(self._path, part) for part in self._parts(columns)]
+        return pl.concat(parts) if parts else pl.DataFrame()
 
     def pieces(self, columns: tuple[Column, ...]) -> Iterator[pl.DataFrame]:
         """The table in pieces."""
-        try:
-            with pq.ParquetFile(self._path, page_checksum_verification=True) as file:
-                for batch in file.iter_batches(PIECE_ROWS):
-                    yield pl.DataFrame(pl.from_arrow(batch))
-        except (pa.ArrowException, OSError) as error:
-            raise PiecewiseError from error
+        return (to_frame(self._path, part) for part in self._parts(columns))
+
+    def _parts(self, columns: tuple[Column, ...]) -> Iterator[pa.Table]:
+        with open_parquet(self._path) as file:
+            names = file.schema_arrow.names
+            # Without any that is wanted the names tell what is missing.
+            yield from batches(self._path, file, rows=PIECE_ROWS, columns=pick(columns, names) or names)
 
 
 class Workbook:
