@@ -45,9 +45,9 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         schema = pq.read_schema(path)
         texts = [field.name for field in schema if _is_text(field.type)]
         file = pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=texts)
+        _check_claims(path, file)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise damaged(path, error) from error
-    _check_claims(path, file)
     return file
 
 
