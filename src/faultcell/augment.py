@@ -18,21 +18,20 @@ from faultcell.conditioning import STANDING, Vocabulary
 from faultcell.config import Config, DistilConfig, FinetuneConfig
 from faultcell.curves import FAULTS, NORMAL, Condition, Curves
 from faultcell.drawing import Drawing
-from faultcell.errors import BundleError, ConditionError, TrainingError
+from faultcell.errors import ConditionError, TrainingError
 from faultcell.frame import Frame
 from faultcell.hub import Pretrained
 from faultcell.known import to_learn
 from faultcell.models.diffusion import Diffusion
-from faultcell.models.generative import Batch, Generative, Sampling, Shape
-from faultcell.models.kinds import KINDS, make
+from faultcell.models.generative import Batch, Generative, Sampling
 from faultcell.models.network import Network
-from faultcell.prepare import CHANNELS
 from faultcell.profile import Profile, fingerprint
 from faultcell.references import References
+from faultcell.sound import FORMAT, check_sizes, check_values, refusing, told
+from faultcell.sound import network_of as _network
 from faultcell.train import State, Step, train
 
 BLOCK = 1024  # curves of a stream that are put together at once
-FORMAT = 5
 LOG_EVERY = 25
 OnStep = Callable[[Step], None]
 OnSnapshot = Callable[[int, "Augmenter"], None]
@@ -305,22 +304,14 @@ class Augmenter(Pretrained):
     @classmethod
     def load(cls, folder: str | Path) -> Augmenter:
         """Read a bundle; raises BundleError if it is incomplete, was changed or is of another kind."""
-        bundle = store.read_bundle(Path(folder))
-        if bundle.config.get("format") != FORMAT or bundle.config.get("kind") not in KINDS:
-            raise BundleError(
-                f"{folder} is no bundle of format {FORMAT} of a kind among {', '.join(KINDS)}: train it with this version of "
-                "FaultCell"
-            )
-        try:
+        bundle = store.read_bundle(Path(folder), check_sizes)
+        with refusing(folder):
             return cls._restored(bundle)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise BundleError(
-                f"{folder} does not fit this version of FaultCell ({str(error)[:120]}): train it again"
-            ) from error
 
     @classmethod
     def _restored(cls, bundle: store.Bundle) -> Augmenter:
-        config, profile = Config(**bundle.config["config"]), Profile(**bundle.config["profile"])
+        config, profile = told(bundle.config)
+        check_values(bundle.tensors, profile)
         frame = Frame.restored(bundle.tensors, faults=profile.faults, grid=config.grid)
         network = _network(config, profile)
         network.load_state_dict({k.removeprefix("network."): v for k, v in bundle.tensors.items() if k.startswith("network.")})
@@ -382,17 +373,6 @@ class _Run:
             network.calibrate(calibrate_on)
         earlier, base = (self.before.metrics, self.before.sha256) if self.before else ((), None)
         return Augmenter(self.config, network, self.frame, self.profile, (*earlier, *metrics), base)
-
-
-def _network(config: Config, profile: Profile) -> Generative:
-    vocabulary = Vocabulary(profile.faults)
-    hidden = vocabulary.history & (not config.net.history_in_curve) | vocabulary.context & (not config.net.context_in_curve)
-    hidden = np.append(hidden, np.zeros(len(STANDING), dtype=bool))
-    sections = (config.grid.head, config.grid.tail)
-    shape = Shape(
-        len(CHANNELS), sections=sections, known=1, hidden=torch.from_numpy(np.tile(hidden, 2)), standing=len(STANDING)
-    )
-    return make(shape, config)
 
 
 def _key(config: Config, profile: Profile, base: str = "") -> str:

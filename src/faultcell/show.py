@@ -123,8 +123,9 @@ def _label_row(curves: Curves, label: str) -> dict[str, Any]:
 
 def _bundle(path: Path) -> dict[str, Any]:
     from faultcell import store
+    from faultcell.sound import check_sizes
 
-    bundle = store.read_bundle(path)
+    bundle = store.read_bundle(path, check_sizes)
     profile = bundle.config["profile"]
     spans = [
         {"label": name, "curves": profile["labels"][name], **_spans(profile["ranges"][name])} for name in profile["labels"]

@@ -21,7 +21,7 @@ MOST_SECOND = 10.0
 MOST_BYTE = 10**9
 # A child is also ended by the system where it asks for this much address space: the machine shall survive what is tried.
 SPACE_BYTE = 12 * 2**30
-FRESH_BYTE = 350 * 10**6
+FRESH_BYTE = 700 * 10**6
 TESTS = Path(__file__).resolve().parents[1]
 
 
@@ -129,6 +129,7 @@ class Worker:
             count[case.kind] = count.get(case.kind, 0) + 1
             fault = self.run(case).fault(case)
             if fault:
+                print(f"{case.name} [{case.loader}]: {fault[:300]}", file=sys.stderr, flush=True)
                 wrong.setdefault(case.kind, []).append(f"{case.name} [{case.loader}]: {fault}")
         return count, wrong
 

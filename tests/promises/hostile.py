@@ -172,14 +172,36 @@ WRONG = {
 
 # --- workbooks
 
+_HEAD, _OPEN, _MAIN = '<?xml version="1.0"?>', "http://schemas.openxmlformats.org", "application/vnd.openxmlformats"
+_SPREAD, _RELATIONS = f"{_OPEN}/spreadsheetml/2006/main", f"{_OPEN}/officeDocument/2006/relationships"
+_RELATED = f'{_HEAD}<Relationships xmlns="{_OPEN}/package/2006/relationships">'
+
+
+def _related(number, kind, target):
+    return f'<Relationship Id="rId{number}" Type="{_RELATIONS}/{kind}" Target="{target}"/>'
+
+
+def _part(name, kind):
+    return f'<Override PartName="/xl/{name}" ContentType="{_MAIN}-officedocument.spreadsheetml.{kind}+xml"/>'
+
+
 _BOOK = {
-    "[Content_Types].xml": '<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/><Default Extension="xml" ContentType="application/xml"/><Override PartName="/xl/workbook.xml" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/><Override PartName="/xl/worksheets/sheet1.xml" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.worksheet+xml"/><Override PartName="/xl/sharedStrings.xml" ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"/></Types>',
-    "_rels/.rels": '<?xml version="1.0"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" Target="xl/workbook.xml"/></Relationships>',
-    "xl/workbook.xml": '<?xml version="1.0"?><workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"><sheets><sheet name="one" sheetId="1" r:id="rId1"/></sheets></workbook>',
-    "xl/_rels/workbook.xml.rels": '<?xml version="1.0"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet" Target="worksheets/sheet1.xml"/><Relationship Id="rId2" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/sharedStrings" Target="sharedStrings.xml"/></Relationships>',
-    "xl/sharedStrings.xml": '<?xml version="1.0"?><sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><si><t>a</t></si></sst>',
-}  # fmt: skip
-_SHEET = '<?xml version="1.0"?>{doctype}<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">{before}<sheetData>{rows}</sheetData></worksheet>'
+    "[Content_Types].xml": f'{_HEAD}<Types xmlns="{_OPEN}/package/2006/content-types"><Default Extension="rels" '
+    f'ContentType="{_MAIN}-package.relationships+xml"/><Default Extension="xml" ContentType="application/xml"/>'
+    + _part("workbook.xml", "sheet.main")
+    + _part("worksheets/sheet1.xml", "worksheet")
+    + _part("sharedStrings.xml", "sharedStrings")
+    + "</Types>",
+    "_rels/.rels": _RELATED + _related(1, "officeDocument", "xl/workbook.xml") + "</Relationships>",
+    "xl/workbook.xml": f'{_HEAD}<workbook xmlns="{_SPREAD}" xmlns:r="{_RELATIONS}"><sheets>'
+    '<sheet name="one" sheetId="1" r:id="rId1"/></sheets></workbook>',
+    "xl/_rels/workbook.xml.rels": _RELATED
+    + _related(1, "worksheet", "worksheets/sheet1.xml")
+    + _related(2, "sharedStrings", "sharedStrings.xml")
+    + "</Relationships>",
+    "xl/sharedStrings.xml": f'{_HEAD}<sst xmlns="{_SPREAD}"><si><t>a</t></si></sst>',
+}
+_SHEET = _HEAD + "{doctype}<worksheet xmlns='" + _SPREAD + "'>{before}<sheetData>{rows}</sheetData></worksheet>"
 
 
 def sheet(rows, *, before="", doctype=""):
