@@ -22,7 +22,7 @@ from faultcell.kernel import FEATURES, KERNELS
 from faultcell.known import ERRORS
 from faultcell.models.generative import Generative, Shape
 from faultcell.models.kinds import KINDS, make
-from faultcell.prepare import CHANNELS, STEPS
+from faultcell.prepare import CHANNELS, CURRENT, STEPS, VOLTAGE
 from faultcell.profile import Profile
 from faultcell.slopes import Slopes
 from faultcell.widths import Widths
@@ -68,6 +68,8 @@ def told(config: Mapping[str, Any]) -> tuple[Config, Profile]:
     found, profile = Config(**config["config"]), Profile(**config["profile"])
     if set(profile.labels) != set(profile.ranges) or not set(profile.step_types) <= set(profile.typical) & set(STEPS):
         raise ValueError("its profile lacks ranges or typical cells")
+    if not {CHANNELS[VOLTAGE], CHANNELS[CURRENT]} <= set(profile.channels) <= set(CHANNELS):
+        raise ValueError("its profile lacks voltage or current, or has a channel that there is not")
     if len(set(profile.faults)) < len(profile.faults):
         raise ValueError("its profile has a fault twice")
     return found, profile

@@ -41,7 +41,7 @@ FILES = (MODEL, CONFIG, SCHEDULER, CARD, METRICS)
 CHECKPOINT = "checkpoint"
 STATE = ("state.safetensors", "state.json")
 # Configurations of ten thousand cells have a megabyte, headers of a hundred tensors ten kilobytes.
-MOST_TEXT_BYTE, MOST_HEADER_BYTE, MOST_MODEL_BYTE = 16 * 2**20, 4 * 2**20, 4 * 2**30
+MOST_TEXT_BYTE, MOST_SUMS_BYTE, MOST_HEADER_BYTE, MOST_MODEL_BYTE = 8 * 2**20, 2**16, 2**20, 4 * 2**30
 # Of each weight: itself, its average, and what an optimiser remembers of it.
 COPIES = 8
 Fits = Callable[[Path, Mapping[str, Any], Mapping[str, tuple[int, ...]]], None]
@@ -111,7 +111,7 @@ def verify(folder: Path) -> None:
         hint = "it holds an unfinished run, go on with --resume" if unfinished else "a bundle is what `faultcell train` writes"
         raise BundleError(f"{folder} is not a bundle, it has no {SUMS}: {hint}")
     with _bundle_errors(folder):
-        lines = [line.partition("  ") for line in _text(folder / SUMS).splitlines()]
+        lines = [line.partition("  ") for line in _text(folder / SUMS, MOST_SUMS_BYTE).splitlines()]
     listed = {name: digest for digest, _, name in lines}
     for name in FILES:
         if not (folder / name).is_file():
@@ -156,7 +156,7 @@ def read_checkpoint(state: State, folder: Path, *, key: str) -> list[dict[str, A
         return []
     whole = all((source / name).is_file() for name in (*STATE, SUMS))
     with _bundle_errors(source):
-        if not whole or _text(source / SUMS) != sums(source, STATE):
+        if not whole or _text(source / SUMS, MOST_SUMS_BYTE) != sums(source, STATE):
             raise BundleError(f"{source} was changed or is incomplete: delete {folder} and start again")
         header = json.loads(_text(source / STATE[1]))
         if header["key"] != key:
@@ -224,9 +224,9 @@ def _bundle_errors(folder: Path) -> Iterator[None]:
         raise BundleError(f"{folder} cannot be read as a bundle ({first_line(error, 120)}): train it again") from error
 
 
-def _text(path: Path) -> str:
-    if path.stat().st_size > MOST_TEXT_BYTE:
-        raise ValueError(f"{path.name} has more than {MOST_TEXT_BYTE // 2**20} MiB")
+def _text(path: Path, most: int = MOST_TEXT_BYTE) -> str:
+    if path.stat().st_size > most:
+        raise ValueError(f"{path.name} has more than {most} bytes")
     return path.read_text(encoding="utf-8")
 
 

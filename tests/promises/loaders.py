@@ -95,7 +95,7 @@ def study_page(path) -> Read:
 def bundle(path) -> Read:
     """Load a model and draw with it: what cannot draw is no model."""
     from faultcell import Augmenter
-    from faultcell.conditions import grid
+    from faultcell.curves import grid
 
     model = Augmenter.load(path)
     curves = model.draw(grid("overdischarge", peak_deviation_volt=(0.3, 0.6), c_rate=0.8, repetition_count=1), [1, 2])
@@ -118,7 +118,19 @@ def checkpoint(path) -> Read:
     return str(state.step), []
 
 
+def raises(path) -> Read:
+    """For the test of the net itself."""
+    return str(1 / 0), [str(path)]
+
+
+def eats(path) -> Read:
+    """The same: a gigabyte and more."""
+    return str(np.ones(140 * 10**6).sum()), [str(path)]
+
+
 LOADERS = {
+    "raises": raises,
+    "eats": eats,
     "ingest": ingest,
     "ingest_into": ingest_into,
     "ingest_large": ingest_large,
