@@ -8,8 +8,8 @@ from typing import Any
 
 from faultcell.errors import DataError, first_line
 
-# Scores of ten thousand cells have some megabytes. Lists within lists take thirty times their text in memory.
-MOST_BYTE = 24 * 2**20
+# Scores of a thousand cells have a megabyte or two. Lists within lists take thirty times their text in memory.
+MOST_BYTE = 12 * 2**20
 
 
 def read_json(path: Path, *, expected: str) -> Any:

@@ -189,7 +189,7 @@ def _read(path: Path, kind: type[Said]) -> Said:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise DataError(
-            f"{path}: {place}: found {str(first.get('input'))[:60]} ({first['msg'].lower()}), expected one of "
+            f"{path}: {place}: found {' '.join(str(first.get('input')).split())[:60]} ({first['msg'].lower()}), expected one of "
             f"{', '.join(kind.model_fields)}: correct it"
         ) from error
     except ValueError as error:
