@@ -82,7 +82,7 @@ def test_the_ladder_has_a_rung_for_each_range_of_severity(scored):
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"summary": 1}'])
 def test_a_file_that_is_neither_is_one_sentence(tmp_path, content):
     (tmp_path / "x.json").write_text(content)
-    with pytest.raises(DataError, match=r"x.json: found no results .*expected what evaluate or classify wrote"):
+    with pytest.raises(DataError, match=r"x.json: found no (?:results|JSON) .*expected what evaluate or classify wrote"):
         write_results(tmp_path / "x.json", tmp_path / "page.html")
 
 
