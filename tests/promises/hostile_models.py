@@ -18,7 +18,6 @@ from faultcell.report.arms import MEASURES
 from faultcell.scoring import Score, SetScore
 
 DEEP = "[" * 200_000
-WRONG = (None, "x", "", [], {}, [[]], True, -1, 0, 10**9, 2**70, 1e308, -1e308, float("nan"), float("inf"), 0.5, "x" * 10**6)
 FEW = (None, "x", -1, 10**9, float("nan"), [])
 
 

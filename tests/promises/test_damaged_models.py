@@ -44,7 +44,8 @@ def bundles(bundle, target, *, wrong, every, large):
         hostile.signed(folder)
         if after:
             after()
-        return [Case(name, kind, loader, str(folder)) for loader in (("bundle", "show") if large else ("bundle",))]
+        shown = large and len(name) % 4 == 0  # `show` reads it in the same way
+        return [Case(name, kind, loader, str(folder)) for loader in (("bundle", "show") if shown else ("bundle",))]
 
     for name, text in some(hostile.configs(config, wrong=wrong), every):
         yield from case(name, "configurations", lambda text=text: (target / store.CONFIG).write_text(text))
@@ -62,7 +63,7 @@ def test_bundles_in_a_sample(bundle, worker, tally, tmp_path):
 
 @pytest.mark.long
 def test_bundles(bundle, worker, tally, tmp_path):
-    check(worker, tally, bundles(bundle, tmp_path / "bundle", wrong=hostile.WRONG, every=1, large=True))
+    check(worker, tally, bundles(bundle, tmp_path / "bundle", wrong=hostile.FEW, every=1, large=True))
 
 
 @pytest.mark.long
@@ -72,7 +73,7 @@ def test_bytes_of_bundles(bundle, worker, tally, tmp_path, name):
     content, target = (bundle / name).read_bytes(), tmp_path / "bundle"
 
     def made():
-        for n in range(364):
+        for n in range(364 if name in (store.CONFIG, store.MODEL) else 164):
             changed = mutations.truncated(content, n) if n < 64 else mutations.flipped(content, n)
             if name == store.MODEL and n >= 64:  # where it says what it holds, not the weights themselves
                 changed = mutations.flipped(content[:9000], n) + content[9000:]
@@ -126,7 +127,7 @@ def results(folder, *, wrong, every, seeds):
         made += [(f"flip {seed}", mutations.flipped(content, seed)) for seed in range(seeds)]
         for n, (name, data) in enumerate(made):
             path.write_bytes(data)
-            for loader in LOADERS[kind] if every == 1 or n % 4 == 0 else LOADERS[kind][:1]:
+            for loader in LOADERS[kind] if n % 4 == 0 else LOADERS[kind][:1]:
                 where = folder if loader == "study_page" else path
                 yield Case(f"{kind} {name}", "results", loader, str(where), names=path.name)
 
