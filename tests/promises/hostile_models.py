@@ -266,6 +266,8 @@ def result_files(found, *, wrong):
     yield "large exponents", text.replace("0.25", "1e99999", 1).replace("0.9", "1e99999", 1).encode()
     yield "lists of lists", b"[" + b"[]," * (4_000_000) + b"[]]"
     yield "lists without end", b"[" + b"[]," * (2**24) + b"[]]"
+    yield "groups just few enough", b"[" + b"[]," * 499_000 + b"[]]"
+    yield "values just few enough", b"[" + b'"ab",' * 2_999_000 + b"0]"
     yield "nothing", b""
     yield "not text", b"\xff\xfe\x00\x01"
     yield "UTF-16", text.encode("utf-16")

@@ -167,7 +167,7 @@ def text_cases(cases, layouts):
 
 
 def test_encodings_delimiters_and_names_in_a_sample(cases, worker, tally):
-    check(worker, tally, text_cases(cases, [samples.arbin, samples.biologic, samples.labview, samples.bdf]))
+    check(worker, tally, text_cases(cases, [samples.arbin, samples.biologic, samples.bdf]))
 
 
 @pytest.mark.long

@@ -122,18 +122,18 @@ def results(folder, *, wrong, every, seeds):
         path = folder / f"{kind}.json"
         content = json.dumps(found).encode()
         made = [*some(hostile.result_files(found, wrong=wrong), 1)]
-        made = made[:-12:every] + made[-12:]
+        made = made[:-14:every] + made[-14:]
         made += [(f"{part}/64", mutations.truncated(content, part)) for part in range(0, 64, every)]
         made += [(f"flip {seed}", mutations.flipped(content, seed)) for seed in range(seeds)]
         for n, (name, data) in enumerate(made):
             path.write_bytes(data)
-            for loader in LOADERS[kind] if n % 4 == 0 else LOADERS[kind][:1]:
+            for loader in LOADERS[kind] if n % 6 == 0 else LOADERS[kind][:1]:
                 where = folder if loader == "study_page" else path
                 yield Case(f"{kind} {name}", "results", loader, str(where), names=path.name)
 
 
 def test_results_in_a_sample(worker, tally, tmp_path):
-    check(worker, tally, results(tmp_path / "study", wrong=hostile.FEW, every=47, seeds=6))
+    check(worker, tally, results(tmp_path / "study", wrong=hostile.FEW, every=97, seeds=4))
 
 
 @pytest.mark.long

@@ -8,8 +8,9 @@ from typing import Any
 
 from faultcell.errors import DataError, first_line
 
-# Scores of a thousand cells have a megabyte or two. Lists within lists take thirty times their text in memory.
-MOST_BYTE = 12 * 2**20
+# Scores of ten thousand cells have 48 MB, two million numbers and a hundred thousand groups of them. Of values without end,
+# some bytes of text each, Python makes thirty times as many in memory.
+MOST_BYTE, MOST_VALUES, MOST_GROUPS = 48 * 2**20, 3_000_000, 500_000
 
 
 def read_json(path: Path, *, expected: str) -> Any:
@@ -25,7 +26,10 @@ def read_json(path: Path, *, expected: str) -> Any:
     try:
         if path.stat().st_size > MOST_BYTE:
             raise ValueError(f"it has more than {MOST_BYTE // 2**20} MiB")
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        if content.count(b",") > MOST_VALUES or content.count(b"[") + content.count(b"{") > MOST_GROUPS:
+            raise ValueError(f"it has more than {MOST_VALUES} values or {MOST_GROUPS} groups of them")
+        return json.loads(content.decode("utf-8"))
     except RecursionError as error:
         raise DataError(f"{path}: found lists within lists without end, expected {expected}") from error
     except (OSError, ValueError) as error:

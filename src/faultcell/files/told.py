@@ -188,8 +188,9 @@ def _read(path: Path, kind: type[Said]) -> Said:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
+        found = " ".join(str(first.get("input")).split())[:60]
         raise DataError(
-            f"{path}: {place}: found {' '.join(str(first.get('input')).split())[:60]} ({first['msg'].lower()}), expected one of "
+            f"{path}: {place}: found {found} ({first['msg'].lower()}), expected one of "
             f"{', '.join(kind.model_fields)}: correct it"
         ) from error
     except ValueError as error:
