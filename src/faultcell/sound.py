@@ -16,6 +16,7 @@ from torch import Tensor
 
 from faultcell.conditioning import STANDING, Vocabulary
 from faultcell.config import Config, GridConfig
+from faultcell.curves import Limits
 from faultcell.errors import BundleError, first_line
 from faultcell.frame import KINDS as CURVE_KINDS
 from faultcell.kernel import FEATURES, KERNELS
@@ -31,6 +32,12 @@ FORMAT = 5
 Sizes = Mapping[str, tuple[int, ...]]
 # Of the known curves, numbers that are not known are NaN; everything else is a number.
 _MAY_BE_UNKNOWN = ("features", "past", "count", "log_seconds", "strays")
+
+_TYPES = {
+    **dict.fromkeys(("neighbours.label", "neighbours.step", "neighbours.cell"), torch.int64),
+    "neighbours.mask": torch.bool,
+    "neighbours.values": torch.float32,
+}
 
 
 @contextmanager
@@ -66,8 +73,13 @@ def told(config: Mapping[str, Any]) -> tuple[Config, Profile]:
     if not isinstance(config["base_sha256"], str | None):
         raise ValueError("base_sha256 is no text")
     found, profile = Config(**config["config"]), Profile(**config["profile"])
-    if set(profile.labels) != set(profile.ranges) or not set(profile.step_types) <= set(profile.typical) & set(STEPS):
-        raise ValueError("its profile lacks ranges or typical cells")
+    steps = set(profile.step_types)
+    if not steps or set(profile.labels) != set(profile.ranges) or not steps <= set(profile.typical) & set(STEPS):
+        raise ValueError("its profile lacks half-cycles, ranges or typical cells")
+    for typical in profile.typical.values():
+        Limits(typical.lower_voltage_limit_volt, typical.upper_voltage_limit_volt)
+        if typical.nominal_capacity_ah <= 0:
+            raise ValueError("its profile has a cell without capacity")
     if not {CHANNELS[VOLTAGE], CHANNELS[CURRENT]} <= set(profile.channels) <= set(CHANNELS):
         raise ValueError("its profile lacks voltage or current, or has a channel that there is not")
     if len(set(profile.faults)) < len(profile.faults):
@@ -100,6 +112,10 @@ def check_values(tensors: Mapping[str, Tensor], profile: Profile) -> None:
         lost = torch.isinf(value) if unknown else ~torch.isfinite(value)
         if bool(lost.any()):
             raise ValueError(f"{name} holds what is no number")
+        if value.dtype != _TYPES.get(name, torch.float32 if name.startswith("network.") else torch.float64):
+            raise ValueError(f"{name} is of another type ({value.dtype})")
+    if not bool(tensors["neighbours.log_seconds"][:, 0].isfinite().all()):
+        raise ValueError("neighbours.log_seconds holds what is no number")
     label, step = tensors["neighbours.label"], tensors["neighbours.step"]
     if len(label) == 0 or not (int(label.min()) >= -1 and int(label.max()) < len(profile.faults)):
         raise ValueError("neighbours.label names faults that there are not")

@@ -91,12 +91,13 @@ def _complete(found: Scores | Gain) -> None:
     """Raise KeyError or ValueError where what a page shows is not there, or is more than a page holds."""
     if isinstance(found, Scores):
         sources = [found.sources["synthetic"], *found.sources.values()]
-        figures = [score.model_dump() for source in sources for score in (source.all, *source.by_label.values())]
+        groups = (group for source in sources for group in (source.by_label, source.by_severity, source.by_cell))
+        figures = [score.model_dump() for score in (*(s.all for s in sources), *(s for g in groups for s in g.values()))]
     else:
         figures = [row.measures[name].model_dump() for row in found.summary for name in MEASURES]
         if len({(row.task, row.view) for row in found.summary}) > MOST_PLACES:
             raise ValueError(f"more than {MOST_PLACES} tasks and views")
-    if any(abs(value) > MOST_FIGURE for row in figures for value in row.values() if value is not None):
+    if not all(abs(value) <= MOST_FIGURE for row in figures for value in row.values() if value is not None):  # nor NaN
         raise ValueError("figures beyond all measure")
 
 

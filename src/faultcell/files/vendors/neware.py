@@ -23,6 +23,7 @@ from faultcell.files.archive import entries, unpacked_byte
 from faultcell.files.cells import curves
 from faultcell.files.columns import clean, wanted
 from faultcell.files.engine import Reader
+from faultcell.files.lines import check_lines
 from faultcell.files.sentence import refuse
 
 # Files of 80 000 rows take 200 MiB and half a second.
@@ -40,6 +41,7 @@ COLUMNS = wanted(
 
 def load_nested(path: Path) -> pl.DataFrame:
     """The records of a general report, each with the cycle it is in."""
+    check_lines(path)
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         rows = _records(csv.reader(lines))
         headers = next(rows, None)
