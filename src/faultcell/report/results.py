@@ -94,7 +94,13 @@ def _complete(found: Scores | Gain) -> None:
         groups = (group for source in sources for group in (source.by_label, source.by_severity, source.by_cell))
         figures = [score.model_dump() for score in (*(s.all for s in sources), *(s for g in groups for s in g.values()))]
     else:
-        figures = [row.measures[name].model_dump() for row in found.summary for name in MEASURES]
+        intervals = [row.measures[name] for row in found.summary for name in MEASURES]
+        figures = [interval.model_dump() for interval in intervals]
+        if any(
+            (one.mean if one.low is None else one.low) > one.mean or (one.mean if one.high is None else one.high) < one.mean
+            for one in intervals
+        ):
+            raise ValueError("an interval that does not hold its mean")
         if len({(row.task, row.view) for row in found.summary}) > MOST_PLACES:
             raise ValueError(f"more than {MOST_PLACES} tasks and views")
     if not all(abs(value) <= MOST_FIGURE for row in figures for value in row.values() if value is not None):  # nor NaN
