@@ -432,7 +432,8 @@ def test_a_damaged_export_is_shown_as_such(run, tmp_path):
     (tmp_path / "metrics.json").write_text("{")
     code, _, complained = run("show", tmp_path)
     assert code == 1
-    assert complained.endswith("is not a whole folder of `faultcell export`: export it again\n")
+    assert "metrics.json: found no JSON" in complained
+    assert complained.endswith("expected a whole folder of `faultcell export`: export it again\n")
 
 
 @pytest.mark.parametrize(

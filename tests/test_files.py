@@ -18,7 +18,7 @@ from polars.testing import assert_frame_equal
 
 from faultcell.curves import KEYS, SEVERITY, Curves
 from faultcell.errors import DataError
-from faultcell.files import ingest, ingest_into, read, swap, write, write_blocks
+from faultcell.files import _child, apart, ingest, ingest_into, read, swap, write, write_blocks
 from faultcell.files import tables as readable
 from faultcell.files.atomic import whole_folder, write_text
 from faultcell.files.check import check, conform
@@ -27,7 +27,8 @@ from faultcell.files.engine import CycleCounter
 from faultcell.files.recognise import recognise
 from faultcell.files.recording import Recording
 from faultcell.files.swap import neighbour, tidy
-from faultcell.files.vendors import _loadmat, nasa
+from faultcell.files.vendors import nasa
+from samples import mat_file, recording
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = Path(os.environ.get("FAULTCELL_REAL_DATA", ROOT.parent / "shared" / "data"))
@@ -458,20 +459,6 @@ def test_importing_files_does_not_import_scipy():
 # --- recordings
 
 
-def recording(cycles=2, *, rest=300.0, step=10.0, low=2.8, high=4.1):
-    """Rest, charge, rest, discharge, ... of a 2 Ah cell at 1C."""
-    count = int(3600 / step)
-    idle = int(rest / step)
-    up, down = np.linspace(low, high, count), np.linspace(high, low, count)
-    volts, amps = [np.full(idle, low)], [np.zeros(idle)]
-    for _ in range(cycles):
-        volts += [up, np.full(idle, high), down, np.full(idle, low)]
-        amps += [np.full(count, 2.0), np.zeros(idle), np.full(count, -2.0), np.zeros(idle)]
-    voltage, current = np.concatenate(volts), np.concatenate(amps)
-    seconds = step * np.arange(voltage.size)
-    return pl.DataFrame({"test_time_second": seconds, "voltage_volt": voltage, "current_ampere": current})
-
-
 def instead_of_row5(value):
     return pl.when(row5).then(pl.lit(value)).otherwise("voltage_volt").alias("voltage_volt")
 
@@ -622,26 +609,6 @@ def test_unknown_files_name_the_known_formats(tmp_path):
 # --- NASA .mat
 
 
-def mat_file(path, *, broken=None):
-    from scipy.io import savemat
-
-    record = np.linspace(0, 1, 60)
-    cycles = []
-    for kind, sign in (("charge", 1), ("impedance", 0), ("discharge", -1)):
-        data = {
-            "Time": 3600 * record,
-            "Voltage_measured": 3.45 + sign * (record - 0.5) * (1.4 if sign > 0 else 2.8),
-            "Current_measured": np.full(60, 2.0 * sign),
-            "Temperature_measured": np.full(60, 25.0),
-            "Capacity": 1.9,
-        }
-        cycles.append({"type": kind, "ambient_temperature": 24.0, "time": [2008, 4, 2, 13, 8, 17.9], "data": data})
-    if broken:
-        broken(cycles)
-    savemat(path, {"B9999": {"cycle": cycles}})
-    return path
-
-
 def test_a_mat_file_is_read_in_a_child(tmp_path):
     curves, notes = ingest([mat_file(tmp_path / "any.mat")])
     assert curves.halfcycles.select(*KEYS, "label").rows() == [
@@ -679,8 +646,8 @@ def test_a_cut_off_mat_file_is_one_sentence(tmp_path, share):
 def test_a_child_that_does_not_end_is_killed(tmp_path, monkeypatch):
     endless = tmp_path / "endless.py"
     endless.write_text("while True: pass\n")
-    monkeypatch.setattr(_loadmat, "__file__", str(endless))
-    monkeypatch.setattr(nasa, "TIME_LIMIT_SECOND", 0.5)
+    monkeypatch.setattr(_child, "__file__", str(endless))
+    monkeypatch.setattr(nasa, "ALLOWANCE", apart.Allowance(2**29, 0, 0.125, 0))
     began = time.monotonic()
     with pytest.raises(DataError, match=r"x.mat: .*did not end in 0.5 s"):
         ingest([mat_file(tmp_path / "x.mat")])
@@ -689,7 +656,7 @@ def test_a_child_that_does_not_end_is_killed(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(os.name == "nt", reason="memory limits are POSIX")
 def test_a_child_that_wants_all_memory_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(nasa, "MEMORY_LIMIT_BYTE", 64 * 1024**2)
+    monkeypatch.setattr(nasa, "ALLOWANCE", apart.Allowance(2**26, 0, 6, 0))
     with pytest.raises(DataError, match=r"x.mat: found a damaged or different file"):
         ingest([mat_file(tmp_path / "x.mat")])
 

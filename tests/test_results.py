@@ -15,7 +15,8 @@ from faultcell.files import read, write
 from faultcell.report import write_results
 from faultcell.report.bars import bars, is_drawn, ordered
 from faultcell.report.overlays import ladder
-from test_files import LIMITS, recording, save
+from samples import recording
+from test_files import LIMITS, save
 
 MEASURES = ("recall", "f1", "pr_auc", "recall_at_1_percent")
 
@@ -81,7 +82,7 @@ def test_the_ladder_has_a_rung_for_each_range_of_severity(scored):
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"summary": 1}'])
 def test_a_file_that_is_neither_is_one_sentence(tmp_path, content):
     (tmp_path / "x.json").write_text(content)
-    with pytest.raises(DataError, match=r"x.json: found no results .*expected what evaluate or classify wrote"):
+    with pytest.raises(DataError, match=r"x.json: found no (?:results|JSON) .*expected what evaluate or classify wrote"):
         write_results(tmp_path / "x.json", tmp_path / "page.html")
 
 

@@ -16,17 +16,17 @@ from faultcell.conditioning import STANDING, Vocabulary
 from faultcell.config import Config, DistilConfig, FinetuneConfig
 from faultcell.curves import FAULTS, NORMAL, Condition, Curves
 from faultcell.drawing import Drawing
-from faultcell.errors import BundleError, ConditionError, TrainingError
+from faultcell.errors import ConditionError, TrainingError
 from faultcell.frame import Frame
 from faultcell.hub import Pretrained
 from faultcell.known import to_learn
 from faultcell.models.diffusion import Diffusion
 from faultcell.models.generative import Generative, Sampling
-from faultcell.models.kinds import KINDS
 from faultcell.models.network import Network
 from faultcell.profile import Profile, fingerprint
 from faultcell.references import References
 from faultcell.running import Metrics, OnStep, Run, network_of
+from faultcell.sound import check_sizes, check_values, refusing, told
 
 BLOCK = 1024  # curves of a stream that are put together at once
 OnSnapshot = Callable[[int, "Augmenter"], None]
@@ -305,22 +305,14 @@ class Augmenter(Pretrained):
     @classmethod
     def load(cls, folder: str | Path) -> Augmenter:
         """Read a bundle; raises BundleError if it is incomplete, was changed or is of another kind."""
-        bundle = store.read_bundle(Path(folder))
-        if bundle.config.get("format") != store.FORMAT or bundle.config.get("kind") not in KINDS:
-            raise BundleError(
-                f"{folder} is no bundle of format {store.FORMAT} of a kind among {', '.join(KINDS)}: train it with this "
-                "version of FaultCell"
-            )
-        try:
+        bundle = store.read_bundle(Path(folder), check_sizes)
+        with refusing(folder):
             return cls._restored(bundle)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise BundleError(
-                f"{folder} does not fit this version of FaultCell ({str(error)[:120]}): train it again"
-            ) from error
 
     @classmethod
     def _restored(cls, bundle: store.Bundle) -> Augmenter:
-        config, profile = Config(**bundle.config["config"]), Profile(**bundle.config["profile"])
+        config, profile = told(bundle.config)
+        check_values(bundle.tensors, profile)
         frame = Frame.restored(bundle.tensors, faults=profile.faults, grid=config.grid)
         network = network_of(config, profile.faults)
         network.load_state_dict({k.removeprefix("network."): v for k, v in bundle.tensors.items() if k.startswith("network.")})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,15 +11,21 @@ Prediction = Literal["epsilon", "v_prediction"]
 Kind = Literal["diffusion", "wgan_gp", "timevae", "timegan"]
 
 
+# Bounds that no useful model reaches: what lies beyond them in a file was not written by us.
+Width = Annotated[int, Field(ge=1, le=4096)]
+Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)]
+Scales = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(max_length=16)]
+
+
 class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class GridConfig(_Frozen):
     """The anchored grid a curve is put on: points up to the crossing of the rated limit, and points beyond it."""
 
-    head: int = Field(96, ge=8)
-    tail: int = Field(32, ge=4)
+    head: int = Field(96, ge=8, le=2048)
+    tail: int = Field(32, ge=4, le=2048)
     warp: float = Field(0.6, ge=0, le=1, description="0: uniform in time; 1: cosine, dense at both ends of the head")
 
     @property
@@ -31,7 +37,7 @@ class GridConfig(_Frozen):
 class NeighbourConfig(_Frozen):
     """What is expected of a curve from known ones, and how much is forgotten of it in training."""
 
-    curves: int = Field(1024, ge=8, description="known curves of the source domain that a model keeps, at most")
+    curves: int = Field(1024, ge=8, le=1_000_000, description="known curves of the source domain that a model keeps, at most")
     forgetful: float = Field(0.3, ge=0, le=1, description="share of curves that are trained once more with less known")
     forget_context: float = Field(0.25, ge=0, le=1, description="share of each context value made unknown in these")
     forget_past: float = Field(0.5, ge=0, le=1, description="share of these without counts and cumulated times")
@@ -41,50 +47,50 @@ class NeighbourConfig(_Frozen):
 class NetConfig(_Frozen):
     """Size of the conditional 1-D U-Net and of the duration network."""
 
-    patch: int = Field(4, ge=1, description="neighbouring points the network takes together")
-    widths: tuple[int, ...] = (64, 96, 128)
-    attention: tuple[bool, ...] = (False, False, True)
+    patch: int = Field(4, ge=1, le=1024, description="neighbouring points the network takes together")
+    widths: Widths = (64, 96, 128)
+    attention: tuple[bool, ...] = Field((False, False, True), max_length=8)
     bottleneck_attention: bool = True
-    heads: int = Field(4, ge=1)
-    bias_rank: int = Field(4, ge=0, description="rank of the condition bias B_c; 0 for none")
-    embedding: int = Field(128, ge=8)
-    duration_hidden: int = Field(128, ge=8)
+    heads: int = Field(4, ge=1, le=1024)
+    bias_rank: int = Field(4, ge=0, le=1024, description="rank of the condition bias B_c; 0 for none")
+    embedding: int = Field(128, ge=8, le=16_384)
+    duration_hidden: int = Field(128, ge=8, le=16_384)
     history_in_curve: bool = Field(
         False, description="tell the curve network counts and cumulated times too (the paper's); else the durations alone"
     )
     context_in_curve: bool = Field(True, description="tell the curve network the context too; else its neighbours alone")
-    expectation_hidden: int = Field(192, ge=8)
+    expectation_hidden: int = Field(192, ge=8, le=16_384)
 
 
 class DiffusionConfig(_Frozen):
     """Noise schedule, what the network predicts, and how it is sampled (the names are those of diffusers)."""
 
-    num_train_timesteps: int = Field(1000, ge=10)
+    num_train_timesteps: int = Field(1000, ge=10, le=100_000)
     beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "linear"
-    beta_start: float = 1e-4
-    beta_end: float = 0.02
+    beta_start: float = Field(1e-4, gt=0, lt=1)
+    beta_end: float = Field(0.02, gt=0, lt=1)
     prediction_type: Prediction = "v_prediction"
     noise_smooth: float = Field(
         0.005, ge=0, le=1, description="share of the noise that owes nothing to the data's correlations"
     )
-    noise_scales: tuple[float, ...] = Field(
+    noise_scales: Scales = Field(
         (32.0, 12.0), description="length scales of that share, in points of the grid; empty: white noise, the paper's"
     )
     noise_white: float = Field(1e-4, gt=0, le=1, description="variance of the white noise added to it")
     timestep_power: float = Field(
         2.0, ge=1, description="training draws time steps as T u^p: above 1 it dwells on the little noise where curves differ"
     )
-    num_inference_steps: int = Field(2, ge=1, description="two do, but for white noise: take twenty there")
-    guidance_scale: float = Field(1.0, ge=0)
+    num_inference_steps: int = Field(2, ge=1, le=1000, description="two do, but for white noise: take twenty there")
+    guidance_scale: float = Field(1.0, ge=0, le=1000)
 
 
 class GanConfig(_Frozen):
     """The conditional Wasserstein GAN with gradient penalty, residual blocks on both sides."""
 
-    latent: int = Field(32, ge=1)
-    widths: tuple[int, ...] = Field((96, 64, 48), description="channels from the coarsest level to the finest")
-    patch: int = Field(4, ge=1)
-    hidden: int = Field(128, ge=8)
+    latent: int = Field(32, ge=1, le=1024)
+    widths: Widths = Field((96, 64, 48), description="channels from the coarsest level to the finest")
+    patch: int = Field(4, ge=1, le=1024)
+    hidden: int = Field(128, ge=8, le=16_384)
     critic_updates: int = Field(3, ge=1, description="of the critic for each of the generator")
     gradient_penalty: float = Field(10.0, ge=0)
     pace: float = Field(0.25, gt=0, description="learning rates over that of the run")
@@ -93,11 +99,11 @@ class GanConfig(_Frozen):
 class VaeConfig(_Frozen):
     """TimeVAE: a convolutional encoder, and a decoder that adds a trend and a residual."""
 
-    latent: int = Field(12, ge=1)
-    widths: tuple[int, ...] = Field((64, 96, 128), description="channels from the finest level to the coarsest")
-    patch: int = Field(4, ge=1)
-    hidden: int = Field(128, ge=8)
-    trend_degree: int = Field(3, ge=0, description="of the polynomial")
+    latent: int = Field(12, ge=1, le=1024)
+    widths: Widths = Field((64, 96, 128), description="channels from the finest level to the coarsest")
+    patch: int = Field(4, ge=1, le=1024)
+    hidden: int = Field(128, ge=8, le=16_384)
+    trend_degree: int = Field(3, ge=0, le=64, description="of the polynomial")
     beta: float = Field(1e-3, ge=0, description="weight of the divergence from the prior")
     pace: float = Field(0.5, gt=0, description="learning rate over that of the run")
 
@@ -105,9 +111,9 @@ class VaeConfig(_Frozen):
 class TimeGanConfig(_Frozen):
     """TimeGAN: a GAN in the latent space of a recurrent autoencoder, with a supervisor of its dynamics."""
 
-    latent: int = Field(16, ge=1)
-    hidden: int = Field(64, ge=4)
-    patch: int = Field(4, ge=1)
+    latent: int = Field(16, ge=1, le=1024)
+    hidden: int = Field(64, ge=4, le=16_384)
+    patch: int = Field(4, ge=1, le=1024)
     embed_until: float = Field(0.4, gt=0, lt=1, description="share of the run for the autoencoder alone")
     supervise_until: float = Field(0.55, gt=0, lt=1, description="share of the run until which there is no adversary")
     supervision: float = Field(10.0, ge=0, description="weight of the supervised loss for the generator")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from faultcell import severity
 from faultcell.curves import Curves, loaded_part
-from faultcell.errors import ConditionError, DataError, MissingExtraError
+from faultcell.errors import ConditionError, DataError, MissingExtraError, first_line
 from faultcell.files.atomic import whole_folder
 from faultcell.files.check import check, conform
 from faultcell.files.curve_set import in_order
@@ -75,7 +75,14 @@ def from_pandas(timeseries: pandas.DataFrame, halfcycles: pandas.DataFrame) -> C
     plain = (
         table if all(name is None for name in table.index.names) else table.reset_index() for table in (timeseries, halfcycles)
     )
-    tables = [pl.from_pandas(table) for table in plain]
+    # What pandas holds and cannot be handed on ends in errors of pandas, pyarrow and polars, each in its own way.
+    try:
+        tables = [pl.from_pandas(table) for table in plain]
+    except Exception as error:
+        raise DataError(
+            f"the tables: found what is no table of numbers and texts ({first_line(error)}), expected one type in each column, "
+            "each name once: correct the column"
+        ) from error
     return from_polars(tables[0], tables[1])
 
 
@@ -197,15 +204,20 @@ def from_pybamm(
         raise DataError(
             f"the solution: found no variable {error}, expected Time [s], Voltage [V] and Current [A]: solve a battery model"
         ) from error
-    table = pl.DataFrame(
-        {
-            "time": seen.second,
-            "voltage_volt": seen.volt,
-            "current_ampere": seen.ampere,
-            "surface_temperature_celsius": seen.celsius,
-            "row": np.arange(seen.second.size),
-        }
-    )
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        raise DataError(f"the solution: found no numbers ({first_line(error)}), expected a battery model: solve one") from error
+    columns = {
+        "time": seen.second,
+        "voltage_volt": seen.volt,
+        "current_ampere": seen.ampere,
+        "surface_temperature_celsius": seen.celsius,
+    }
+    sizes = {np.shape(column) for column in columns.values()}
+    if sizes != {(seen.second.size,)} or not seen.second.size:
+        raise DataError(
+            f"the solution: found {', '.join(map(str, sorted(sizes)))} values, expected as many of each variable: solve anew"
+        )
+    table = pl.DataFrame({**columns, "row": np.arange(seen.second.size)})
     if ambient_temperature_celsius is not None:
         table = table.with_columns(ambient_temperature_celsius=pl.lit(float(ambient_temperature_celsius)))
     recording = Recording(cell_id, rated=Rated(lower, upper, nominal_capacity_ah), where="the solution", sign=1.0, whole=True)

@@ -24,7 +24,7 @@ Ranges = dict[str, tuple[float, float]]
 class Typical(BaseModel):
     """A typical cell of the data: what a condition that does not say gets."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     nominal_capacity_ah: float
     lower_voltage_limit_volt: float

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from faultcell.curves import SEVERITY, Curves
 from faultcell.diagnosis.gain import Gain, Interval, is_mean
 from faultcell.errors import DataError
 from faultcell.files.intake import FileReport
+from faultcell.files.json_file import read_json
 from faultcell.scoring import COLUMNS, SET_COLUMNS, Score, Scores, SetScore
 
 PAIR_COLUMNS = (*COLUMNS, "kl", "js", "wasserstein", "peak_deviation_error_volt")
@@ -71,9 +71,9 @@ def text(found: dict[str, Any]) -> str:
     """Facts as lines; tables as rows of aligned columns."""
     lines = []
     for name, value in found.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
+        if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
             lines += [f"{name}:", *_aligned(value)]
-        elif name in SENTENCES:
+        elif name in SENTENCES and isinstance(value, list):
             lines += [f"{name}:", *(f"  {sentence}" for sentence in value)]
         else:
             lines.append(f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
@@ -123,8 +123,9 @@ def _label_row(curves: Curves, label: str) -> dict[str, Any]:
 
 def _bundle(path: Path) -> dict[str, Any]:
     from faultcell import store
+    from faultcell.sound import check_sizes
 
-    bundle = store.read_bundle(path)
+    bundle = store.read_bundle(path, check_sizes)
     profile = bundle.config["profile"]
     spans = [
         {"label": name, "curves": profile["labels"][name], **_spans(profile["ranges"][name])} for name in profile["labels"]
@@ -145,14 +146,15 @@ def _bundle(path: Path) -> dict[str, Any]:
 
 
 def _export(path: Path) -> dict[str, Any]:
+    whole = "a whole folder of `faultcell export`: export it again"
+    measured, config = (read_json(path / name, expected=whole) for name in EXPORTED)
     try:
-        measured, config = (json.loads((path / name).read_text(encoding="utf-8")) for name in EXPORTED)
         told = {
             name: config[name] for name in ("classifier", "labels", "model_sha256") if name in config and name not in measured
         }
         return {"kind": f"exported {config['kind']}", **told, **measured}
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path} is not a whole folder of `faultcell export`: export it again") from error
+    except (TypeError, KeyError) as error:
+        raise DataError(f"{path} is not {whole}") from error
 
 
 def _is_weight(name: str) -> bool:
@@ -165,19 +167,21 @@ def _spans(ranges: dict[str, list[float]]) -> dict[str, str]:
 
 def _results(path: Path) -> dict[str, Any]:
     """What a file of results is; told by what it holds, not by its name."""
+    written = "a file that `faultcell evaluate`, `classify` or `study` writes: give a folder or such a file"
+    found = read_json(path, expected=written)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
         if "findings" in found:
-            return {
-                "kind": "study",
-                **found["data"],
-                "findings": [sentence for group in found["findings"].values() for sentence in group],
-            }
+            return _study(found)
         return _gain(Gain(**found)) if "summary" in found else _scores(Scores(**found))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise DataError(
-            f"{path} is not a file that `faultcell evaluate`, `classify` or `study` writes: give a folder or such a file"
-        ) from error
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise DataError(f"{path} is not {written}") from error
+
+
+def _study(found: dict[str, Any]) -> dict[str, Any]:
+    sentences = [sentence for group in found["findings"].values() for sentence in group]
+    if not all(isinstance(value, str) for value in (*sentences, *found["data"].values())):
+        raise TypeError("no sentences")
+    return {"kind": "study", **found["data"], "findings": sentences}
 
 
 def _gain(gain: Gain) -> dict[str, Any]:
@@ -241,6 +245,6 @@ def _short(value: float | None) -> str:
 
 
 def _aligned(rows: list[dict[str, Any]]) -> list[str]:
-    table = [list(rows[0]), *[[str(value) for value in row.values()] for row in rows]]
+    table = [list(rows[0]), *[[str(row.get(name, "-")) for name in rows[0]] for row in rows]]
     widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
     return ["  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]

@@ -15,16 +15,17 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor
 
-from faultcell.errors import BundleError
+from faultcell.errors import BundleError, first_line
 from faultcell.files.atomic import refuse_other, whole_folder
 from faultcell.files.swap import tidy
 from faultcell.train import State
@@ -41,6 +42,11 @@ FILES = (MODEL, CONFIG, SCHEDULER, CARD, METRICS)
 CHECKPOINT = "checkpoint"
 FORMAT = 6  # of what `config.json` holds
 STATE = ("state.safetensors", "state.json")
+# Configurations of ten thousand cells have a megabyte, headers of a hundred tensors ten kilobytes.
+MOST_TEXT_BYTE, MOST_SUMS_BYTE, MOST_HEADER_BYTE, MOST_MODEL_BYTE = 8 * 2**20, 2**16, 2**20, 4 * 2**30
+# Of each weight: itself, its average, and what an optimiser remembers of it.
+COPIES = 8
+Fits = Callable[[Path, Mapping[str, Any], Mapping[str, tuple[int, ...]]], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,20 +86,24 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
         (draft / SUMS).write_text(sums(draft, FILES))
 
 
-def read_bundle(folder: Path) -> Bundle:
+def read_bundle(folder: Path, fits: Fits | None = None) -> Bundle:
     """Read a bundle after checking every file against SHA256SUMS.
 
+    Args:
+        folder: of the bundle.
+        fits: looks at configuration and shapes before any tensor is read; raises BundleError where they do not belong together.
+
     Raises:
-        BundleError: the folder is no bundle, holds an unfinished run, or a file is missing or was changed.
+        BundleError: the folder is no bundle, holds an unfinished run, or a file is missing, was changed or is no such file.
     """
     verify(folder)
-    try:
-        tensors = load((folder / MODEL).read_bytes())
-        config, scheduler = (json.loads((folder / name).read_text()) for name in (CONFIG, SCHEDULER))
-        metrics = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
-    except (SafetensorError, ValueError) as error:
-        raise BundleError(f"{folder} cannot be read as a bundle ({error}): train it again") from error
-    return Bundle(tensors, config, scheduler, (folder / CARD).read_text(), metrics)
+    with _bundle_errors(folder):
+        config, scheduler = (dict(json.loads(_text(folder / name))) for name in (CONFIG, SCHEDULER))
+        metrics = [dict(json.loads(line)) for line in _text(folder / METRICS).splitlines()]
+        shapes = _shapes(folder / MODEL)
+        if fits is not None:
+            fits(folder, config, shapes)
+        return Bundle(load((folder / MODEL).read_bytes()), config, scheduler, _text(folder / CARD), metrics)
 
 
 def verify(folder: Path) -> None:
@@ -102,12 +112,13 @@ def verify(folder: Path) -> None:
         unfinished = (folder / CHECKPOINT).is_dir()
         hint = "it holds an unfinished run, go on with --resume" if unfinished else "a bundle is what `faultcell train` writes"
         raise BundleError(f"{folder} is not a bundle, it has no {SUMS}: {hint}")
-    lines = [line.partition("  ") for line in (folder / SUMS).read_text(errors="replace").splitlines()]
+    with _bundle_errors(folder):
+        lines = [line.partition("  ") for line in _text(folder / SUMS, MOST_SUMS_BYTE).splitlines()]
     listed = {name: digest for digest, _, name in lines}
     for name in FILES:
         if not (folder / name).is_file():
             raise BundleError(f"{folder / name} is missing: the bundle is incomplete, copy or train it again")
-        if _sha256(folder / name) != listed.get(name):
+        if (folder / name).stat().st_size > MOST_MODEL_BYTE or _sha256(folder / name) != listed.get(name):
             raise BundleError(
                 f"{folder / name} was changed after it was written (SHA-256 differs): copy or train the bundle again"
             )
@@ -148,16 +159,28 @@ def read_checkpoint(state: State, folder: Path, *, key: str) -> list[dict[str, A
     if not source.is_dir():
         return []
     whole = all((source / name).is_file() for name in (*STATE, SUMS))
-    if not whole or (source / SUMS).read_text(errors="replace") != sums(source, STATE):
-        raise BundleError(f"{source} was changed or is incomplete: delete {folder} and start again")
-    header = json.loads((source / STATE[1]).read_text())
-    if header["key"] != key:
-        raise BundleError(
-            f"{source} is of a run with other settings or other data: delete {folder} or repeat that run's options"
-        )
-    _restore(state, load_file(source / STATE[0]))
-    state.step = header["step"]
-    return list(header["metrics"])
+    with _bundle_errors(source):
+        if not whole or _text(source / SUMS, MOST_SUMS_BYTE) != sums(source, STATE):
+            raise BundleError(f"{source} was changed or is incomplete: delete {folder} and start again")
+        header = json.loads(_text(source / STATE[1]))
+        if header["key"] != key:
+            raise BundleError(
+                f"{source} is of a run with other settings or other data: delete {folder} or repeat that run's options"
+            )
+        step, metrics = int(header["step"]), [dict(line) for line in header["metrics"]]
+        shapes = _shapes(source / STATE[0])
+        own = sum(value.nbytes for value in state.network.state_dict().values())
+        if (source / STATE[0]).stat().st_size > COPIES * own + MOST_HEADER_BYTE:
+            raise ValueError("its tensors are more than those of the network")
+        wanted = {name: tuple(value.shape) for name, value in state.network.state_dict().items()}
+        for part in ("network.", "ema."):
+            if {name.removeprefix(part): shape for name, shape in shapes.items() if name.startswith(part)} != wanted:
+                raise ValueError(f"its tensors {part}* are not those of the network")
+        _restore(state, load_file(source / STATE[0]))
+        if step < 0 or not all(bool(value.isfinite().all()) for value in state.ema.values()):
+            raise ValueError("its weights or its step are no numbers to go on with")
+    state.step = step
+    return metrics
 
 
 def last_step(folder: Path) -> int | None:
@@ -187,6 +210,8 @@ def _restore(state: State, tensors: Mapping[str, Tensor]) -> None:
         moments: dict[int, dict[str, Tensor]] = {}
         for name, value in _under(tensors, f"optimizer.{phase}.").items():
             index, part = name.split(".", 1)
+            if value.dim() and value.shape != optimizer.param_groups[0]["params"][int(index)].shape:
+                raise ValueError(f"{name} is not of the shape of its weights")
             moments.setdefault(int(index), {})[part] = value
         optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
 
@@ -195,9 +220,35 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
+@contextmanager
+def _bundle_errors(folder: Path) -> Iterator[None]:
+    """Whatever cannot be read is said in one sentence."""
+    try:
+        yield
+    except (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, OverflowError) as error:
+        raise BundleError(f"{folder} cannot be read as a bundle ({first_line(error, 120)}): train it again") from error
+
+
+def _text(path: Path, most: int = MOST_TEXT_BYTE) -> str:
+    if path.stat().st_size > most:
+        raise ValueError(f"{path.name} has more than {most} bytes")
+    return path.read_text(encoding="utf-8")
+
+
+def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors in a file by name, from its header alone."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length > MOST_HEADER_BYTE:
+        raise ValueError(f"{path.name} says that its header has {length} bytes")
+    with safe_open(path, framework="pt") as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
 def _json(value: Any) -> str:
     return json.dumps(value, indent=2, sort_keys=True) + "\n"
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,6 +15,10 @@ from faultcell.files.recording import CARRIED, READINGS, Recording
 from faultcell.files.sentence import refuse
 
 ENDINGS = (".bdf.csv", ".bdf.parquet")
+# Numbers are exact up to here.
+MOST_CYCLES = 2.0**53
+# A name longer than that is something else that stands in the column.
+MOST_NAME_LETTERS = 200
 
 
 def curves(tables: Iterable[pl.DataFrame], job: Job) -> Iterator[Curves]:
@@ -61,6 +65,10 @@ def _by_cell(table: pl.DataFrame, path: Path) -> list[tuple[str, str, pl.DataFra
     if table["cell_id"].null_count():
         row = int(table["row"][table["cell_id"].is_null().arg_true()[0]])
         refuse(path, f"row {row}, column cell_id", found="nothing", expected="the name of a cell", action="fill it in")
+    long = table["cell_id"].cast(pl.String).str.len_chars() > MOST_NAME_LETTERS
+    if long.any():
+        row, found = int(table["row"][long.arg_true()[0]]), f"a name of more than {MOST_NAME_LETTERS} letters"
+        refuse(path, f"row {row}, column cell_id", found=found, expected="the name of a cell", action="shorten it")
     groups = table.partition_by("cell_id", maintain_order=True, as_dict=True)
     return [(str(key), f"{path} (cell {key})", group) for (key,), group in groups.items()]
 
@@ -87,7 +95,7 @@ def _whole_cycles(table: pl.DataFrame, where: str) -> pl.DataFrame:
     given = table["cycle_count"]
     given = given.str.strip_chars() if given.dtype == pl.String else given
     values = given.cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
-    broken = np.flatnonzero(~(values == np.round(values)))
+    broken = np.flatnonzero(~((values == np.round(values)) & (np.abs(values) < MOST_CYCLES)))
     if broken.size:
         row = int(broken[0])
         refuse(

@@ -6,20 +6,28 @@ what to do next. What a generator drew (`synthetic` = true) may break the physic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from faultcell.curves import HALFCYCLES, KEYS, TIMESERIES, Curves
+from faultcell.curves import HALFCYCLES, KEYS, SEVERITY, TIMESERIES, Curves
 from faultcell.files import plausible
 from faultcell.files.samples import Samples, arrange, name_curve
-from faultcell.files.sentence import refuse
+from faultcell.files.sentence import refuse, some
 
 STEP_TYPES = ("charge", "discharge", "rest", "field")
 FILLED = {"surface_temperature_celsius", "ambient_temperature_celsius"}
 READINGS = ("step_time_second", "voltage_volt", "current_ampere")
+# What a curve set may carry beside what it must, in the types that we know it by.
+OPTIONAL = {
+    **dict.fromkeys((*SEVERITY, "state_of_health"), pl.Float64),
+    "synthetic": pl.Boolean,
+    "quality": pl.String,
+    "model_sha256": pl.String,
+}
+_SPOKEN = {pl.String: "text", pl.Boolean: "true or false", pl.Float64: "a number", pl.Int64: "a whole number"}
 _NEEDS_LIMITS = pl.col("step_type").is_in(["charge", "discharge"])
 
 
@@ -33,7 +41,7 @@ def conform(timeseries: pl.DataFrame, halfcycles: pl.DataFrame, *, where: str) -
     halfcycles = _filled(halfcycles, "ambient_temperature_celsius", value=None)
     return Curves(
         _cast(timeseries, TIMESERIES, place="timeseries", where=where),
-        _cast(halfcycles, HALFCYCLES, place="halfcycles", where=where),
+        _cast(halfcycles, HALFCYCLES | OPTIONAL, place="halfcycles", where=where),
     )
 
 
@@ -77,38 +85,64 @@ def _filled(table: pl.DataFrame, column: str, *, value: float | None) -> pl.Data
     return table if column in table.columns else table.with_columns(pl.lit(value, dtype=pl.Float64).alias(column))
 
 
-def _columns(table: pl.DataFrame, schema: Mapping[str, Any], *, place: str, where: str) -> None:
+def _columns(table: pl.DataFrame, schema: Iterable[str], *, place: str, where: str) -> None:
     missing = [name for name in schema if name not in table.columns and name not in FILLED]
     if missing:
         refuse(
             where,
             f"{place}, column {', '.join(missing)}",
-            found=f"none of that name (columns are {', '.join(table.columns) or 'none'})",
+            found=f"none of that name (columns are {some(table.columns) or 'none'})",
             expected="all of " + ", ".join(name for name in schema if name not in FILLED),
             action="add or rename what is missing",
         )
 
 
 def _cast(table: pl.DataFrame, schema: Mapping[str, Any], *, place: str, where: str) -> pl.DataFrame:
-    _columns(table, schema, place=place, where=where)
+    _columns(table, [name for name in schema if name not in OPTIONAL], place=place, where=where)
     for name, kind in schema.items():
-        column = table[name]
-        if column.dtype == kind:
-            continue
-        _whole(column, name, place=place, where=where) if kind == pl.Int64 else None
-        changed = column.cast(kind, strict=False)
-        lost = (changed.is_null() & column.is_not_null()).arg_true()
-        if len(lost):
-            row = int(lost[0])
-            refuse(
-                where,
-                f"{place} row {row}, column {name}",
-                found=f"{column[row]!r} ({column.dtype})",
-                expected="text" if kind == pl.String else "a number",
-                action="correct the value or leave the row out",
-            )
-        table = table.with_columns(changed)
+        if name in table.columns and table[name].dtype != kind:
+            table = table.with_columns(_changed(table[name], kind, place=place, where=where))
     return table
+
+
+def _changed(column: pl.Series, kind: Any, *, place: str, where: str) -> pl.Series:
+    """A column in its type, where what stands in it can be that."""
+    if not _can_be(column.dtype, kind):
+        refuse(
+            where,
+            f"{place}, column {column.name}",
+            found=f"values of the kind {str(column.dtype).lower()}",
+            expected=_SPOKEN[kind],
+            action="correct the column, or leave it out if it is none of those that a curve set must have",
+        )
+    if kind == pl.Int64:
+        _whole(column, column.name, place=place, where=where)
+    if kind == pl.Boolean and column.dtype == pl.String:
+        changed = column.str.to_lowercase().replace_strict(
+            {"true": True, "false": False}, default=None, return_dtype=pl.Boolean
+        )
+    else:
+        changed = column.cast(kind, strict=False)
+    lost = (changed.is_null() & column.is_not_null()).arg_true()
+    if len(lost):
+        row = int(lost[0])
+        refuse(
+            where,
+            f"{place} row {row}, column {column.name}",
+            found=f"{column[row]!r} ({column.dtype})",
+            expected=_SPOKEN[kind],
+            action="correct the value or leave the row out",
+        )
+    return changed
+
+
+def _can_be(found: pl.DataType, kind: Any) -> bool:
+    """Whether values of one type may be meant as another: a date is no voltage, and a voltage no name."""
+    if found in (pl.String, pl.Null):
+        return True
+    if kind == pl.String:
+        return found.is_integer() or found in (pl.Categorical, pl.Enum)
+    return found.is_numeric()
 
 
 def _whole(column: pl.Series, name: str, *, place: str, where: str) -> None:
@@ -130,7 +164,8 @@ def _halfcycles(table: pl.DataFrame, where: str) -> None:
     if table.is_empty():
         refuse(where, "halfcycles", found="no row", expected="one row a curve", action="check the export or the selection")
     for column in (*KEYS, "label"):
-        _refuse_rows(table, pl.col(column).is_null(), column=column, where=where, expected="a value", action="fill it in")
+        empty = pl.col(column).is_null() | (pl.col(column).cast(pl.String).str.len_chars() == 0)
+        _refuse_rows(table, empty, column=column, where=where, expected="a value", action="fill it in")
     known = f"one of {', '.join(STEP_TYPES)}"
     action = "rename the step or leave the row out"
     broken = ~pl.col("step_type").is_in(STEP_TYPES)
@@ -139,12 +174,16 @@ def _halfcycles(table: pl.DataFrame, where: str) -> None:
     action = "renumber the cycles or drop the doubled rows"
     _refuse_rows(table, twice, column=", ".join(KEYS), where=where, expected="each key once, not twice", action=action)
     _limits(table, where)
+    for name in set(SEVERITY) & set(table.columns):
+        wrong = pl.col(name).is_infinite() | (pl.col(name) < 0)
+        action = "leave the column out, and it is measured"
+        _refuse_rows(table, wrong, column=name, where=where, expected="0 or more", action=action)
 
 
 def _limits(table: pl.DataFrame, where: str) -> None:
     lower, upper = pl.col("lower_voltage_limit_volt"), pl.col("upper_voltage_limit_volt")
     for name in ("lower_voltage_limit_volt", "upper_voltage_limit_volt"):
-        unknown = _NEEDS_LIMITS & ~pl.col(name).is_finite().fill_null(False)
+        unknown = _NEEDS_LIMITS & ~(pl.col(name).is_finite() & (pl.col(name) > -plausible.HIGH_VOLT)).fill_null(False)
         action = "give the limits of the cell's data sheet"
         _refuse_rows(table, unknown, column=name, where=where, expected="the rated limit in volt", action=action)
     turned = (lower >= upper).fill_null(False) & lower.is_not_nan() & upper.is_not_nan()

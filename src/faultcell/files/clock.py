@@ -27,6 +27,10 @@ def seconds(values: pl.Series) -> pl.Series | None:
     Returns:
         Float64; `None` where the values are neither.
     """
+    if values.dtype == pl.Duration:
+        return values.dt.total_microseconds().cast(pl.Float64) / 1e6
+    if values.dtype == pl.Time or not (values.dtype.is_temporal() or values.dtype.is_numeric() or values.dtype == pl.String):
+        return pl.Series(values.name, [None] * len(values), dtype=pl.Float64)
     if values.dtype.is_temporal():
         return values.cast(pl.Datetime("us")).dt.timestamp("us").cast(pl.Float64) / 1e6
     if values.dtype != pl.String:

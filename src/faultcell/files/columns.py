@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import polars as pl
 
 from faultcell.files.clock import is_date, seconds
-from faultcell.files.sentence import refuse
+from faultcell.files.sentence import refuse, some
 
 # A question mark or a replacement character is what became of a degree sign on its way through an encoding.
 UNITS = {
@@ -97,6 +97,7 @@ def wanted(
     )
 
 
+@lru_cache(maxsize=4096)  # each reader asks for the same ones
 def clean(header: str) -> str:
     """A header as labels are written: no quotes, marks of a comment or doubled spaces."""
     return re.sub(r"\s+", " ", header.strip('\ufeff"~# \t\r\n')).strip()
@@ -105,7 +106,8 @@ def clean(header: str) -> str:
 def count_needed(columns: Sequence[Column], headers: Sequence[str]) -> tuple[int, int]:
     """How many of the needed columns are there, whatever their unit, and how many are needed."""
     needed = [column for column in columns if column.needed]
-    return sum(_match(column, headers) is not None for column in needed), len(needed)
+    names = [clean(header) for header in headers]
+    return sum(any(map(_any_label(column).fullmatch, names)) for column in needed), len(needed)
 
 
 def pick(columns: Sequence[Column], headers: Sequence[str]) -> list[str]:
@@ -146,7 +148,7 @@ def standardise(
         refuse(
             place.where,
             f"column {', '.join(column.name for column in missing)}",
-            found=f"only {', '.join(raw.columns)}",
+            found=f"only {some(raw.columns)}",
             expected=f"{' and '.join(_spell(column) for column in missing)} ({name})",
             action="rename the columns, export them too, or say which they are in a file for --mapping",
         )
@@ -214,6 +216,13 @@ def _pattern(label: str, *, has_unit: bool, exact: bool) -> re.Pattern[str]:
     return re.compile(written.replace(r"\ \(", r"\ ?\("), 0 if exact and is_letter else re.IGNORECASE)
 
 
+@cache
+def _any_label(column: Column) -> re.Pattern[str]:
+    """What matches if any label of a column does: one question instead of one for each label."""
+    labels = (_pattern(label, has_unit=bool(column.unit), exact=False).pattern for label in column.labels)
+    return re.compile("|".join(f"(?:{label})" for label in labels), re.IGNORECASE)
+
+
 def _states_unit(header: str, unit: str | None) -> bool:
     """Whether a header says its unit. A machine name ends in it; any other label without one leaves it open."""
     return unit is not None or header == clean(header).lower().replace(" ", "_")
@@ -240,6 +249,9 @@ def _take(raw: pl.DataFrame, column: Column, found: Found, place: Place) -> pl.S
     series = raw[found.header]
     if not column.unit:
         return series.alias(column.name)
+    if not (series.dtype.is_numeric() or series.dtype in (pl.String, pl.Null)) and column.name != "time":
+        kind, action = str(series.dtype).lower(), "write numbers into it"
+        refuse(place.where, f"column {series.name}", found=f"values of the kind {kind}", expected="numbers", action=action)
     stripped = series.str.strip_chars() if series.dtype == pl.String else series
     values = seconds(stripped) if column.name == "time" else None
     if values is None:

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from faultcell.curves import Curves
-from faultcell.errors import DataError, first_line
+from faultcell.errors import DataError
 from faultcell.files.atomic import whole_folder
 from faultcell.files.check import check, check_order, conform
-from faultcell.files.seal import check_seal, seal
+from faultcell.files.parquet import ALL, batches, open_parquet, to_frame
+from faultcell.files.seal import seal
 from faultcell.severity import complete
 
 TABLES = ("timeseries.parquet", "halfcycles.parquet")
@@ -68,16 +68,10 @@ def read_table(path: Path) -> pl.DataFrame:
     """
     if not path.is_file():
         raise DataError(f"{path}: found no such file, expected {' and '.join(TABLES)} in a curve set: check the path")
-    check_seal(path)
-    try:
-        table = pl.from_arrow(pq.read_table(path, page_checksum_verification=True))
-    except (pa.ArrowException, OSError, ValueError, MemoryError, pl.exceptions.PolarsError) as error:
-        raise DataError(
-            f"{path}: found a damaged table ({first_line(error)}), expected Parquet with sound checksums: "
-            "copy the file again or make it anew"
-        ) from error
-    assert isinstance(table, pl.DataFrame)
-    return table
+    with open_parquet(path) as file:
+        schema = file.schema_arrow
+        parts = list(batches(path, file, rows=ALL))
+    return to_frame(path, parts[0] if parts else schema.empty_table())
 
 
 def write(curves: Curves, folder: str | Path, *, config: Mapping[str, Any] | None = None) -> Path:

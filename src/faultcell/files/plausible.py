@@ -25,6 +25,10 @@ HIGH_C_RATE, HIGH_TURNS = 100.0, 10.0
 WINDOW_SHARE, LEAST_SHARE, LEAST_CROSSING = 0.5, 0.03, 20
 # A capacity this many times the largest current in the whole set is not in Ah.
 LEAST_C_RATE = 1 / 200
+# A single reading above so many times the capacity an hour is in another unit, or of a sensor that failed.
+SPIKE_C_RATE = 1000.0
+# Temperatures in which cells are tested at all, degC, and health as a share; beyond, they are in kelvin or percent.
+COLD_CELSIUS, HOT_CELSIUS, MOST_HEALTH = -80.0, 250.0, 2.0
 FEW_SAMPLES = 50
 GAP_SECOND, GAP_RATIO = 120.0, 10.0
 ABOVE_VOLT = 0.3
@@ -59,6 +63,20 @@ def check_sign(curves: Curves, samples: Samples, *, where: str) -> None:
         expected=f"{other} (the Battery Data Format counts + = charge)",
         action="turn the sign of the current or correct step_type",
     )
+
+
+def check_spikes(table: pl.DataFrame, *, nominal_capacity_ah: float, where: str) -> None:
+    """Raise DataError where a recording has a current no cell of this capacity takes: it would part a half-cycle in two."""
+    current = table["current_ampere"].to_numpy()
+    high = np.flatnonzero(np.abs(current) > SPIKE_C_RATE * nominal_capacity_ah)
+    if high.size:
+        refuse(
+            where,
+            f"row {table['row'][int(high[0])]}, column current_ampere",
+            found=f"{current[high[0]]:.4g} A ({high.size} such rows)",
+            expected=f"what a cell of {nominal_capacity_ah:g} Ah can take",
+            action="give the current in ampere, not milliampere, or leave out the readings of a failed sensor",
+        )
 
 
 @dataclass(frozen=True)
@@ -214,10 +232,25 @@ def _odd_columns(curves: Curves, samples: Samples) -> Iterator[Suspicion]:
     for table, name in ((curves.timeseries, "surface_temperature_celsius"), (curves.halfcycles, "ambient_temperature_celsius")):
         missing = 0 if _any_finite(table, name) else len(curves)
         yield Suspicion(f"{name} is missing throughout", missing, len(curves), throughout=True)
+    for table, name, least, most, unit in (
+        (curves.timeseries, "surface_temperature_celsius", COLD_CELSIUS, HOT_CELSIUS, "degC"),
+        (curves.halfcycles, "ambient_temperature_celsius", COLD_CELSIUS, HOT_CELSIUS, "degC"),
+        (curves.halfcycles, "state_of_health", 0.0, MOST_HEALTH, "(a share)"),
+    ):
+        beyond = _beyond(table, name, least=least, most=most)
+        words = f"{{count}} values of {name} are not between {least:g} and {most:g} {unit}"
+        yield Suspicion(words, beyond, len(curves))
     if "quality" in curves.halfcycles.columns:
         marks = curves.halfcycles.filter(pl.col("quality") != "ok")["quality"].value_counts().sort("quality").rows()
         said = ", ".join(f"{count} curves ({mark})".replace("{", "{{").replace("}", "}}") for mark, count in marks)
         yield Suspicion(f"quality is not ok in {said}", len(marks), len(curves))
+
+
+def _beyond(table: pl.DataFrame, column: str, *, least: float, most: float) -> int:
+    if column not in table.columns:
+        return 0
+    values = table[column].cast(pl.Float64)
+    return int(((values < least) | ((values > most) & values.is_not_nan())).sum())
 
 
 def _any_finite(table: pl.DataFrame, column: str) -> bool:

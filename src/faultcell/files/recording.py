@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from faultcell.by_curve import charge_ah
 from faultcell.curves import HALFCYCLES, KEYS, NORMAL, REST_C_RATE, SEVERITY, TIMESERIES, Array, Curves
 from faultcell.files.engine import CycleCounter, PiecewiseError, Rated
+from faultcell.files.plausible import check_spikes
 from faultcell.files.sentence import refuse
 
 # A rest shorter than this within one direction belongs to a pulsed load; a longer one ends the half-cycle. Where the file
@@ -74,13 +75,12 @@ class Recording:
 
     def __init__(self, cell_id: str, *, rated: Rated, where: str, sign: float | None, whole: bool) -> None:
         self._cell, self._rated, self._where, self._sign, self._whole = cell_id, rated, where, sign, whole
-        self._kept: pl.DataFrame | None = None
+        self._kept: list[pl.DataFrame] = []
         self._known: dict[str, float] = {}
         self._notes: list[str] = []
         self._counter = CycleCounter()
         self._done: set[tuple[int, str]] = set()
-        self._left_out: Counter[str] = Counter()
-        self._labels: Counter[str] = Counter()
+        self._left_out, self._labels = Counter[str](), Counter[str]()
         self._telling: list[tuple[int, bool]] = []  # row of a long half-cycle, and whether its voltage goes the wrong way
 
     def add(self, table: pl.DataFrame) -> Curves | None:
@@ -94,14 +94,22 @@ class Recording:
             DataError: readings missing, time running backwards, limits unknown.
             PiecewiseError: the limits or the capacity do not stand in the first samples, or a cycle goes on later.
         """
-        table = table if self._kept is None else pl.concat([self._kept, table])
+        self._kept.append(table)
+        # A half-cycle that goes on and on is looked at again when there is twice as much of it, not with every piece.
+        enough = sum(piece.height for piece in self._kept) >= 2 * self._kept[0].height or len(self._kept) == 1
+        return self._cut_kept() if enough else None
+
+    def _cut_kept(self) -> Curves | None:
+        """The half-cycles that no later sample can change; the rest is kept."""
+        table = pl.concat(self._kept)
         _sound(table, self._where)
         if self._sign is None:
             table = self._turned(table)
         self._learn(table)
+        check_spikes(table, nominal_capacity_ah=self._known["nominal_capacity_ah"], where=self._where)
         parts = cut(table, nominal_capacity_ah=self._known["nominal_capacity_ah"])
         settled = len(parts) if self._whole else _settled(table, parts)
-        self._kept = table[parts[settled].start :] if settled < len(parts) else table[-1:]
+        self._kept = [table[parts[settled].start :] if settled < len(parts) else table[-1:]]
         return self._cut(table, parts[:settled])
 
     def end(self) -> Curves | None:
@@ -110,17 +118,17 @@ class Recording:
         Raises:
             DataError: there is none at all, or the current has the wrong sign.
         """
-        assert self._kept is not None
-        last = (
-            None
-            if self._whole
-            else self._cut(self._kept, cut(self._kept, nominal_capacity_ah=self._known["nominal_capacity_ah"]))
-        )
+        last = None if self._whole else self._last()
         self._check_sign()
         if not self._done:
-            expected = "charge or discharge of two samples or more"
-            refuse(self._where, "column current_ampere", found="no load", expected=expected, action="check the column")
+            told = {"found": "no load", "expected": "a charge or discharge", "action": "check the column"}
+            refuse(self._where, "column current_ampere", **told)
         return last
+
+    def _last(self) -> Curves | None:
+        before, kept = self._cut_kept(), self._kept[0]
+        after = self._cut(kept, cut(kept, nominal_capacity_ah=self._known["nominal_capacity_ah"]))
+        return Curves.concat([before, after]) if before and after else before or after
 
     @property
     def notes(self) -> list[str]:

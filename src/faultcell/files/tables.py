@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,13 +16,14 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from faultcell.errors import DataError, first_line
+from faultcell.files.apart import MEBIBYTE, Allowance, ApartError, read_apart
+from faultcell.files.archive import entries, unpacked_byte
 from faultcell.files.columns import Column, clean, count_needed, pick
-from faultcell.files.curve_set import read_table
 from faultcell.files.engine import PiecewiseError, Table
-from faultcell.files.seal import check_seal
+from faultcell.files.lines import check_lines
+from faultcell.files.parquet import batches, open_parquet, to_frame
 
 START_BYTES = 1 << 17
 # Types are taken from so many rows, and from all of them, which takes several times as long, where those mislead.
@@ -31,6 +32,10 @@ INFERRED_ROWS = 10_000
 PIECE_ROWS = 500_000
 # Before the header of a table vendors tell of the test, up to so many lines.
 PREAMBLE_LINES, WORKBOOK_ROWS = 500, 50
+# Of these lines so many cells may be a column's name; comparing them with every label of every vendor takes some seconds.
+MOST_CELLS = 20_000
+# Sheets take some five times their text in memory, and a second for each 40 MB of it; one cell far down or far out takes all.
+WORKBOOK = Allowance(512 * MEBIBYTE, 8, 5.0, 1e-7)
 SEPARATORS = ("\t", ";", ",")
 TEXTS = ("cell_id", "label", "step_type", "state", "model_sha256")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -44,7 +49,7 @@ def open_table(path: Path, start: bytes) -> Table | None:
     if start.startswith(b"PAR1"):
         return ParquetTable(path)
     if start.startswith(b"PK"):
-        return Workbook(path) if _has_sheets(path) else None
+        return Workbook(path) if "xl/workbook.xml" in entries(path) else None
     if b"\0" in start and not start.startswith(_UTF16):
         return None
     return TextTable(path, start)
@@ -98,12 +103,12 @@ class TextTable:
 
     def count_needed(self, columns: tuple[Column, ...]) -> tuple[int, int]:
         """As `Table` says, over the lines of the beginning."""
-        return max((count_needed(columns, cells) for _, _, cells in self._candidates()), default=(0, 1))
+        return max((count_needed(columns, cells) for _, _, cells in self._candidates), default=(0, 1))
 
     def layout(self, columns: tuple[Column, ...]) -> Layout | None:
         """Where the table with most of these columns stands; `None` where no line has any."""
         best, most = None, 0
-        for line, separator, cells in self._candidates():
+        for line, separator, cells in self._candidates:
             count, needed = count_needed(columns, cells)
             if count > most:
                 best, most = self._layout(line, columns, separator, cells), count
@@ -117,6 +122,7 @@ class TextTable:
         Raises:
             DataError: it is empty or cannot be read.
         """
+        check_lines(self._path)
         layout = self.layout(columns)
         if layout is None:
             raise DataError(f"{self._path}: found no line with column names, expected a table: export it anew")
@@ -130,6 +136,7 @@ class TextTable:
 
     def pieces(self, columns: tuple[Column, ...]) -> Iterator[pl.DataFrame]:
         """The table in pieces."""
+        check_lines(self._path)
         layout = self.layout(columns)
         if layout is None or self._is_utf16:
             raise PiecewiseError
@@ -164,11 +171,16 @@ class TextTable:
         taken = pick(layout.columns, list(told.values()))
         return scan.select(pl.col(name).alias(new) for name, new in told.items() if new in taken)
 
-    def _candidates(self) -> Iterator[tuple[int, str, list[str]]]:
+    @cached_property
+    def _candidates(self) -> list[tuple[int, str, list[str]]]:
+        """Lines that may hold names: number, separator, cells."""
+        found, cells = [], 0
         for number, line in enumerate(self._lines):
             for separator in SEPARATORS:
-                if separator in line:
-                    yield number, separator, next(csv.reader([line], delimiter=separator))
+                if separator in line and cells < MOST_CELLS and any(char.isalpha() for char in line):
+                    found.append((number, separator, _split([line], separator)[0][: MOST_CELLS - cells]))
+                    cells += len(found[-1][2])
+        return found
 
     @cached_property
     def _lines(self) -> list[str]:
@@ -176,7 +188,7 @@ class TextTable:
 
     def _layout(self, line: int, columns: tuple[Column, ...], separator: str, names: list[str]) -> Layout:
         lines = self._lines[line + 1 :]
-        rows = list(csv.reader([row for row in lines if row.strip()], delimiter=separator))
+        rows = _split([row for row in lines if row.strip()], separator)
         cells, width = [cell.strip() for row in rows for cell in row], len(names)
         skipped = next((place for place, row in enumerate(lines) if any(char.isdigit() for char in row)), 0)
         words = next((row.split(separator) for row in lines[:skipped] if row.strip()), [])
@@ -204,24 +216,23 @@ class ParquetTable:
 
     def count_needed(self, columns: tuple[Column, ...]) -> tuple[int, int]:
         """As `Table` says, over the names in its schema; raises DataError where it is damaged."""
-        try:
-            return count_needed(columns, pq.read_schema(self._path).names)
-        except (pa.ArrowException, OSError):
-            return count_needed(columns, read_table(self._path).columns)  # it says what is wrong
+        with open_parquet(self._path) as file:
+            return count_needed(columns, file.schema_arrow.names)
 
     def load(self, columns: tuple[Column, ...]) -> pl.DataFrame:
         """The table; raises DataError where it is damaged."""
-        return read_table(self._path)
+        parts = [to_frame(self._path, part) for part in self._parts(columns)]
+        return pl.concat(parts) if parts else pl.DataFrame()
 
     def pieces(self, columns: tuple[Column, ...]) -> Iterator[pl.DataFrame]:
         """The table in pieces."""
-        check_seal(self._path)
-        try:
-            with pq.ParquetFile(self._path, page_checksum_verification=True) as file:
-                for batch in file.iter_batches(PIECE_ROWS):
-                    yield pl.DataFrame(pl.from_arrow(batch))
-        except (pa.ArrowException, OSError) as error:
-            raise PiecewiseError from error
+        return (to_frame(self._path, part) for part in self._parts(columns))
+
+    def _parts(self, columns: tuple[Column, ...]) -> Iterator[pa.Table]:
+        with open_parquet(self._path) as file:
+            names = file.schema_arrow.names
+            # Without any that is wanted the names tell what is missing.
+            yield from batches(self._path, file, rows=PIECE_ROWS, columns=pick(columns, names) or names)
 
 
 class Workbook:
@@ -271,23 +282,23 @@ class Workbook:
 
     @cached_property
     def _named(self) -> dict[str, pl.DataFrame]:
+        size = unpacked_byte(self._path)
         try:
-            import fastexcel
-
-            book = fastexcel.read_excel(self._path)
-            return {name: book.load_sheet(name, header_row=None, dtypes="string").to_polars() for name in book.sheet_names}
-        except Exception as error:
+            with read_apart(self._path, "workbook", size=size, allowance=WORKBOOK) as folder:
+                names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
+                return {name: pl.read_ipc((folder / f"{n}.ipc").read_bytes()) for n, name in enumerate(names)}
+        except (ApartError, OSError, pl.exceptions.PolarsError) as error:
             raise DataError(
                 f"{self._path}: found a damaged workbook ({first_line(error)}), expected XLSX: export it anew"
             ) from error
 
 
-def _has_sheets(path: Path) -> bool:
+def _split(lines: Sequence[str], separator: str) -> list[list[str]]:
+    """The cells of lines; as they stand where quotes never end."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return "xl/workbook.xml" in archive.namelist()
-    except (zipfile.BadZipFile, OSError):
-        return False
+        return list(csv.reader(lines, delimiter=separator))
+    except csv.Error:  # a cell longer than csv takes
+        return [line.split(separator) for line in lines]
 
 
 def _first_rows(sheet: pl.DataFrame) -> range:

@@ -25,6 +25,8 @@ A cell file:
 
 from __future__ import annotations
 
+import io
+import itertools
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -36,12 +38,15 @@ from faultcell.errors import DataError, first_line
 from faultcell.files.cells import curves
 from faultcell.files.columns import UNITS, Column, wanted
 from faultcell.files.engine import Rated, Reader
-from faultcell.files.sentence import refuse
+from faultcell.files.lines import check_lines
+from faultcell.files.sentence import refuse, some
 from faultcell.files.tables import SEPARATORS, Workbook
 
 Said = TypeVar("Said", bound=BaseModel)
 Name = str | Annotated[int, Field(ge=1)]
-_STRICT = ConfigDict(extra="forbid", frozen=True)
+_STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+# A line for each of ten thousand cells; and more lines above a table than any vendor writes.
+MOST_TOML_BYTE, MOST_SKIPPED = 2**20, 100_000
 
 
 class MappedColumn(BaseModel):
@@ -71,9 +76,9 @@ class Mapping(BaseModel):
     model_config = _STRICT
     columns: Columns
     positive: Literal["charge", "discharge"] | None = None
-    separator: str | None = Field(default=None, min_length=1, max_length=1)
+    separator: str | None = Field(default=None, pattern=r"^[ -~\t]$")
     decimal: Literal[".", ","] = "."
-    skip: int = Field(default=0, ge=0)
+    skip: int = Field(default=0, ge=0, le=MOST_SKIPPED)
     names: bool = True
 
 
@@ -136,7 +141,7 @@ def _mapped(file: Path, said: Mapping) -> pl.DataFrame:
             continue
         header = raw.columns[column - 1] if isinstance(column, int) and column <= raw.width else str(column)
         if header not in raw.columns:
-            found = f"only {', '.join(raw.columns)}"
+            found = f"only {some(raw.columns)}"
             refuse(file, f"column {column}", found=found, expected="what the mapping names", action="correct the mapping")
         taken.append(raw[header].alias(f"{name} / {unit}" if unit else name))
     return pl.DataFrame(taken)
@@ -147,10 +152,10 @@ def _raw(file: Path, said: Mapping) -> pl.DataFrame:
         start = content.read(2)
     if start == b"PK":
         return Workbook(file).below(said.skip, names=said.names)
+    check_lines(file)
     try:
         text = file.read_bytes().decode("utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", errors="replace")
-        lines = text.split("\n")
-        first = lines[said.skip] if said.skip < len(lines) else ""
+        first = next(itertools.islice(io.StringIO(text), said.skip, None), "")
         likely = [separator for separator in SEPARATORS if separator != said.decimal]
         return pl.read_csv(
             text.encode(),
@@ -160,7 +165,7 @@ def _raw(file: Path, said: Mapping) -> pl.DataFrame:
             decimal_comma=said.decimal == ",",
             infer_schema_length=None,
         )
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+    except (pl.exceptions.PolarsError, OSError, ValueError, OverflowError) as error:
         raise DataError(
             f"{file}: found no table ({first_line(error)}), expected what the mapping says: correct the mapping"
         ) from error
@@ -173,15 +178,22 @@ def _part(said: Mapping, name: str) -> tuple[Name | None, str | None]:
 
 def _read(path: Path, kind: type[Said]) -> Said:
     try:
+        if path.stat().st_size > MOST_TOML_BYTE:
+            raise DataError(f"{path}: found more than {MOST_TOML_BYTE} bytes, expected some lines of TOML: shorten it")
         return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except RecursionError as error:
+        raise DataError(f"{path}: found lists within lists without end, expected TOML: correct it") from error
     except OSError as error:
         raise DataError(f"{path}: found no such file, expected TOML: check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: found no TOML ({error}), expected lines like `lower = 2.5`: correct it") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
+        found = " ".join(str(first.get("input")).split())[:60]
         raise DataError(
-            f"{path}: {place}: found {str(first.get('input'))[:60]} ({first['msg'].lower()}), expected one of "
+            f"{path}: {place}: found {found} ({first['msg'].lower()}), expected one of "
             f"{', '.join(kind.model_fields)}: correct it"
+        ) from error
+    except ValueError as error:
+        raise DataError(
+            f"{path}: found no TOML ({first_line(error)}), expected lines like `lower = 2.5`: correct it"
         ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from faultcell.curves import KEYS, Curves
 from faultcell.errors import DataError
 from faultcell.files import read
 from faultcell.files.curve_set import is_curve_set, read_table
+from faultcell.files.json_file import read_json
 from faultcell.study.stages import CONFIG, RESULT, TABLES
 
 Row = dict[str, Any]
@@ -71,7 +71,7 @@ class Study:
     def fingerprint(self) -> str | None:
         """SHA-256 of the curves it was run on, where it says so."""
         path = self.folder / CONFIG
-        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        found = read_json(path, expected="the settings of a study: run it again in a new folder") if path.is_file() else {}
         return found.get("data_sha256") if isinstance(found, dict) else None
 
     def rows(self, table: str, **equal: Any) -> list[Row]:
@@ -104,14 +104,14 @@ def _summary(path: Path) -> Summary:
         raise DataError(
             f"{path.parent}: found no {path.name}, expected the folder of a finished study: run `faultcell study` first"
         )
+    expected = "the summary of a study: run the study again in a new folder"
+    content = read_json(path, expected=expected)
     try:
-        return Summary.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
-        wrong = error.errors()[0] if isinstance(error, ValidationError) else None
-        what = f"{'.'.join(map(str, wrong['loc']))} {wrong['msg']}".strip() if wrong else "no text"
-        raise DataError(
-            f"{path}: found {what}, expected the summary of a study: run the study again in a new folder"
-        ) from error
+        return Summary.model_validate(content)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        what = f"{'.'.join(map(str, wrong['loc']))} {wrong['msg']}".strip()
+        raise DataError(f"{path}: found {what[:200]}, expected {expected}") from error
 
 
 def _rows(path: Path) -> list[Row]:

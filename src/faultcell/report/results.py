@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from faultcell import __version__
 from faultcell.curves import Curves
 from faultcell.diagnosis.gain import Gain, Summary, is_mean
 from faultcell.errors import DataError, first_line
 from faultcell.files.atomic import write_text
+from faultcell.files.json_file import read_json
 from faultcell.report.arms import MEASURES
 from faultcell.report.bars import bars, ordered
 from faultcell.report.blocks import Block, Bullets, Cell, Column, Fold, Picture, Section, Table, Text, number
@@ -22,6 +20,8 @@ from faultcell.report.overlays import ladder
 from faultcell.report.scores import environment
 from faultcell.scoring import Score, Scores
 
+# A picture is drawn for each task and view, and takes a tenth of a second; larger figures cannot be drawn.
+MOST_PLACES, MOST_FIGURE = 50, 1e30
 PANELS = (
     Panel("mae", "MAE"),
     Panel("dpcc", "dPCC", goal="high"),
@@ -76,13 +76,35 @@ def write_results(file: Path, out: Path, *, real: Curves | None = None, syntheti
 
 def read_results(file: Path) -> Scores | Gain:
     """A file of scores or of gain; raises DataError where it is neither."""
+    content = read_json(file, expected="what evaluate or classify wrote: name that file")
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        return Gain(**found) if "summary" in found else Scores(**found)
-    except (OSError, ValueError, TypeError, ValidationError) as error:
+        found = Gain(**content) if "summary" in content else Scores(**content)
+        _complete(found)
+        return found
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise DataError(
             f"{file}: found no results ({first_line(error, 120)}), expected what evaluate or classify wrote: name that file"
         ) from error
+
+
+def _complete(found: Scores | Gain) -> None:
+    """Raise KeyError or ValueError where what a page shows is not there, or is more than a page holds."""
+    if isinstance(found, Scores):
+        sources = [found.sources["synthetic"], *found.sources.values()]
+        groups = (group for source in sources for group in (source.by_label, source.by_severity, source.by_cell))
+        figures = [score.model_dump() for score in (*(s.all for s in sources), *(s for g in groups for s in g.values()))]
+    else:
+        intervals = [row.measures[name] for row in found.summary for name in MEASURES]
+        figures = [interval.model_dump() for interval in intervals]
+        if any(
+            (one.mean if one.low is None else one.low) > one.mean or (one.mean if one.high is None else one.high) < one.mean
+            for one in intervals
+        ):
+            raise ValueError("an interval that does not hold its mean")
+        if len({(row.task, row.view) for row in found.summary}) > MOST_PLACES:
+            raise ValueError(f"more than {MOST_PLACES} tasks and views")
+    if not all(abs(value) <= MOST_FIGURE for row in figures for value in row.values() if value is not None):  # nor NaN
+        raise ValueError("figures beyond all measure")
 
 
 def _scores(scores: Scores, real: Curves | None, synthetic: Curves | None) -> list[Section]:

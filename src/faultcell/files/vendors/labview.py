@@ -13,6 +13,7 @@ import polars as pl
 from faultcell.files.cells import curves
 from faultcell.files.columns import wanted
 from faultcell.files.engine import Reader
+from faultcell.files.lines import check_lines
 from faultcell.files.sentence import refuse
 
 COLUMNS = wanted(
@@ -32,6 +33,7 @@ def load(path: Path) -> pl.DataFrame:
     Raises:
         DataError: no table is found, or its columns have no names.
     """
+    check_lines(path)
     text = path.read_text(encoding="utf-8", errors="replace")
     # One header for the file, and one before each segment of samples.
     above, *segments = text.split(END)

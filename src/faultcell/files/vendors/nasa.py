@@ -9,10 +9,6 @@ not (one late sample puts a 2.7 V cell at 1.75 V).
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
-import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,15 +17,17 @@ import numpy as np
 import polars as pl
 
 from faultcell.curves import HALFCYCLES, KEYS, NORMAL, TIMESERIES, Array, Curves
-from faultcell.errors import DataError
+from faultcell.errors import DataError, first_line
+from faultcell.files import _child
+from faultcell.files.apart import MEBIBYTE, Allowance, ApartError, read_apart
 from faultcell.files.columns import Column
 from faultcell.files.engine import CycleCounter, Job, Rated, Reader
-from faultcell.files.vendors import _loadmat
+from faultcell.files.sentence import refuse
 from faultcell.severity import seconds_above
 
 LOWER_VOLT, UPPER_VOLT, NOMINAL_AH = 2.7, 4.2, 2.0
-TIME_LIMIT_SECOND = 60.0
-MEMORY_LIMIT_BYTE = 2 * 1024**3
+# NASA's own files take 130 MiB and a tenth of a second a megabyte, on top of half a second to begin.
+ALLOWANCE = Allowance(512 * MEBIBYTE, 40, 6.0, 1e-6)
 # Discharges meant to end at 2.0 or 2.2 V are over-discharges, at 2.5 or 2.7 V not.
 DEEP_END_VOLT = 2.3
 DEEP_VOLT = 2.5
@@ -55,20 +53,25 @@ def load(path: Path) -> pl.DataFrame:
     Raises:
         DataError: the file is damaged, of another kind, or takes too long.
     """
-    with tempfile.TemporaryDirectory(prefix="faultcell-") as folder:
-        target = Path(folder) / "arrays.npz"
-        _in_child(path, target)
-        try:
-            with np.load(target, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise DataError(_damaged(path, "its content did not come through")) from error
+    try:
+        with (
+            read_apart(path, "matlab", size=path.stat().st_size, allowance=ALLOWANCE) as folder,
+            np.load(folder / "arrays.npz", allow_pickle=False) as stored,
+        ):
+            arrays = {name: stored[name] for name in stored.files}
+    except (ApartError, OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path}: found a damaged or different file ({first_line(error)}), expected a NASA PCoE .mat file: fetch it anew"
+        ) from error
     return _table(arrays)
 
 
 def curves(tables: Iterable[pl.DataFrame], job: Job) -> Iterator[Curves]:
     """The half-cycles of the cell, labelled by the rules above."""
-    table = pl.concat(tables)
+    parts = list(tables)
+    if not parts:
+        refuse(job.path, found="no sample in any half-cycle", expected="one row a sample", action="fetch it anew")
+    table = pl.concat(parts)
     groups = list(table.group_by(KEYS, maintain_order=True))
     lowest = [_lowest_under_load(group) for key, group in groups if key[2] == "discharge"]
     end_volt = float(np.nanmedian(lowest)) if np.isfinite(lowest).any() else math.nan
@@ -94,33 +97,6 @@ def label_of(table: pl.DataFrame, *, deep: bool) -> str:
     return "overvoltage" if voltage[loaded].max() >= OVERVOLTAGE_VOLT and held > OVERVOLTAGE_SECOND else NORMAL
 
 
-def _in_child(source: Path, target: Path) -> None:
-    time_limit_second = TIME_LIMIT_SECOND
-    limits = [str(MEMORY_LIMIT_BYTE), str(max(1, math.ceil(time_limit_second)))]
-    # -P: the folder of the script is not searched for modules, so nothing in it can shadow a library.
-    command = [sys.executable, "-P", _loadmat.__file__, os.path.abspath(source), str(target), *limits]
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    try:
-        done = subprocess.run(
-            command,
-            timeout=time_limit_second,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=environment,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise DataError(_damaged(source, f"reading it did not end in {time_limit_second:g} s")) from error
-    if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise DataError(_damaged(source, said[-1][:200] if said else f"the reader ended with code {done.returncode}"))
-
-
-def _damaged(path: Path, reason: str) -> str:
-    return f"{path}: found a damaged or different file ({reason}), expected a NASA PCoE .mat file: fetch it anew"
-
-
 def _table(arrays: dict[str, np.ndarray]) -> pl.DataFrame:
     length = arrays["length"]
     steps, counter = [str(step) for step in arrays["step_type"]], CycleCounter()
@@ -133,7 +109,7 @@ def _table(arrays: dict[str, np.ndarray]) -> pl.DataFrame:
             "capacity": arrays["capacity"],
         }
     )
-    samples = pl.DataFrame({name: arrays[name] for name in _loadmat.READINGS})
+    samples = pl.DataFrame({name: arrays[name] for name in _child.READINGS})
     return pl.concat([halves[np.repeat(np.arange(len(steps)), length)], samples], how="horizontal")
 
 
