@@ -157,7 +157,7 @@ def _spelled_out(column: pa.Array) -> int:
     lengths = np.append(pc.binary_length(column.dictionary).fill_null(0).to_numpy(zero_copy_only=False), 0)
     if lengths.max() > MOST_TEXT_BYTE:
         raise ValueError(f"a text of {lengths.max()} bytes")
-    return int(lengths[column.indices.fill_null(-1).to_numpy(zero_copy_only=False)].sum()) + 8 * len(column)
+    return int(lengths[column.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)].sum()) + 8 * len(column)
 
 
 def _is_text(kind: pa.DataType) -> bool:
