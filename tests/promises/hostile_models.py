@@ -160,7 +160,7 @@ def tensor_changes(path):
     yield "no known curve", save(fewer)
 
 
-def further_files(folder):
+def further_files(folder, *, large):
     """(name, what is done to a copied bundle before it is signed, and after)."""
 
     def written(name, content):
@@ -169,15 +169,15 @@ def further_files(folder):
     def sparse(name, size):
         return lambda: os.truncate(folder / name, size)
 
-    yield "many metrics", written(store.METRICS, b'{"step": 1}\n' * 4_000_000), None
+    yield "many metrics", written(store.METRICS, b'{"step": 1}\n' * (4_000_000 if large else 10**6)), None
     yield "deep metrics", written(store.METRICS, DEEP.encode()), None
     yield "metrics that are lists", written(store.METRICS, b"[]\n[1]\n"), None
-    yield "metrics without end", sparse(store.METRICS, 2**31), None
+    yield "metrics without end", sparse(store.METRICS, 2**31 if large else 2**26), None
     yield "a card that is no text", written(store.CARD, b"\xff\xfe\x00"), None
-    yield "a card without end", sparse(store.CARD, 2**31), None
+    yield "a card without end", sparse(store.CARD, 2**31 if large else 2**26), None
     yield "a deep schedule", written(store.SCHEDULER, DEEP.encode()), None
-    yield "a configuration without end", sparse(store.CONFIG, 2**31), None
-    yield "a model without end", sparse(store.MODEL, 3 * 2**30), None
+    yield "a configuration without end", sparse(store.CONFIG, 2**31 if large else 2**26), None
+    yield "a model without end", sparse(store.MODEL, 3 * 2**30 if large else 2**26), None
     yield "sums without end", None, sparse(store.SUMS, 8 * 2**30)
     yield "sums of many", None, written(store.SUMS, b"0" * 64 + b"  x\n" + b"a  b\n" * 2_000_000)
     yield "sums that are no text", None, written(store.SUMS, b"\xff" * 1000)
