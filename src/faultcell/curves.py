@@ -167,7 +167,6 @@ class Condition:
                 raise ConditionError(f"{name} must be a finite number >= 0, found {value}")
         if self.fault != NORMAL and self.peak_deviation_volt <= 0:
             raise ConditionError(f"peak_deviation_volt must be above 0 for {self.fault}, found {self.peak_deviation_volt}")
-
         if self.c_rate is not None and self.c_rate <= REST_C_RATE.get(self.step, -1.0):
             raise ConditionError(
                 f"c_rate {self.c_rate:g} counts as rest in a {self.step}: it must be above {REST_C_RATE[self.step]}"
@@ -176,9 +175,7 @@ class Condition:
     @property
     def step(self) -> str:
         """The half-cycle's kind: the one asked for, else the fault's own, else a discharge."""
-        if self.step_type is not None:
-            return self.step_type
-        return "discharge" if self.fault == NORMAL else FAULTS[self.fault].step_type
+        return self.step_type or ("discharge" if self.fault == NORMAL else FAULTS[self.fault].step_type)
 
     @property
     def side(self) -> Side:
