@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -107,22 +108,28 @@ def test_a_disk_that_fills_up_and_one_that_cannot_be_written(tmp_path, tally):
     assert after == still == whole
 
 
-def test_a_folder_without_permission_is_one_sentence(tmp_path, tally):
-    (tmp_path / "locked").mkdir(mode=0o555)
+def test_a_folder_without_permission_is_one_sentence(tally):
+    with tempfile.TemporaryDirectory() as folder:  # the way to that of pytest is closed to others
+        os.chmod(folder, 0o755)
+        locked = Path(folder) / "locked"
+        locked.mkdir(mode=0o555)
+        done = locked_out(locked)
+        tally("writes: a folder without permission", 1, lost="Permission denied" not in done.stdout)
+        assert "scores.json: could not be written (Permission denied)" in done.stdout, done.stderr
+        assert list(locked.iterdir()) == []
+
+
+def locked_out(folder):
+    """What one who may not write there is told."""
     script = (
         f"import os, sys; sys.path.insert(0, {str(HERE.parent)!r})\n"
         "import faultcell.files, strategies\n"
         "from faultcell.errors import DataError\n"
         "if os.getuid() == 0: os.setuid(65534)\n"  # to root no folder is locked
-        f"try: faultcell.files.atomic.write_text({str(tmp_path / 'locked' / 'scores.json')!r}, '1')\n"
+        f"try: faultcell.files.atomic.write_text({str(folder / 'scores.json')!r}, '1')\n"
         "except DataError as error: print(error)\n"
     )
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    done = subprocess.run([sys.executable, "-c", script], env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    tally("writes: a folder without permission", 1, lost="Permission denied" not in done.stdout)
-    assert "scores.json: could not be written (Permission denied)" in done.stdout, done.stderr
-    assert list((tmp_path / "locked").iterdir()) == []
+    return subprocess.run([sys.executable, "-c", script], env=ENVIRONMENT, capture_output=True, text=True, check=False)
 
 
 # --- SIGTERM, at any moment of a command
