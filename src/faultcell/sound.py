@@ -15,7 +15,7 @@ from torch import Tensor
 
 from faultcell import store
 from faultcell.config import Config, GridConfig
-from faultcell.curves import Limits
+from faultcell.curves import SEVERITY, Limits
 from faultcell.errors import BundleError, first_line
 from faultcell.frame import KINDS as CURVE_KINDS
 from faultcell.kernel import FEATURES, KERNELS
@@ -66,6 +66,8 @@ def told(config: Mapping[str, Any]) -> tuple[Config, Profile]:
         or not steps <= {*profile.typical} & {*profile.contexts} & {*STEPS}
     ):
         raise ValueError("its profile lacks half-cycles, ranges or typical cells")
+    if any(set(ranges) != set(SEVERITY) for ranges in profile.ranges.values()):
+        raise ValueError("its profile lacks ranges of a severity")
     for typical in profile.typical.values():
         Limits(typical.lower_voltage_limit_volt, typical.upper_voltage_limit_volt)
         if typical.nominal_capacity_ah <= 0:
