@@ -23,6 +23,7 @@ from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 import faulty
+from faultcell import store
 from faultcell.app import api, chart, desk, guard, server
 from faultcell.app.asked import MOST_CURVES, MOST_STEPS, Conditions, Draw, conditions_from
 from faultcell.app.desk import BusyError, Desk, LateError, LostError, Newest
@@ -195,6 +196,14 @@ def test_foreign_text_is_escaped():
 def test_bundles_are_served_by_id_not_by_path(folders):
     shelf = Shelf.of([folders.bundle, folders.bundle])
     assert list(shelf.entries) == ["my-model-1", "my-model-1-2"]
+
+
+def test_the_sum_of_a_model_is_not_made_while_a_process_is_given_it(folders, client, tuned, monkeypatch):
+    """Torch moves the weights into shared memory meanwhile; curves were named after a model that there never was."""
+    entry = Shelf.of([folders.bundle]).entry("my-model-1")
+    monkeypatch.setattr(store, "fingerprint", lambda _tensors: pytest.fail("summed up while it is served"))
+    assert entry.sha256 == tuned.sha256
+    assert [found["model_sha256"] for found in client.get("/api/v1/bundles").json()] == [tuned.sha256]
 
 
 @pytest.mark.parametrize("name", ["..", "../real", "/etc", "My Model (1)", "my-model-1\0", ""])

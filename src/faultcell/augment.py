@@ -277,7 +277,7 @@ class Augmenter(Pretrained):
         if self.config.distil is not None:
             raise TrainingError("a distilled model is the last of its line: go on from the model it was distilled from")
 
-    @cached_property
+    @property
     def tensors(self) -> dict[str, Tensor]:
         """Weights and frame, as they are stored."""
         weights = {f"network.{name}": value.contiguous() for name, value in self.network.state_dict().items()}

@@ -36,6 +36,15 @@ class Entry:
     facts: Mapping[str, Any]
     card: str
 
+    @property
+    def sha256(self) -> str:
+        """Of the model, as it was when its bundle was read.
+
+        Not summed up here again: when a process is given the model, torch moves the weights into shared memory, and a sum over
+        them meanwhile comes out wrong.
+        """
+        return str(self.facts["model_sha256"])
+
     @cached_property
     def kinds(self) -> dict[str, Kind]:
         """What it can draw, by name."""
