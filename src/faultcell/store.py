@@ -169,10 +169,10 @@ def read_checkpoint(state: State, folder: Path, *, key: str) -> list[dict[str, A
             )
         step, metrics = int(header["step"]), [dict(line) for line in header["metrics"]]
         shapes = _shapes(source / STATE[0])
-        own = sum(value.nbytes for value in state.network.state_dict().values())
-        if (source / STATE[0]).stat().st_size > COPIES * own + MOST_HEADER_BYTE:
+        own = state.network.state_dict()
+        if (source / STATE[0]).stat().st_size > COPIES * sum(value.nbytes for value in own.values()) + MOST_HEADER_BYTE:
             raise ValueError("its tensors are more than those of the network")
-        wanted = {name: tuple(value.shape) for name, value in state.network.state_dict().items()}
+        wanted = {name: tuple(value.shape) for name, value in own.items()}
         for part in ("network.", "ema."):
             if {name.removeprefix(part): shape for name, shape in shapes.items() if name.startswith(part)} != wanted:
                 raise ValueError(f"its tensors {part}* are not those of the network")

@@ -14,7 +14,7 @@ import webbrowser
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from faultcell.errors import ConditionError, FaultCellError, MissingExtraError, OutOfRangeWarning
+from faultcell.errors import ConditionError, FaultCellError, MissingExtraError
 
 if TYPE_CHECKING:
     from faultcell.app.shelf import Shelf
@@ -87,7 +87,6 @@ def serve(
     from faultcell.app.wire import HEAD_SECONDS, Wire
 
     warnings.filterwarnings("ignore", message=".*reduce_op", category=FutureWarning)  # of torch, when NiceGUI looks around
-    warnings.simplefilter("ignore", OutOfRangeWarning)  # the page and the API say it in words of their own
     port = listening.getsockname()[1]
     desk = Desk(shelf, threads=threads, warm=jobs.warm)
     desk.first()

@@ -77,15 +77,15 @@ def evaluate(
 
 def warn_of_seen(real: Curves, synthetic: Path) -> None:
     """Warn where the model that drew a set has seen cells that it is scored on; `sample` leaves their names beside it."""
-    import json
     import warnings
 
     from faultcell.errors import SeenCellsWarning
     from faultcell.files.curve_set import CONFIG
+    from faultcell.files.json_file import read_json
 
     try:
-        seen = set(json.loads((synthetic / CONFIG).read_text(encoding="utf-8"))["cells_seen"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        seen = set(read_json(synthetic / CONFIG, expected="settings")["cells_seen"])
+    except (DataError, TypeError, KeyError):
         return  # drawn otherwise
     shared = sorted(seen & set(real.cells))
     if shared:

@@ -55,6 +55,11 @@ def open_table(path: Path, start: bytes) -> Table | None:
     return TextTable(path, start)
 
 
+def decoded(content: bytes) -> str:
+    """Text as exports have it: UTF-16 where it says so, else UTF-8; what is neither is replaced."""
+    return content.decode("utf-16" if content.startswith(_UTF16) else "utf-8-sig", errors="replace")
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where and how the table in a text stands.
@@ -94,8 +99,7 @@ class TextTable:
     @cached_property
     def start(self) -> str:
         """The text that the file begins with."""
-        encoding = "utf-16" if self._is_utf16 else "utf-8-sig"
-        return self._bytes.decode(encoding, errors="replace")
+        return decoded(self._bytes)
 
     @property
     def _is_utf16(self) -> bool:
@@ -216,8 +220,13 @@ class ParquetTable:
 
     def count_needed(self, columns: tuple[Column, ...]) -> tuple[int, int]:
         """As `Table` says, over the names in its schema; raises DataError where it is damaged."""
+        return count_needed(columns, self._names)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        """Looked up once: each reader asks for them, and to open the file is to check all of it."""
         with open_parquet(self._path) as file:
-            return count_needed(columns, file.schema_arrow.names)
+            return list(file.schema_arrow.names)
 
     def load(self, columns: tuple[Column, ...]) -> pl.DataFrame:
         """The table; raises DataError where it is damaged."""

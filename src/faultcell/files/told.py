@@ -40,7 +40,7 @@ from faultcell.files.columns import UNITS, Column, wanted
 from faultcell.files.engine import Rated, Reader
 from faultcell.files.lines import check_lines
 from faultcell.files.sentence import refuse, some
-from faultcell.files.tables import SEPARATORS, Workbook
+from faultcell.files.tables import SEPARATORS, Workbook, decoded
 
 Said = TypeVar("Said", bound=BaseModel)
 Name = str | Annotated[int, Field(ge=1)]
@@ -154,7 +154,7 @@ def _raw(file: Path, said: Mapping) -> pl.DataFrame:
         return Workbook(file).below(said.skip, names=said.names)
     check_lines(file)
     try:
-        text = file.read_bytes().decode("utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", errors="replace")
+        text = decoded(file.read_bytes())
         first = next(itertools.islice(io.StringIO(text), said.skip, None), "")
         likely = [separator for separator in SEPARATORS if separator != said.decimal]
         return pl.read_csv(
