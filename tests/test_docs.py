@@ -55,3 +55,10 @@ def test_pages_on_disk_name_files_that_exist():
             assert target.startswith("http") or (page.parent / target).exists(), f"{page}: {target}"
         for name in re.findall(r"`(docs/[\w/]+\.md)`", page.read_text()):
             assert (ROOT / name).exists(), f"{page}: {name}"
+        for name in re.findall(r"`(?:tests/\S*)?(test_\w+\.py)", page.read_text()):
+            assert [*(ROOT / "tests").rglob(name)], f"{page}: {name}"
+
+
+def test_every_test_of_a_promise_is_named_where_the_promise_stands():
+    said = (DOCS / "reliability.md").read_text()
+    assert [path.name for path in (ROOT / "tests" / "promises").glob("test_*.py") if path.name not in said] == []

@@ -96,10 +96,8 @@ def _complete(found: Scores | Gain) -> None:
     else:
         intervals = [row.measures[name] for row in found.summary for name in MEASURES]
         figures = [interval.model_dump() for interval in intervals]
-        if any(
-            (one.mean if one.low is None else one.low) > one.mean or (one.mean if one.high is None else one.high) < one.mean
-            for one in intervals
-        ):
+        known = [[value for value in (one.low, one.mean, one.high) if value is not None] for one in intervals]
+        if any(values != sorted(values) for values in known):
             raise ValueError("an interval that does not hold its mean")
         if len({(row.task, row.view) for row in found.summary}) > MOST_PLACES:
             raise ValueError(f"more than {MOST_PLACES} tasks and views")
