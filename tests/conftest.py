@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is loaded
+os.environ["HF_HUB_OFFLINE"] = "1"  # `datasets` counts what it opens
 # Offline, with every process that tests start; see there.
 OFFLINE = str(Path(__file__).with_name("offline"))
 if OFFLINE not in os.environ.get("PYTHONPATH", ""):
