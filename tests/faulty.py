@@ -1,4 +1,4 @@
-"""Work for the process that draws which hangs, dies, fails or takes its time. In a file of its own: that process imports it."""
+"""Work for other processes which hangs, dies, fails or takes its time. In a file of its own: they import it."""
 
 import os
 import signal
@@ -11,6 +11,14 @@ import numpy as np
 from faultcell.errors import ConditionError
 
 
+def end_itself(how):
+    os.kill(os.getpid(), how)
+
+
+def warm_slowly(served):
+    time.sleep(2)
+
+
 def give(served, value, *, tick):
     return served, value
 
@@ -20,7 +28,7 @@ def pid(served, *, tick):
 
 
 def die(served, how, *, tick):
-    os.kill(os.getpid(), how)
+    end_itself(how)
 
 
 def leave(served, code, *, tick):

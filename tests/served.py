@@ -12,9 +12,10 @@ from types import SimpleNamespace
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-# The command, and a clock that ends it, should the tests not live to do so.
+# The command, with as many files as most systems allow, and a clock that ends it, should the tests not live to do so.
 SERVE = (
-    "import os, threading\nclock = threading.Timer({seconds}, os._exit, (3,))\nclock.daemon = True\nclock.start()\n"
+    "import os, resource, threading\nresource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))\n"
+    "clock = threading.Timer({seconds}, os._exit, (3,))\nclock.daemon = True\nclock.start()\n"
     "from faultcell.cli import main\nmain()"
 )
 
@@ -100,6 +101,11 @@ def worker(site):
     """The process id of the one that draws; None while there is none."""
     found = [pid for pid in _children(site.process.pid) if b"spawn_main" in _read(pid, "cmdline")]
     return found[-1] if found else None
+
+
+def files(site):
+    """How many the server has open."""
+    return len([*Path(f"/proc/{site.process.pid}/fd").iterdir()])
 
 
 def resident(site):

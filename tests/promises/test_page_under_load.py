@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from faultcell.curves import Condition
-from served import exchange, health, post, resident, serving, worker
+from served import exchange, files, health, post, resident, serving, worker
 
 CLIENTS = 200
 DRAW = "/api/v1/bundles/tuned/draw"
@@ -247,10 +247,11 @@ def test_a_killed_worker_costs_the_draw_it_was_at(site, tuned, kills, tally):
             assert (await ask(site, 1, client=0, said=said)).status == 200
         return sentences, missed
 
-    before = health(site)["workers_lost"]
+    before, had = health(site)["workers_lost"], files(site)
     sentences, missed = asyncio.run(story())
     tally("page: worker killed in or between draws", kills, lost=missed)
     assert missed == 0
+    assert files(site) < had + 20
     assert sentences <= kills
     assert health(site)["workers_lost"] == before + kills
 

@@ -159,7 +159,7 @@ async def _gone(request: Request) -> None:
 
 def _told(entry: Entry) -> dict[str, Any]:
     seen = {name: {knob.quantity.name: (knob.low, knob.high) for knob in knobs} for name, knobs in entry.knobs.items()}
-    return {"id": entry.id, "model_sha256": entry.sha256, "steps": entry.steps, "has_seen": seen}
+    return {"id": entry.id, "model_sha256": entry.model.sha256, "steps": entry.steps, "has_seen": seen}
 
 
 def _error(status: int, said: str, headers: dict[str, str] | None = None) -> JSONResponse:

@@ -206,6 +206,7 @@ class _Turn:
         self._wanted, self.late = True, False
         self._lock = threading.Lock()
         self._worker: Worker | None = None  # while it is at this
+        self._began_ready = False  # the worker, when it was given this
         self._clocks: list[threading.Timer] = []
 
     def begin(self, worker: Worker) -> None:
@@ -220,7 +221,8 @@ class _Turn:
                 raise LateError(f"the draw waited {waited:.0f} s for its turn: try again in a moment")
             self._worker = worker
             worker.begin()
-            self._kill_in(self._seconds if worker.ready else self._seconds + START)
+            self._began_ready = worker.ready
+            self._kill_in(self._seconds if self._began_ready else self._seconds + START)
 
     def look(self) -> None:
         """Raise LateError where a clock rang, or nobody waits."""
@@ -240,7 +242,7 @@ class _Turn:
             self._wanted = False
             if self._worker is not None:
                 self._worker.drop()
-                self._kill_in(GRACE)
+                self._kill_in(GRACE if self._began_ready else GRACE + START)
 
     def _kill_in(self, seconds: float) -> None:
         clock = threading.Timer(seconds, self._kill)

@@ -64,7 +64,7 @@ def _content(entry: Entry, asked: Draw, *, drawn: Curves) -> bytes:
 def _settings(entry: Entry, asked: Draw) -> dict[str, Any]:
     """The configuration that lies beside drawn curves."""
     kept = {"seed": asked.seed, "steps": asked.steps or entry.steps, "conditions": asked.conditions.model_dump()}
-    return {"verb": "serve", "model_sha256": entry.sha256, "count": asked.count, **kept}
+    return {"verb": "serve", "model_sha256": entry.model.sha256, "count": asked.count, **kept}
 
 
 def _curves(drawn: Curves) -> list[dict[str, Any]]:

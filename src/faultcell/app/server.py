@@ -7,7 +7,6 @@ import importlib.util
 import ipaddress
 import os
 import socket
-import tempfile
 import threading
 import warnings
 import webbrowser
@@ -75,7 +74,8 @@ def serve(
         browse: open a browser.
         on_start: called with the address.
     """
-    os.environ.setdefault("NICEGUI_STORAGE_PATH", os.path.join(tempfile.gettempdir(), "faultcell-nicegui"))  # never written
+    # Never written; and read from nowhere, since in a folder for all somebody else might lay something there.
+    os.environ.setdefault("NICEGUI_STORAGE_PATH", os.path.join(os.devnull, "nowhere"))
     import uvicorn
     from nicegui import Client, ui
     from nicegui import app as nicegui

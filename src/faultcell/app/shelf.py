@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from faultcell import show
 from faultcell.app.knobs import Kind, Knob, kinds, knobs
 from faultcell.augment import Augmenter
 from faultcell.curves import Curves
-from faultcell.errors import ConditionError, DataError
+from faultcell.errors import BundleError, ConditionError, DataError
 from faultcell.files.curve_set import read_checked
+from faultcell.files.swap import read_at_once
 from faultcell.replay import Known
 from faultcell.severity import complete
 from faultcell.store import CARD
@@ -35,15 +36,6 @@ class Entry:
     model: Augmenter
     facts: Mapping[str, Any]
     card: str
-
-    @property
-    def sha256(self) -> str:
-        """Of the model, as it was when its bundle was read.
-
-        Not summed up here again: when a process is given the model, torch moves the weights into shared memory, and a sum over
-        them meanwhile comes out wrong.
-        """
-        return str(self.facts["model_sha256"])
 
     @cached_property
     def kinds(self) -> dict[str, Kind]:
@@ -116,11 +108,15 @@ class Shelf:
 def _entries(bundles: Sequence[Path]) -> list[Entry]:
     found: list[Entry] = []
     for path in bundles:
-        model = Augmenter.load(path)
-        name = _id(path, [entry.id for entry in found])
-        facts = {key: value for key, value in show.facts(path).items() if key != "kind"}
-        found.append(Entry(name, model, facts, (path / CARD).read_text(encoding="utf-8")))
+        model, facts, text = read_at_once(path, partial(_told, path), error=BundleError)
+        found.append(Entry(_id(path, [entry.id for entry in found]), model, facts, text))
     return found
+
+
+def _told(path: Path) -> tuple[Augmenter, dict[str, Any], str]:
+    """The model of a bundle, what is said of it, and its card."""
+    model, facts = Augmenter.load(path), show.facts(path)
+    return model, {key: value for key, value in facts.items() if key != "kind"}, (path / CARD).read_text(encoding="utf-8")
 
 
 def _id(path: Path, taken: Sequence[str]) -> str:

@@ -12,8 +12,9 @@ import traceback
 from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from faultcell.errors import FaultCellError
 from faultcell.workers import attend
@@ -45,6 +46,14 @@ class GoneError(Exception):
 
 class FailedError(FaultCellError):
     """The work came to an error that is not the asker's."""
+
+
+class _Copied(ForkingPickler):
+    """Without what torch adds to it: that hands over each tensor as an open file, moves the parent's weights for it, and leaves
+    the files of a process that was killed too early open for ever. Models have a megabyte.
+    """
+
+    _extra_reducers: ClassVar[dict[type, Any]] = {}
 
 
 class Worker:
@@ -118,6 +127,7 @@ class Worker:
         """End it, if it has not ended yet, and take leave of it."""
         self._process.kill()
         self._process.join()
+        self._feeding.join()  # nobody reads any more, so it ends at once
         self._pipe.close()
 
     def call_when_gone(self, call: Callable[[], object]) -> None:
@@ -132,8 +142,12 @@ class Worker:
 
     def _feed(self, served: object) -> None:
         """Hand over what is served; in a thread of its own, since a process that hangs takes nothing."""
-        with contextlib.suppress(OSError):  # it may have ended already
-            self._pipe.send(served)
+        try:
+            self._pipe.send_bytes(_Copied.dumps(served))
+        except Exception as error:
+            if not isinstance(error, OSError):  # which says that it has ended already
+                traceback.print_exc()
+            self._process.kill()  # without all of it, it would take what comes next for what is served
 
 
 def _live(pipe: Connection, unwanted: Any, threads: int) -> None:
