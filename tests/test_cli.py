@@ -226,6 +226,15 @@ def test_resuming_what_was_never_begun_is_a_start(chain, run, tmp_path):
     assert one.read_bytes() == other.read_bytes()
 
 
+def test_a_stopped_run_is_forgotten_only_where_another_begins(chain, run, tmp_path):
+    (tmp_path / "out" / "checkpoint").mkdir(parents=True)
+    assert run("train", tmp_path / "nowhere", "--out", tmp_path / "out").code == 1
+    assert run("train", chain.root / "normal", "--steps", 0, "--out", tmp_path / "out").code != 0
+    assert (tmp_path / "out" / "checkpoint").exists()
+    assert run("train", chain.root / "normal", "--steps", 3, "--out", tmp_path / "out").code == 0
+    assert not (tmp_path / "out" / "checkpoint").exists()
+
+
 # --- what goes wrong
 
 

@@ -130,7 +130,9 @@ def test_an_unfinished_run_hints_at_resume(tiny, tmp_path):
         Augmenter.pretrain(tiny[0], config=CONFIG, folder=tmp_path, on_step=stop)
     with pytest.raises(BundleError, match="unfinished run, go on with --resume"):
         Augmenter.load(tmp_path)
-    store.make_ready(tmp_path, resume=False)
+    store.make_ready(tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == [store.CHECKPOINT]
+    store.forget(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from faultcell.errors import BundleError, first_line
 from faultcell.files.atomic import refuse_other, whole_folder
-from faultcell.files.swap import tidy
+from faultcell.files.swap import read_at_once, tidy
 from faultcell.train import State
 
 MODEL, CONFIG, SCHEDULER, CARD, METRICS, SUMS = (
@@ -96,6 +96,10 @@ def read_bundle(folder: Path, fits: Fits | None = None) -> Bundle:
     Raises:
         BundleError: the folder is no bundle, holds an unfinished run, or a file is missing, was changed or is no such file.
     """
+    return read_at_once(folder, lambda: _bundle(folder, fits), error=BundleError)
+
+
+def _bundle(folder: Path, fits: Fits | None) -> Bundle:
     verify(folder)
     with _bundle_errors(folder):
         config, scheduler = (dict(json.loads(_text(folder / name))) for name in (CONFIG, SCHEDULER))
@@ -189,8 +193,8 @@ def last_step(folder: Path) -> int | None:
     return int(json.loads(path.read_text())["step"]) if path.is_file() else None
 
 
-def make_ready(folder: Path, *, resume: bool) -> None:
-    """Look at the folder of a bundle before the work begins, and forget what a stopped run left, unless it shall go on.
+def make_ready(folder: Path) -> None:
+    """Look at the folder of a bundle before the work begins, and clear away what a killed run left half written.
 
     Raises:
         DataError: the folder, or its `checkpoint`, holds something else.
@@ -199,8 +203,11 @@ def make_ready(folder: Path, *, resume: bool) -> None:
     tidy(folder / CHECKPOINT)
     refuse_other(folder, (*FILES, SUMS, CHECKPOINT))
     refuse_other(folder / CHECKPOINT, (*STATE, SUMS))
-    if not resume:
-        shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
+
+
+def forget(folder: Path) -> None:
+    """Delete what a stopped run left, so that another begins anew."""
+    shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
 
 
 def _restore(state: State, tensors: Mapping[str, Tensor]) -> None:

@@ -13,7 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from faultcell.files import read, write
+from faultcell import show, store
+from faultcell.app.shelf import Shelf
+from faultcell.errors import BundleError, DataError
+from faultcell.files import curve_set, read, write
+from faultcell.files.swap import put
 from strategies import fault_curves
 
 HERE = Path(__file__).parent
@@ -132,6 +136,56 @@ def locked_out(folder):
     return subprocess.run([sys.executable, "-c", script], env=ENVIRONMENT, capture_output=True, text=True, check=False)
 
 
+# --- a reader beside a writer
+
+
+@pytest.fixture
+def replaced(tmp_path, monkeypatch):
+    """A function that has a folder replaced by another whenever a function of a module has been called, the first times."""
+
+    def call(module, name, *, of, by, times):
+        original, left = getattr(module, name), [times]
+
+        def between(*words, **more):
+            found = original(*words, **more)
+            if left[0]:
+                left[0] -= 1
+                shutil.copytree(by, tmp_path / "new")
+                put(tmp_path / "new", of)
+                shutil.rmtree(tmp_path / "new")
+            return found
+
+        monkeypatch.setattr(module, name, between)
+
+    return call
+
+
+def test_what_is_read_of_a_set_that_is_replaced_is_one_or_the_other(tiny, tmp_path, replaced):
+    one, other = tiny[1].select(label=["overcharge"]), tiny[1].select(label=["overdischarge"])
+    write(one, tmp_path / "set")
+    write(other, tmp_path / "other")
+    replaced(curve_set, "read_table", of=tmp_path / "set", by=tmp_path / "other", times=1)
+    found = read(tmp_path / "set")
+    assert (found.labels, len(found.timeseries)) == (other.labels, len(other.timeseries))
+    replaced(curve_set, "read_table", of=tmp_path / "set", by=tmp_path / "other", times=99)
+    with pytest.raises(DataError, match="was replaced each time it was read"):
+        read(tmp_path / "set")
+
+
+@pytest.mark.parametrize(("module", "name"), [(store, "verify"), (store, "_shapes"), (show, "facts")])
+def test_what_is_read_of_a_bundle_that_is_replaced_is_one_or_the_other(models, tmp_path, replaced, module, name):
+    for model, folder in zip(models, ("bundle", "other"), strict=True):
+        model.save(tmp_path / folder)
+    replaced(module, name, of=tmp_path / "bundle", by=tmp_path / "other", times=1)
+    entry = Shelf.of([tmp_path / "bundle"]).entry("bundle")
+    assert entry.facts["model_sha256"] == entry.model.sha256 == models[1].sha256
+    assert models[1].sha256 in entry.card
+    assert entry.model.profile == models[1].profile
+    replaced(store, "verify", of=tmp_path / "bundle", by=tmp_path / "other", times=99)
+    with pytest.raises(BundleError, match="was replaced each time it was read"):
+        Shelf.of([tmp_path / "bundle"])
+
+
 # --- SIGTERM, at any moment of a command
 
 
@@ -153,27 +207,40 @@ def commands(place):
     }
 
 
-def terminated(words, after):
-    """A command that gets SIGTERM after so many seconds; how it ended."""
-    command = [sys.executable, "-m", "faultcell", *map(str, words)]
+def terminated(words, after=None):
+    """A command that gets SIGTERM after so many seconds, or is left to itself; how it ended, and when."""
+    command, begun = [sys.executable, "-m", "faultcell", *map(str, words)], time.monotonic()
     running = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(after)
-    running.send_signal(signal.SIGTERM)
+    if after is not None:
+        time.sleep(after)
+        running.send_signal(signal.SIGTERM)
     _, err = running.communicate(timeout=120)
-    return running.returncode, err
+    return running.returncode, err, time.monotonic() - begun
 
 
-@pytest.mark.parametrize("count", [3, pytest.param(40, marks=pytest.mark.long)])
-def test_sigterm_leaves_the_whole_result_or_the_one_before(place, tally, count):
-    rng, lost = random.Random(count), []
-    for n in range(count):
-        name, words = (
-            sorted(commands(place).items())[n % 2 + (n % 4 == 3)] if count > 3 else ("sample", commands(place)["sample"])
-        )
-        code, err = terminated(words, rng.uniform(0.1, 6.0))
+@pytest.mark.parametrize(
+    ("names", "count"), [(("sample",), 1), pytest.param(("sample", "evaluate", "ingest"), 42, marks=pytest.mark.long)]
+)
+def test_sigterm_leaves_the_whole_result_or_the_one_before(place, tally, names, count):
+    rng, lost, ended = random.Random(count), [], 0
+    undisturbed = {name: terminated(commands(place)[name]) for name in names}
+    assert {code for code, _, _ in undisturbed.values()} == {0}, undisturbed
+    seconds = {name: took for name, (_, _, took) in undisturbed.items()}
+    for n in range(3 * count):
+        if ended == count:
+            break
+        name = names[n % len(names)]
+        # Every other one in the last part, where the result is written.
+        code, err, took = terminated(commands(place)[name], seconds[name] * rng.uniform(0.7 * (n % 2), 1))
         beside = sorted(entry.name for entry in place.iterdir())
-        sound = code in (0, 1, 143, -signal.SIGTERM) and "Traceback" not in err and len(read(place / "out"))
+        sound = code in (0, 143, -signal.SIGTERM) and "Traceback" not in err and len(read(place / "out"))
+        if "evaluate" in names:
+            sound = sound and "synthetic" in json.loads((place / "out.json").read_text())["sources"]
         if not sound or [entry for entry in beside if entry.startswith(".")]:
             lost.append((name, code, err[-300:], beside))
-    tally("SIGTERM at a random moment of a command", count, lost=len(lost))
+        if code == 0:
+            seconds[name] = min(seconds[name], took)
+        ended += code != 0
+    tally("SIGTERM at a random moment of a command", ended, lost=len(lost))
     assert not lost
+    assert ended == count

@@ -133,9 +133,11 @@ def train(
     from faultcell.curves import NORMAL
 
     check("--model", model, get_args(Kind))
-    store.make_ready(out, resume=resume)
+    store.make_ready(out)
     normal = read(folder, label=label or [NORMAL], cells=cells, step_type=step_type)
     config = Config(model=model, train=TrainConfig(**given(steps=steps), seed=seed))
+    if not resume:
+        store.forget(out)  # not before all that was named could be read
     with watched("training", mlflow=mlflow, config=config) as (tell, keep):
         keep(Augmenter.pretrain(normal, config=config, folder=out, on_step=tell).save(out))
     say_model(out, as_json)
@@ -162,11 +164,13 @@ def finetune(
     from faultcell.config import FinetuneConfig, Unfreeze
 
     check("--unfreeze", unfreeze, get_args(Unfreeze))
-    store.make_ready(out, resume=resume)
+    store.make_ready(out)
     base = Augmenter.load(bundle)
     few = faults_of(folder, label=label, cells=cells, step_type=step_type)
     source = normals_of(normal, step_type=step_type)
     config = FinetuneConfig(**given(steps=steps), seed=seed, unfreeze=unfreeze)
+    if not resume:
+        store.forget(out)
     with watched("fine-tuning", mlflow=mlflow, config=config) as (tell, keep):
         keep(base.finetune(few, normal=source, config=config, folder=out, on_step=tell).save(out))
     say_model(out, as_json)
@@ -191,11 +195,13 @@ def distil(
     from faultcell.augment import Augmenter
     from faultcell.config import DistilConfig
 
-    store.make_ready(out, resume=resume)
+    store.make_ready(out)
     teacher = Augmenter.load(bundle)
     few = faults_of(folder, label=label, cells=cells, step_type=step_type)
     source = normals_of(normal, step_type=step_type)
     config = DistilConfig(**given(steps=steps), seed=seed)
+    if not resume:
+        store.forget(out)
     with watched("distilling", mlflow=mlflow, config=config) as (tell, keep):
         keep(teacher.distil(few, normal=source, config=config, folder=out, on_step=tell).save(out))
     say_model(out, as_json)

@@ -24,6 +24,7 @@ from faultcell.files.atomic import whole_folder
 from faultcell.files.check import check, check_order, conform
 from faultcell.files.parquet import ALL, batches, open_parquet, to_frame
 from faultcell.files.seal import seal
+from faultcell.files.swap import read_at_once
 from faultcell.severity import complete
 
 TABLES = ("timeseries.parquet", "halfcycles.parquet")
@@ -49,7 +50,11 @@ def read(path: str | Path) -> Curves:
 
 def read_checked(path: str | Path) -> tuple[Curves, list[str]]:
     """Read a curve-set folder; also what is suspect in it. Raises as `read` does."""
-    timeseries, halfcycles = (read_table(Path(path) / name) for name in TABLES)
+
+    def tables() -> list[pl.DataFrame]:
+        return [read_table(Path(path) / name) for name in TABLES]
+
+    timeseries, halfcycles = read_at_once(Path(path), tables, error=DataError)
     curves = conform(timeseries, halfcycles, where=str(path))
     found = check(curves, where=str(path))
     return in_order(curves), found

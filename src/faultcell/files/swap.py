@@ -1,4 +1,4 @@
-"""Temporary neighbours of an output, and how one takes its place at once.
+"""Temporary neighbours of an output, how one takes its place at once, and how a folder is read that may be replaced meanwhile.
 
 A process that is killed leaves its neighbour behind. It held a lock on it that ended with it, so that the next one that
 writes the same output knows it as litter and clears it away, but never the neighbour of a process still at work.
@@ -13,13 +13,18 @@ import os
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
+from faultcell.errors import FaultCellError
+
+Result = TypeVar("Result")
 DRAFT, EARLIER = ".partial", ".earlier"
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # <fcntl.h>, <linux/fs.h>
 _CANNOT = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
+TRIES = 5  # of reading a folder that is replaced meanwhile
 
 
 @contextmanager
@@ -60,6 +65,48 @@ def tidy(target: Path) -> None:
                 _remove(entry)
         finally:
             os.close(held)
+
+
+def read_at_once(folder: Path, read: Callable[[], Result], *, error: type[FaultCellError]) -> Result:
+    """What `read` makes of the files of a folder; read again where another folder took its place meanwhile.
+
+    The files of a folder are opened one after the other, by their names. Without this, those of two models, each of them sound,
+    could make a third.
+
+    Raises:
+        FaultCellError: what `read` raises of a folder that nobody replaces; `error` where it is replaced each time.
+    """
+    for _ in range(TRIES):
+        with _standing(folder) as is_still:
+            try:
+                found = read()
+            except FaultCellError:
+                if is_still():
+                    raise
+            else:
+                if is_still():
+                    return found
+    raise error(f"{folder} was replaced each time it was read ({TRIES} times): try again when nothing writes there")
+
+
+@contextmanager
+def _standing(folder: Path) -> Iterator[Callable[[], bool]]:
+    """Gives a function that tells whether the folder is still the one that stood there at first."""
+    with ExitStack() as stack:
+        held: Path | int = folder
+        with suppress(OSError, ValueError):  # it is not there, or not to be opened
+            held = os.open(folder, os.O_RDONLY)  # as long as it is open, no other folder has its number
+            stack.callback(os.close, held)
+        was = _identity(held)
+        yield lambda: _identity(folder) == was
+
+
+def _identity(folder: Path | int) -> tuple[int, int] | None:
+    try:
+        found = os.stat(folder)
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
 
 
 def put(temporary: Path, target: Path) -> None:
