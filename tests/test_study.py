@@ -220,11 +220,22 @@ def test_a_stopped_study_goes_on_and_ends_the_same_in_one_process_as_in_two(done
         assert pl.read_parquet(folder / "tables" / f"{name}.parquet").drop(timed).equals(table.drop(timed)), name
 
 
+@pytest.mark.parametrize("name", ["tables", "study.json", "config.json"])
+def test_what_a_killed_study_left_half_written_is_cleared_away(done, data, name):
+    litter = done.folder / f".{name}.0123abcd.partial"
+    litter.mkdir() if name == "tables" else litter.touch()
+    run(done.folder, data, config=TINY)
+    assert not litter.exists()
+
+
 def test_a_folder_with_another_study_or_anything_else_is_refused(done, data, tmp_path):
     with pytest.raises(DataError, match="study of other data or settings"):
         run(done.folder, data, config=TINY.model_copy(update={"seed": 7}))
     with pytest.raises(DataError, match="study of other data or settings"):
         run(done.folder, data.take(range(len(data) - 1)), config=TINY)
+    larger = data.halfcycles.with_columns(pl.col("nominal_capacity_ah") * 1.5)
+    with pytest.raises(DataError, match="study of other data or settings"):
+        run(done.folder, Curves(data.timeseries, larger), config=TINY)
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(DataError):
         run(tmp_path, data, config=TINY)

@@ -1,17 +1,21 @@
 """Frozen is frozen to the bit, a resumed run repeats the bits of an uninterrupted one, and training does train."""
 
 import itertools
+import json
+import signal
 from dataclasses import fields, replace
 
+import polars as pl
 import pytest
 import torch
 
 from faultcell.augment import Augmenter
 from faultcell.conditioning import STANDING, Vocabulary
 from faultcell.config import FinetuneConfig, GridConfig, TrainConfig
-from faultcell.curves import FAULTS
-from faultcell.errors import BundleError, TrainingError
+from faultcell.curves import FAULTS, Curves
+from faultcell.errors import BundleError, StoppedError, TrainingError
 from faultcell.models.generative import Batch
+from faultcell.profile import fingerprint
 from faultcell.running import network_of
 from faultcell.train import State, average, forget, mixed, thaw, train
 from strategies import CONFIG, FINETUNE
@@ -284,6 +288,49 @@ def test_a_run_goes_on_only_with_its_own_source_curves(tiny, models, stopped, no
     other = None if normal == "none" else tiny[0].few(5)
     with pytest.raises(BundleError, match="other settings or other data"):
         models[0].finetune(tiny[1], normal=other, config=FINETUNE, folder=stopped)
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_run_goes_on_only_with_its_own_readings_in_every_channel(tiny, models, stopped, part):
+    warmer = pl.col("surface_temperature_celsius") + 5
+    other = list(tiny)
+    other[part] = Curves(tiny[part].timeseries.with_columns(warmer), tiny[part].halfcycles)
+    with pytest.raises(BundleError, match="other settings or other data"):
+        models[0].finetune(other[1], normal=other[0], config=FINETUNE, folder=stopped)
+
+
+def test_what_a_set_says_is_known_by_every_column_of_it(tiny):
+    """And not by how its texts are numbered, nor by the order of its columns."""
+    faults, seen = tiny[1], []
+    for n, table in enumerate((faults.timeseries, faults.halfcycles)):
+        for name, kind in table.schema.items():
+            column = pl.col(name).cast(pl.String) if kind in (pl.Categorical, pl.Enum) else pl.col(name)
+            other = {pl.Boolean: column.not_(), pl.String: column.str.reverse() + "x"}.get(kind, column)
+            changed = table.with_columns(other + 1 if kind.is_numeric() else other)
+            tables = (changed, faults.halfcycles) if n == 0 else (faults.timeseries, changed)
+            if not changed[name].equals(table[name]):
+                seen.append(fingerprint(Curves(*tables)))
+    assert len({fingerprint(faults), *seen}) == 1 + len(seen) > 15
+    series = faults.timeseries.select(sorted(faults.timeseries.columns)).with_columns(pl.col("cell_id").cast(pl.Categorical))
+    assert fingerprint(Curves(series, faults.halfcycles)) == fingerprint(faults)
+
+
+@pytest.mark.parametrize("at", [9, 10])
+def test_a_signal_in_the_last_step_or_after_it_loses_nothing(tiny, models, tmp_path, at):
+    """Ten steps, a checkpoint each 250: what the signal finds is kept at the last one."""
+    config = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"steps": 10, "checkpoint_every": 250})})
+    with pytest.raises((StoppedError, KeyboardInterrupt)):
+        Augmenter.pretrain(
+            tiny[0],
+            config=config,
+            folder=tmp_path,
+            on_step=lambda step: signal.raise_signal(signal.SIGINT) if step.step == at else None,
+        )
+    assert json.loads((tmp_path / "checkpoint" / "state.json").read_text())["step"] == 10
+    seen = []
+    again = Augmenter.pretrain(tiny[0], config=config, folder=tmp_path, on_step=seen.append)
+    assert seen == []
+    assert again.sha256 == Augmenter.pretrain(tiny[0], config=config).sha256
 
 
 @pytest.mark.parametrize("name", ["state.safetensors", "state.json", "SHA256SUMS"])

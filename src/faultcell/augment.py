@@ -140,7 +140,7 @@ class Augmenter(Pretrained):
             folder=folder,
             on_step=on_step,
             on_snapshot=(at, lambda step, network, metrics: tell(step, made(network, metrics))),
-            key=self.sha256 + (fingerprint(normal) if normal is not None else ""),
+            key=self.sha256 + "".join(fingerprint(curves) for curves in (few, normal) if curves is not None),
         )
         # A handful is no measure of width: only the source curves can tell.
         return made(*run.of(network, data, calibrate_on=data[1] if len(data) > 1 else None))

@@ -12,7 +12,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from faultcell.conditions import conditions_of
-from faultcell.curves import KEYS, NORMAL, SEVERITY, Condition, Curves, Limits
+from faultcell.curves import NORMAL, SEVERITY, Condition, Curves, Limits
 from faultcell.errors import ConditionError, OutOfRangeWarning
 from faultcell.prepare import CHANNELS, Encoded
 
@@ -167,13 +167,14 @@ class Profile(BaseModel):
 
 
 def fingerprint(curves: Curves) -> str:
-    """SHA-256 of what a set says: keys, times, voltages and currents."""
+    """SHA-256 of all that a set says: each column of both tables, its name and its values."""
     digest = hashlib.sha256()
-    for part in (
-        curves.halfcycles.select(KEYS),
-        curves.timeseries.select("step_time_second", "voltage_volt", "current_ampere"),
-    ):
-        digest.update(part.hash_rows(seed=0).to_numpy().tobytes())
+    for table in (curves.halfcycles, curves.timeseries):
+        for name in sorted(table.columns):
+            column = table[name]
+            text = column.cast(pl.String) if column.dtype in (pl.Categorical, pl.Enum) else column  # not by their numbers
+            digest.update(f"{name}\0".encode())
+            digest.update(text.hash(seed=0).to_numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -6,11 +6,14 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
 from threading import Thread
 from typing import TypeVar
+
+from faultcell.errors import FaultCellError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,6 +26,9 @@ def spread(work: Callable[[Item], Result], items: Iterable[Item], *, workers: in
         work: a function of a module, or a `functools.partial` of one.
         items: what to work on.
         workers: processes; with one the work is done here.
+
+    Raises:
+        FaultCellError: one of them was ended by something else.
     """
     if workers == 1:
         yield from map(work, items)
@@ -32,9 +38,14 @@ def spread(work: Callable[[Item], Result], items: Iterable[Item], *, workers: in
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=attend) as pool:
         try:
             yield from pool.map(work, items)
-        except BaseException:
+        except BaseException as error:
             for child in set(active_children()) - earlier:
                 child.kill()  # nobody waits for what they do; outputs are written whole or not at all
+            if isinstance(error, BrokenProcessPool):
+                raise FaultCellError(
+                    "a process that worked for this one was ended from outside, most likely for want of memory: begin again "
+                    "with fewer workers"
+                ) from error
             raise
 
 

@@ -12,6 +12,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+import faulty
+from faultcell.errors import FaultCellError
+from faultcell.workers import spread
+
 HERE = Path(__file__).parent
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
 LONG = pytest.mark.long
@@ -71,14 +75,17 @@ def test_a_killed_training_ends_to_the_bit_like_one_that_was_not(models, tmp_pat
     seconds = whole(kind, folder / "whole", every)
     expected, lost = contents(folder / "whole"), []
     assert {name.split("/")[0] for name in expected} == {"run", "bundle"}
-    while done < kills:  # a run that is killed a few times, and another one
-        again = folder / f"killed-{done}"
+    for turn in range(2 * kills):  # a run that is killed a few times, and another one
+        if done >= kills:
+            break
+        again = folder / f"killed-{turn}"
         count = killed(kind, again, every, kills=min(3, kills - done), seconds=seconds, rng=rng)
         found = contents(again)
         lost += [name for name in {**expected, **found} if expected.get(name) != found.get(name)]
-        done += max(count, 1)
+        done += count
     tally(f"kill -9 in {'pre-training' if kind == 'pretrain' else 'fine-tuning'}", done, lost=len(lost))
     assert not lost
+    assert done >= kills
 
 
 def results(folder):
@@ -99,14 +106,17 @@ def test_a_killed_study_ends_like_one_that_was_not(tmp_path, tally):
     rng, kills, done, lost = random.Random(0), 20, 0, []
     seconds = whole("study", tmp_path / "whole", 2)
     expected = repr(results(tmp_path / "whole"))  # where NaN is itself
-    while done < kills:
-        again = tmp_path / f"killed-{done}"
+    for turn in range(2 * kills):
+        if done >= kills:
+            break
+        again = tmp_path / f"killed-{turn}"
         count = killed("study", again, 2, kills=min(5, kills - done), seconds=seconds / 4, rng=rng)
         lost += [again.name] * (repr(results(again)) != expected)
         lost += [str(path) for path in again.rglob(".*")]
-        done += max(count, 1)
+        done += count
     tally("kill -9 in a study of two processes", done, lost=len(lost))
     assert not lost
+    assert done >= kills
 
 
 @pytest.mark.parametrize(
@@ -132,6 +142,11 @@ def test_sigterm_and_ctrl_c_leave_a_checkpoint_and_say_how_to_go_on(tmp_path, ta
         steps.append(progress(out))
     tally("SIGTERM and Ctrl-C in a training", len(signals), lost=int(steps != sorted(set(steps))))
     assert steps == sorted(set(steps))
+
+
+def test_a_helper_that_is_killed_ends_the_work_in_one_sentence():
+    with pytest.raises(FaultCellError, match="was ended from outside"):
+        list(spread(faulty.end_itself, [signal.SIGKILL] * 3, workers=2))
 
 
 def progress(out):

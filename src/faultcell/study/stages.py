@@ -14,6 +14,7 @@ from faultcell.diagnosis import Gain, classify
 from faultcell.errors import DataError
 from faultcell.files import read
 from faultcell.files.atomic import refuse_other, whole_folder, write_text
+from faultcell.files.swap import tidy
 from faultcell.profile import fingerprint
 from faultcell.study import findings, jobs, pearson, tables
 from faultcell.study.jobs import Job, Place, Result
@@ -90,6 +91,8 @@ def run(out: Path, data: Curves, *, config: StudyConfig | None = None, workers: 
 
 def _begin(place: Place, data: Curves) -> Split:
     """The split, made or found; a folder with another study, or with anything else, is refused."""
+    for name in CONTENTS:
+        tidy(place.folder / name)
     refuse_other(place.folder, CONTENTS)
     data.refuse_generated("study's")
     settings = {"version": __version__, "data_sha256": fingerprint(data), "config": place.config.model_dump(mode="json")}
