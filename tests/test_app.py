@@ -705,7 +705,7 @@ def test_a_taken_port_and_every_address_are_refused(monkeypatch):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    with pytest.raises(FaultCellError, match="Name or service not known.*give another"):
+    with pytest.raises(FaultCellError, match=r"Name or service not known.*give another"):
         server.bind("no.such.host.invalid", 0)
 
 
