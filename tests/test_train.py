@@ -17,6 +17,7 @@ from faultcell.errors import BundleError, StoppedError, TrainingError
 from faultcell.models.generative import Batch
 from faultcell.profile import fingerprint
 from faultcell.running import network_of
+from faultcell.stopping import sigterm_ends
 from faultcell.train import State, average, forget, mixed, thaw, train
 from strategies import CONFIG, FINETUNE
 
@@ -319,12 +320,12 @@ def test_what_a_set_says_is_known_by_every_column_of_it(tiny):
 def test_a_signal_in_the_last_step_or_after_it_loses_nothing(tiny, models, tmp_path, at):
     """Ten steps, a checkpoint each 250: what the signal finds is kept at the last one."""
     config = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"steps": 10, "checkpoint_every": 250})})
-    with pytest.raises((StoppedError, KeyboardInterrupt)):
+    with pytest.raises((StoppedError, SystemExit)), sigterm_ends():
         Augmenter.pretrain(
             tiny[0],
             config=config,
             folder=tmp_path,
-            on_step=lambda step: signal.raise_signal(signal.SIGINT) if step.step == at else None,
+            on_step=lambda step: signal.raise_signal(signal.SIGTERM) if step.step == at else None,
         )
     assert json.loads((tmp_path / "checkpoint" / "state.json").read_text())["step"] == 10
     seen = []
