@@ -186,6 +186,15 @@ def test_what_is_read_of_a_bundle_that_is_replaced_is_one_or_the_other(models, t
         Shelf.of([tmp_path / "bundle"])
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_the_place_of_a_folder_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="found no such file"):
+        read(tmp_path / "pipe")
+    with pytest.raises(BundleError, match="is not a bundle"):
+        Shelf.of([tmp_path / "pipe"])
+
+
 # --- SIGTERM, at any moment of a command
 
 

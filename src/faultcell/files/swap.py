@@ -95,7 +95,8 @@ def _standing(folder: Path) -> Iterator[Callable[[], bool]]:
     with ExitStack() as stack:
         held: Path | int = folder
         with suppress(OSError, ValueError):  # it is not there, or not to be opened
-            held = os.open(folder, os.O_RDONLY)  # as long as it is open, no other folder has its number
+            # As long as it is open, no other folder has its number. A pipe would wait for somebody to write to it.
+            held = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
             stack.callback(os.close, held)
         was = _identity(held)
         yield lambda: _identity(folder) == was
