@@ -26,7 +26,7 @@ demo: install
 test: install
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-# The same promises with many more faults injected: half an hour.
+# The same promises with many more faults injected: three quarters of an hour.
 test-long: install
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m long --timeout 3600
 
