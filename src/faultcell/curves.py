@@ -175,7 +175,8 @@ class Condition:
     @property
     def step(self) -> str:
         """The half-cycle's kind: the one asked for, else the fault's own, else a discharge."""
-        return self.step_type or ("discharge" if self.fault == NORMAL else FAULTS[self.fault].step_type)
+        own = "discharge" if self.fault == NORMAL else FAULTS[self.fault].step_type
+        return own if self.step_type is None else self.step_type
 
     @property
     def side(self) -> Side:
