@@ -305,17 +305,18 @@ class Augmenter(Pretrained):
     @classmethod
     def load(cls, folder: str | Path) -> Augmenter:
         """Read a bundle; raises BundleError if it is incomplete, was changed or is of another kind."""
-        bundle = store.read_bundle(Path(folder), check_sizes)
-        with refusing(folder):
-            return cls._restored(bundle)
+        return cls.restored(store.read_bundle(Path(folder), check_sizes), folder=folder)
 
     @classmethod
-    def _restored(cls, bundle: store.Bundle) -> Augmenter:
-        config, profile = told(bundle.config)
-        check_values(bundle.tensors, profile)
-        frame = Frame.restored(bundle.tensors, faults=profile.faults, grid=config.grid)
-        network = network_of(config, profile.faults)
-        network.load_state_dict({k.removeprefix("network."): v for k, v in bundle.tensors.items() if k.startswith("network.")})
-        network.eval().requires_grad_(False)
-        metrics = tuple(dict(line) for line in bundle.metrics)
-        return cls(config, network, frame, profile, metrics, bundle.config["base_sha256"])
+    def restored(cls, bundle: store.Bundle, *, folder: str | Path) -> Augmenter:
+        """The model of a bundle that was read from a folder; raises BundleError where it makes none."""
+        with refusing(folder):
+            config, profile = told(bundle.config)
+            check_values(bundle.tensors, profile)
+            frame = Frame.restored(bundle.tensors, faults=profile.faults, grid=config.grid)
+            network = network_of(config, profile.faults)
+            weights = {k.removeprefix("network."): v for k, v in bundle.tensors.items() if k.startswith("network.")}
+            network.load_state_dict(weights)
+            network.eval().requires_grad_(False)
+            metrics = tuple(dict(line) for line in bundle.metrics)
+            return cls(config, network, frame, profile, metrics, bundle.config["base_sha256"])

@@ -78,9 +78,8 @@ class Run:
 
     def _keep(self, state: State, step: Step, *, metrics: Metrics, asked: int | None) -> None:
         """Leave a checkpoint where one is due, or where a signal asked to stop."""
-        due = (
-            step.step % self.config.last_run.checkpoint_every == 0 or step.step == step.steps
-        )  # measuring widths takes a while
+        # After the last step, too: widths are measured then, and the model is saved.
+        due = step.step % self.config.last_run.checkpoint_every == 0 or step.step == step.steps
         if not self.folder or not (due or asked):
             return
         store.write_checkpoint(state, self.folder, key=self._whole_key, metrics=metrics)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from faultcell.errors import DataError
 from faultcell.files.intake import FileReport
 from faultcell.files.json_file import read_json
 from faultcell.scoring import COLUMNS, SET_COLUMNS, Score, Scores, SetScore
+
+if TYPE_CHECKING:
+    from faultcell.store import Bundle
 
 PAIR_COLUMNS = (*COLUMNS, "kl", "js", "wasserstein", "peak_deviation_error_volt")
 GAIN_COLUMNS = ("recall", "f1", "pr_auc", "recall_at_1_percent")
@@ -56,7 +59,9 @@ def facts(path: Path) -> dict[str, Any]:
     if (path / "timeseries.parquet").exists():
         return _curve_set(path)
     if (path / store.MODEL).exists() or (path / store.CHECKPOINT).exists():
-        return _bundle(path)
+        from faultcell.sound import check_sizes
+
+        return bundle_facts(store.read_bundle(path, check_sizes))
     if (path / STUDY).exists():
         return _results(path / STUDY)
     if (path / EXPORTED[0]).exists():
@@ -121,11 +126,10 @@ def _label_row(curves: Curves, label: str) -> dict[str, Any]:
     return {"label": label, "curves": len(curves), "cells": len(curves.cells), "half-cycle": kinds, **spans}
 
 
-def _bundle(path: Path) -> dict[str, Any]:
+def bundle_facts(bundle: Bundle) -> dict[str, Any]:
+    """The same of a bundle that was read."""
     from faultcell import store
-    from faultcell.sound import check_sizes
 
-    bundle = store.read_bundle(path, check_sizes)
     profile = bundle.config["profile"]
     spans = [
         {"label": name, "curves": profile["labels"][name], **_spans(profile["ranges"][name])} for name in profile["labels"]

@@ -38,14 +38,14 @@ def spread(work: Callable[[Item], Result], items: Iterable[Item], *, workers: in
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=attend) as pool:
         try:
             yield from pool.map(work, items)
-        except BaseException as error:
+        except BrokenProcessPool as error:  # the pool has ended the others
+            raise FaultCellError(
+                "a process that worked for this one was ended from outside, most likely for want of memory: begin again with "
+                "fewer workers"
+            ) from error
+        except BaseException:
             for child in set(active_children()) - earlier:
                 child.kill()  # nobody waits for what they do; outputs are written whole or not at all
-            if isinstance(error, BrokenProcessPool):
-                raise FaultCellError(
-                    "a process that worked for this one was ended from outside, most likely for want of memory: begin again "
-                    "with fewer workers"
-                ) from error
             raise
 
 

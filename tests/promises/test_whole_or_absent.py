@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from faultcell import show, store
+from faultcell import store
 from faultcell.app.shelf import Shelf
 from faultcell.errors import BundleError, DataError
 from faultcell.files import curve_set, read, write
@@ -172,15 +172,16 @@ def test_what_is_read_of_a_set_that_is_replaced_is_one_or_the_other(tiny, tmp_pa
         read(tmp_path / "set")
 
 
-@pytest.mark.parametrize(("module", "name"), [(store, "verify"), (store, "_shapes"), (show, "facts")])
-def test_what_is_read_of_a_bundle_that_is_replaced_is_one_or_the_other(models, tmp_path, replaced, module, name):
+@pytest.mark.parametrize(("name", "which"), [("verify", 1), ("_shapes", 1), ("read_bundle", 0)])
+def test_what_is_read_of_a_bundle_that_is_replaced_is_one_or_the_other(models, tmp_path, replaced, name, which):
+    """The other where that happens while it is read, the one where it has been read."""
     for model, folder in zip(models, ("bundle", "other"), strict=True):
         model.save(tmp_path / folder)
-    replaced(module, name, of=tmp_path / "bundle", by=tmp_path / "other", times=1)
+    replaced(store, name, of=tmp_path / "bundle", by=tmp_path / "other", times=1)
     entry = Shelf.of([tmp_path / "bundle"]).entry("bundle")
-    assert entry.facts["model_sha256"] == entry.model.sha256 == models[1].sha256
-    assert models[1].sha256 in entry.card
-    assert entry.model.profile == models[1].profile
+    assert entry.facts["model_sha256"] == entry.model.sha256 == models[which].sha256
+    assert models[which].sha256 in entry.card
+    assert entry.model.profile == models[which].profile
     replaced(store, "verify", of=tmp_path / "bundle", by=tmp_path / "other", times=99)
     with pytest.raises(BundleError, match="was replaced each time it was read"):
         Shelf.of([tmp_path / "bundle"])

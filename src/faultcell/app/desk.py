@@ -206,7 +206,7 @@ class _Turn:
         self._wanted, self.late = True, False
         self._lock = threading.Lock()
         self._worker: Worker | None = None  # while it is at this
-        self._began_ready = False  # the worker, when it was given this
+        self._start = START  # seconds that the worker may need before it begins; none where it was ready
         self._clocks: list[threading.Timer] = []
 
     def begin(self, worker: Worker) -> None:
@@ -221,8 +221,8 @@ class _Turn:
                 raise LateError(f"the draw waited {waited:.0f} s for its turn: try again in a moment")
             self._worker = worker
             worker.begin()
-            self._began_ready = worker.ready
-            self._kill_in(self._seconds if self._began_ready else self._seconds + START)
+            self._start = 0.0 if worker.ready else START
+            self._kill_in(self._start + self._seconds)
 
     def look(self) -> None:
         """Raise LateError where a clock rang, or nobody waits."""
@@ -242,7 +242,7 @@ class _Turn:
             self._wanted = False
             if self._worker is not None:
                 self._worker.drop()
-                self._kill_in(GRACE if self._began_ready else GRACE + START)
+                self._kill_in(self._start + GRACE)
 
     def _kill_in(self, seconds: float) -> None:
         clock = threading.Timer(seconds, self._kill)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from faultcell import show
+from faultcell import show, store
 from faultcell.app.knobs import Kind, Knob, kinds, knobs
 from faultcell.augment import Augmenter
 from faultcell.curves import Curves
-from faultcell.errors import BundleError, ConditionError, DataError
+from faultcell.errors import ConditionError, DataError
 from faultcell.files.curve_set import read_checked
-from faultcell.files.swap import read_at_once
 from faultcell.replay import Known
 from faultcell.severity import complete
-from faultcell.store import CARD
+from faultcell.sound import check_sizes
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,15 +107,11 @@ class Shelf:
 def _entries(bundles: Sequence[Path]) -> list[Entry]:
     found: list[Entry] = []
     for path in bundles:
-        model, facts, text = read_at_once(path, partial(_told, path), error=BundleError)
-        found.append(Entry(_id(path, [entry.id for entry in found]), model, facts, text))
+        bundle = store.read_bundle(path, check_sizes)  # once: what is said of a model is said of the very one that is served
+        facts = {key: value for key, value in show.bundle_facts(bundle).items() if key != "kind"}
+        name = _id(path, [entry.id for entry in found])
+        found.append(Entry(name, Augmenter.restored(bundle, folder=path), facts, bundle.card))
     return found
-
-
-def _told(path: Path) -> tuple[Augmenter, dict[str, Any], str]:
-    """The model of a bundle, what is said of it, and its card."""
-    model, facts = Augmenter.load(path), show.facts(path)
-    return model, {key: value for key, value in facts.items() if key != "kind"}, (path / CARD).read_text(encoding="utf-8")
 
 
 def _id(path: Path, taken: Sequence[str]) -> str:
