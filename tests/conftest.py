@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -25,6 +26,29 @@ if "sitecustomize" not in sys.modules or not hasattr(sys.modules["sitecustomize"
     import sitecustomize  # noqa: F401
 settings.register_profile("faultcell", deadline=None)
 settings.load_profile("faultcell")
+
+
+_sockets = Counter()  # made so far
+
+
+def _count_sockets(event, _):
+    if event == "socket.__new__":
+        _sockets["made"] += 1
+
+
+sys.addaudithook(_count_sockets)
+
+
+def _no_socket_is_left_open():
+    """What a test leaves open is collected while it still runs, so that the ResourceWarning, an error, is its own."""
+    before = _sockets["made"]
+    yield
+    if _sockets["made"] > before:
+        gc.collect()
+
+
+no_socket_is_left_open = pytest.fixture(autouse=True)(_no_socket_is_left_open)
+no_socket_is_left_open_by_a_module = pytest.fixture(scope="module", autouse=True)(_no_socket_is_left_open)
 
 
 @pytest.fixture(scope="session")

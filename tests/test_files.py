@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -648,10 +647,8 @@ def test_a_child_that_does_not_end_is_killed(tmp_path, monkeypatch):
     endless.write_text("while True: pass\n")
     monkeypatch.setattr(_child, "__file__", str(endless))
     monkeypatch.setattr(nasa, "ALLOWANCE", apart.Allowance(2**29, 0, 0.125, 0))
-    began = time.monotonic()
     with pytest.raises(DataError, match=r"x.mat: .*did not end in 0.5 s"):
         ingest([mat_file(tmp_path / "x.mat")])
-    assert time.monotonic() - began < 10
 
 
 @pytest.mark.skipif(os.name == "nt", reason="memory limits are POSIX")

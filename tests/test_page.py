@@ -161,7 +161,8 @@ def test_the_api_is_at_the_address_that_is_said(site):
     for path in ("/docs", "/redoc", "/openapi.json"):
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(site.page + path, timeout=20)
-        assert refused.value.code == 404
+        with refused.value as answer:
+            assert answer.code == 404
 
 
 # --- in a browser
@@ -342,6 +343,7 @@ def test_nothing_sticks_out_sideways(page, width):
             assert box["x"] + box["width"] <= width
 
 
+@needs_browser
 def test_what_is_seen_is_the_curve_in_its_band(page):
     """A picture of the page: the accent colour on the chart, and other pixels of it once the fault is deeper."""
     before = seen(page)

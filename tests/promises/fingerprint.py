@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import sys
 from pathlib import Path
 
@@ -40,18 +39,13 @@ def draw(model: Augmenter) -> Curves:
     return model.draw(asked, range(len(asked)))
 
 
-def machine() -> str:
-    """What bits may depend on."""
-    return f"torch {torch.__version__.split('+')[0]}, {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
-
-
 def told(curves: Curves) -> dict[str, object]:
     """Digest of all samples, and some of them."""
     columns = [curves.column(name) for name in ("step_time_second", "voltage_volt", "current_ampere")]
     digest = hashlib.sha256(b"".join(np.ascontiguousarray(column).tobytes() for column in columns)).hexdigest()
     some = [np.linspace(rows.start, rows.stop - 1, PLACES).astype(int) for rows in curves.slices()]
     second, volt, ampere = ([np.round(column[rows], 7).tolist() for rows in some] for column in columns)
-    return {"machine": machine(), "sha256": digest, "second": second, "volt": volt, "ampere": ampere}
+    return {"sha256": digest, "second": second, "volt": volt, "ampere": ampere}
 
 
 def record() -> None:

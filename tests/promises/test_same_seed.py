@@ -43,31 +43,39 @@ def within(found):
 
 
 def test_the_recorded_curves_are_drawn_again(recorded, tally):
+    """Within the tolerance alone: kernels differ with the processor's maker, too, which nothing recorded could name."""
     found = fingerprint.told(fingerprint.draw(Augmenter.load(fingerprint.FOLDER / "bundle")))
     tally("same seed: recorded curves", len(found["volt"]), lost=int(not within(furthest(recorded, found))))
     assert within(furthest(recorded, found))
-    if found["machine"] == recorded["machine"]:
-        assert found["sha256"] == recorded["sha256"]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"OMP_NUM_THREADS": "2"}, pytest.param({"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "1"}, marks=pytest.mark.long)],
+    ids=lambda environment: "_".join(environment.values()),
+)
+def test_two_processes_of_one_machine_draw_the_same_bits(environment, tally):
+    first, second = elsewhere(OMP_NUM_THREADS="1"), elsewhere(**environment)
+    tally("same seed: two processes of one machine", 1, lost=int(first["sha256"] != second["sha256"]))
+    assert first == second
 
 
 @pytest.mark.parametrize(
     "environment",
     [
-        {"OMP_NUM_THREADS": "2"},
         # The kernels of a processor from 2008: torch's plainest, oneDNN's for SSE 4.1.
         {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "OMP_NUM_THREADS": "1"},
+        # What MKL takes elsewhere than on the maker's newest processors.
+        {"MKL_CBWR": "COMPATIBLE"},
+        pytest.param({"MKL_CBWR": "AVX2"}, marks=pytest.mark.long),
         pytest.param({"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}, marks=pytest.mark.long),
-        pytest.param({"PYTHONHASHSEED": "1"}, marks=pytest.mark.long),
     ],
     ids=lambda environment: "_".join(environment.values()),
 )
-def test_other_threads_and_processors_draw_the_same_within_the_tolerance(recorded, environment, tally):
-    found = elsewhere(**environment)
-    far = furthest(recorded, found)
-    tally("same seed: other threads and processors", 1, lost=int(not within(far)))
+def test_other_processors_draw_the_same_within_the_tolerance(recorded, environment, tally):
+    far = furthest(recorded, elsewhere(**environment))
+    tally("same seed: other processors", 1, lost=int(not within(far)))
     assert within(far), far
-    if found["machine"] == recorded["machine"]:
-        assert found["sha256"] == recorded["sha256"]
 
 
 @settings(max_examples=12)

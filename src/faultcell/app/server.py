@@ -11,6 +11,7 @@ import threading
 import warnings
 import webbrowser
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from faultcell.errors import ConditionError, FaultCellError, MissingExtraError
@@ -43,10 +44,12 @@ def bind(host: str, port: int) -> socket.socket:
         raise ConditionError(f"--host takes one name or address, not {host}, which is all of them: give the one to be asked at")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        found = socket.socket(family, kind, protocol)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(address)
-        found.listen()
+        with ExitStack() as unless_it_listens:
+            found = unless_it_listens.enter_context(socket.socket(family, kind, protocol))
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind(address)
+            found.listen()
+            unless_it_listens.pop_all()
     except (OSError, OverflowError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise FaultCellError(f"cannot listen at {host}, port {port} ({reason}): give another with --host or --port") from error

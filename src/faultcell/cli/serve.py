@@ -31,20 +31,21 @@ def serve(
     from faultcell.app import server
 
     server.require()
-    listening = server.bind(host, port)
-    from faultcell.app.shelf import Shelf
+    with server.bind(host, port) as listening:
+        from faultcell.app.shelf import Shelf
 
-    shelf = Shelf.of(bundles, real=real, scores=scores or ())
-    if not server.is_local(host):
-        print(f"faultcell: warning: {host} can be asked by other machines, and nobody is asked who they are", file=sys.stderr)
-    server.serve(
-        shelf,
-        host=host,
-        listening=listening,
-        threads=threads,
-        browse=sys.stdout.isatty() if browse is None else browse,
-        on_start=lambda address: _say(address, as_json),
-    )
+        shelf = Shelf.of(bundles, real=real, scores=scores or ())
+        if not server.is_local(host):
+            said = f"faultcell: warning: {host} can be asked by other machines, and nobody is asked who they are"
+            print(said, file=sys.stderr)
+        server.serve(
+            shelf,
+            host=host,
+            listening=listening,
+            threads=threads,
+            browse=sys.stdout.isatty() if browse is None else browse,
+            on_start=lambda address: _say(address, as_json),
+        )
 
 
 def _say(address: str, as_json: bool) -> None:
