@@ -10,10 +10,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import faultcell as fc
-from faultcell.conditioning import STANDING, Vocabulary
 from faultcell.config import Config
 from faultcell.curves import FAULTS
 from faultcell.demo import embedded
+from faultcell.encoding.condition_vector import STANDING, Vocabulary
 from faultcell.frame import Frame
 from faultcell.known import to_learn
 from faultcell.models.generative import Generative

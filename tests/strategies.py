@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 from hypothesis import strategies as st
 
-from faultcell.batches import encoded_set
 from faultcell.config import Config, FinetuneConfig, NetConfig, TrainConfig
 from faultcell.curves import FAULTS, HALFCYCLES, TIMESERIES, Curves
+from faultcell.encoding.dataset import encoded_set
 from faultcell.known import Known
 from faultcell.severity import complete
 
@@ -42,6 +42,23 @@ def charge(*, cutoff=UPPER, rate=0.5, health=0.9, samples=60, sag=0.0, warming=2
         "voltage_volt": np.where(held, cutoff, 3.3 + (cutoff - 3.3) * (x / 0.7) ** 0.8 + sag * np.sin(np.pi * x / 0.7)),
         "current_ampere": rate * NOMINAL * fall,
         "surface_temperature_celsius": 25 + warming * x,
+    }
+
+
+def surge(*, peak=0.3, start=0.0, at=0.02, hold=0.0, rate=1.0, lasts=3000.0, samples=120):
+    """An over-voltage as it is mostly measured: up to its peak within moments, then down to a hold while the current falls.
+
+    `start` and `hold` are fractions of `peak` beyond the limit; `at` is the share of the time at which the peak stands.
+    """
+    rising, falling = np.linspace(0, 1, 8), np.linspace(0, 1, samples) ** 2
+    x = np.concatenate([at * rising[:-1], at + (1 - at) * falling])
+    up = np.minimum(x / at, 1) ** 0.5
+    fall = np.exp(-8 * np.maximum(x - at, 0) / (1 - at))
+    return {
+        "step_time_second": lasts * x,
+        "voltage_volt": UPPER + peak * np.where(x < at, start + (1 - start) * up, hold + (1 - hold) * fall),
+        "current_ampere": rate * NOMINAL * np.maximum(fall, 0.1),
+        "surface_temperature_celsius": 25 + 3 * x,
     }
 
 

@@ -10,19 +10,21 @@ import torch
 from polars.testing import assert_frame_equal
 from torch import nn
 
-from faultcell.assemble import rebuild
 from faultcell.augment import Augmenter
 from faultcell.conditions import conditions_of
 from faultcell.config import DistilConfig
 from faultcell.curves import FAULTS, KEYS, SEVERITY, Condition, Curves, Limits, Load, grid
 from faultcell.drawing import CHUNK
+from faultcell.encoding.decode import rebuild
+from faultcell.encoding.encode import encode, known_currents
+from faultcell.encoding.grid import CURRENT
+from faultcell.encoding.grid import STEPS as HALF_CYCLES
 from faultcell.errors import ConditionError, OutOfRangeWarning, TrainingError
 from faultcell.known import Known
-from faultcell.prepare import CURRENT, encode, known_currents
 from faultcell.profile import Profile
 from faultcell.severity import complete
 from faultcell.slopes import FOLDS
-from strategies import CONFIG, FINETUNE, curves_of, discharge
+from strategies import CONFIG, FINETUNE, curves_of, discharge, surge
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore:__array__ implementation:DeprecationWarning")
 STEPS = 4
@@ -198,8 +200,9 @@ def test_a_drawn_current_never_turns_its_sign(fault):
     condition = Condition(fault, peak_deviation_volt=0.1, nominal_capacity_ah=2.0, limits=Limits(2.7, 4.2))
     coded = np.full((4, CONFIG.grid.length), 0.5)
     coded[CURRENT] = np.linspace(-0.05, 0.05, CONFIG.grid.length)  # what is left of noise near the end of a charge
-    ampere = rebuild(coded[None], np.array([[1000.0, 100.0]]), [condition], CONFIG.grid)[0].ampere
-    assert (ampere >= 0).all() if condition.step == "charge" else (ampere <= 0).all()
+    mode = np.array([HALF_CYCLES.index(condition.step)])
+    ampere = rebuild(coded[None], np.array([[1000.0, 100.0]]), [condition], mode, CONFIG.grid)[0].ampere
+    assert (ampere > 0).all() if condition.step == "charge" else (ampere < 0).all()
 
 
 def test_column_types_do_not_depend_on_the_conditions(tuned):
@@ -237,12 +240,36 @@ def test_normal_curves_stay_inside_the_limits(tuned):
     assert set(drawn.known("repetition_count")) == {0.0}
 
 
-def test_unknown_context_is_allowed(tuned):
+def test_unknown_context_is_allowed(tuned, tiny):
     drawn = draw(tuned, [Condition("overdischarge", peak_deviation_volt=0.4)], [1])
-    assert drawn.halfcycles["ambient_temperature_celsius"].to_list() == [None]
-    assert drawn.halfcycles["state_of_health"].to_list() == [None]
-    assert drawn.halfcycles["requested_c_rate"].to_list() == [None]
+    for name in ("ambient_temperature_celsius", "state_of_health", "c_rate", "cycle_count"):
+        assert drawn.halfcycles[f"requested_{name}"].to_list() == [None]
+    # What is left open is that of a curve of the fault, drawn with the curve.
+    kind = tiny[1].select(label=["overdischarge"])
+    assert drawn.halfcycles["ambient_temperature_celsius"].to_list() == [25.0]
+    assert np.abs(kind.known("state_of_health") - drawn.known("state_of_health")[0]).min() < 1e-6
+    rates = [condition.c_rate for condition in conditions_of(kind)]
+    assert np.abs(np.array(rates) - drawn.known("c_rate")[0]).min() < 1e-6
     assert drawn.known("peak_deviation_volt") == pytest.approx([0.4], abs=1e-3)
+
+
+def test_a_model_that_has_seen_surges_draws_surges(models):
+    """Up to the peak asked for within moments, then back; the charges of its normal curves stay as they are."""
+    rows = [
+        (f"S{cell}", cycle, "charge", "overcharge", surge(peak=0.1 * cycle, start=-0.5, at=0.01, lasts=4000.0 + 300 * cell), {})
+        for cell in range(4)
+        for cycle in (1, 2, 3)
+    ]
+    model = models[0].finetune(complete(curves_of(rows)), config=FINETUNE)
+    asked = grid("overcharge", peak_deviation_volt=(0.12, 0.28), repeat=2) + grid("normal", step_type="charge", repeat=2)
+    drawn = draw(model, asked, range(6))
+    np.testing.assert_allclose(drawn.known("peak_deviation_volt"), [0.12, 0.12, 0.28, 0.28, 0, 0], atol=1e-6)
+    time, volt = (drawn.column(name) for name in ("step_time_second", "voltage_volt"))
+    for i, curve in enumerate(drawn.slices()):
+        at = time[curve][np.argmax(volt[curve])] / time[curve][-1]
+        assert at < 0.05 if i < 4 else at > 0.3
+        if i < 4:
+            assert volt[curve][-1] < volt[curve].max() - 0.4 * drawn.known("peak_deviation_volt")[i]
 
 
 def test_limits_and_capacity_asked_for_are_used(tuned):
@@ -340,7 +367,7 @@ def test_the_missing_tail_of_a_known_load_is_told_as_in_training(tuned, tiny):
 
 
 def told_and_taught(model, curves):
-    from faultcell.batches import encoded_set
+    from faultcell.encoding.dataset import encoded_set
 
     _, conditions, encoded = encoded_set(of_other_cells(curves), CONFIG)  # which none of the known curves is barred from
     known = Known.of(encoded, conditions, faults=model.profile.faults, grid=model.config.grid)

@@ -43,7 +43,7 @@ def outside(*words):
     """Run the installed program."""
     program = Path(sys.executable).with_name("faultcell")
     return subprocess.run(
-        [str(program), *map(str, words)], capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=120
+        [str(program), *map(str, words)], capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=600
     )
 
 

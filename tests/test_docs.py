@@ -34,7 +34,7 @@ def environment_of():
 
 
 def run(folder, command):
-    done = subprocess.run(command, cwd=folder, env=environment_of(), capture_output=True, text=True, check=False, timeout=280)
+    done = subprocess.run(command, cwd=folder, env=environment_of(), capture_output=True, text=True, check=False, timeout=880)
     assert done.returncode == 0, done.stderr[-2000:]
 
 

@@ -20,7 +20,7 @@ def command(*words, **environment):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
         env={**ALONE, "OMP_NUM_THREADS": "1", **environment},
     )
 

@@ -25,7 +25,7 @@ def test_every_example_is_run():
 def test_example_runs(name, tmp_path):
     path, (options, word) = EXAMPLES / f"{name}.py", RUNS[name]
     command = [sys.executable, str(path), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     assert word in done.stdout
     assert len(path.read_text().splitlines()) < 60

@@ -16,10 +16,10 @@ from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 
 from faultcell.augment import Augmenter
-from faultcell.conditioning import STANDING
 from faultcell.config import GanConfig, GridConfig, Kind, TimeGanConfig, TrainConfig, Unfreeze, VaeConfig
 from faultcell.curves import grid
 from faultcell.drawing import CHUNK
+from faultcell.encoding.condition_vector import STANDING
 from faultcell.models.decoder import folded_load
 from faultcell.models.durations import GaussianDurations
 from faultcell.models.generative import Batch, Phase, Sampling, Shape, fold, masked_mean

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faultcell.conditioning import STANDING
 from faultcell.config import Config
+from faultcell.encoding.condition_vector import STANDING
 from faultcell.models.durations import DurationNet
 from faultcell.models.generative import fold, unfold
 from faultcell.models.unet import ConditionedAttention, UNet, normalised

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from faultcell.conditioning import CONTEXT
 from faultcell.curves import FAULTS, Condition
+from faultcell.encoding.condition_vector import CONTEXT
+from faultcell.encoding.grid import MODES, SURGE, TEMPERATURE, VOLTAGE, prior
 from faultcell.frame import Frame
 from faultcell.kernel import (
     C_RATE,
@@ -25,9 +26,9 @@ from faultcell.kernel import (
     squares,
     weights,
 )
-from faultcell.neighbours import Neighbours
-from faultcell.prepare import TEMPERATURE, VOLTAGE, prior
-from strategies import CONFIG, curves_of, discharge, fault_curves, known_of, normal_rows
+from faultcell.neighbours import DURATION_MARGIN, Correction, Neighbours, persistent
+from faultcell.slopes import Slopes
+from strategies import CONFIG, UPPER, charge, curves_of, discharge, fault_curves, known_of, normal_rows, surge
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore:__array__ implementation:DeprecationWarning")
 GRID, NAMES = CONFIG.grid, tuple(FAULTS)
@@ -83,7 +84,7 @@ def test_what_matters_gets_a_larger_scale_than_what_is_noise(matters, noise):
 
 def test_each_kernel_looks_at_what_it_may_alone(normal, faulty):
     for neighbours, _ in (normal, faulty):
-        assert neighbours.scales.shape == (len(KERNELS), 2, len(FEATURES) + 1)
+        assert neighbours.scales.shape == (len(KERNELS), len(MODES), len(FEATURES) + 1)
         for kernel in (HEAD, LASTS, TAIL):
             assert ((neighbours.scales[kernel] > 0) == LOOKS_AT[kernel]).all()
     outside = [FEATURES.index(name) for name in FEATURES if name not in CONTEXT]
@@ -104,7 +105,7 @@ def test_the_bits_of_a_row_do_not_depend_on_its_place_in_a_product(inner, column
 
 def test_weights_are_of_the_nearest_and_sum_to_one_or_to_zero_where_all_is_barred(normal):
     neighbours, known = normal[0], normal[0].known
-    square, scales = squares(known.questions, known.questions), neighbours.scales[HEAD, known.questions.step]
+    square, scales = squares(known.questions, known.questions), neighbours.scales[HEAD, known.questions.mode]
     distance = Points(known.questions).distances(known.questions, scales)
     np.testing.assert_allclose(distance, np.einsum("nmf,nf->nm", square, np.square(scales)), rtol=1e-9, atol=1e-9)
     closed = np.random.default_rng(0).random((len(known), len(known))) < 0.7
@@ -141,7 +142,7 @@ def test_a_barred_cell_and_the_other_half_cycle_never_contribute(normal):
     assert np.array_equal(before.values[wild], after.values[wild])
     assert np.array_equal(before.log_seconds[wild], after.log_seconds[wild])
     assert (before.values[~wild] != after.values[~wild]).any(axis=(1, 2)).all()
-    charges = known.questions.step == 0
+    charges = known.questions.mode == 0
     alone = kept(neighbours, np.flatnonzero(charges)).expect(known.questions.take(np.flatnonzero(charges)))
     np.testing.assert_allclose(alone.values, neighbours.expect(known.questions).values[charges], rtol=1e-9)
 
@@ -161,11 +162,11 @@ def test_what_one_side_does_not_know_counts_as_typical_and_what_nobody_knows_as_
 
 def test_the_fault_counts_for_how_a_curve_goes_on_and_not_for_how_it_came_there(faulty):
     neighbours, known = faulty[0], faulty[0].known
-    one = known.questions.take(np.flatnonzero(known.questions.step == 0)[:1])
+    one = known.questions.take(np.flatnonzero(known.questions.mode == 0)[:1])
     two = one.joined(replace(one, label=one.label + 1))  # alike in all but the fault
     points, closed = Points(two), np.zeros((1, 2), dtype=bool)
     weight = {
-        kernel: weights(points.distances(one, neighbours.scales[kernel, one.step]), closed)[0][0]
+        kernel: weights(points.distances(one, neighbours.scales[kernel, one.mode]), closed)[0][0]
         for kernel in (HEAD, LASTS, TAIL)
     }
     np.testing.assert_array_equal(weight[HEAD], [0.5, 0.5])
@@ -226,7 +227,7 @@ def test_the_tail_lasts_as_it_has_done_so_far_in_its_cell(firsts):
 def test_how_the_tail_goes_on_follows_its_seconds(faulty):
     """Curves as long as the one that is asked for count more."""
     neighbours, known = faulty[0], faulty[0].known
-    low = np.flatnonzero(known.questions.step == 1)
+    low = np.flatnonzero(known.questions.mode == 1)
     questions = known.questions.take(low)
     shorter = neighbours.expect(questions, known.log_seconds[low] - 2)
     longer = neighbours.expect(questions, known.log_seconds[low] + 2)
@@ -239,16 +240,20 @@ def test_how_the_tail_goes_on_follows_its_seconds(faulty):
 # --- curves
 
 
-def test_what_is_expected_is_a_mean_of_known_curves_of_the_half_cycle(normal):
+def test_what_is_expected_is_a_mean_of_known_curves_of_the_half_cycle_moved_along_slopes(normal):
     neighbours, known = normal[0], normal[0].known
-    found = neighbours.expect(known.questions, known.log_seconds)
+    flat = replace(neighbours, slopes=Slopes.none(neighbours.slopes.coefficients.shape[-1]))
+    found, moved = (some.expect(known.questions, known.log_seconds) for some in (flat, neighbours))
+    along = neighbours.slopes.along(moved.way, known.questions.mode).reshape(len(known), -1, GRID.head)
+    np.testing.assert_allclose(moved.values[..., : GRID.head], found.values[..., : GRID.head] + along, atol=1e-9)
+    assert np.abs(along[:, VOLTAGE]).max() > 0.01
     for step in (0, 1):
-        of_step = known.questions.step == step
+        of_step = known.questions.mode == step
         head = known.values[of_step][:, VOLTAGE, : GRID.head]
         expected = found.values[of_step][:, VOLTAGE, : GRID.head]
         assert (expected >= head.min(axis=0) - 1e-6).all()
         assert (expected <= head.max(axis=0) + 1e-6).all()
-    discharges = found.values[known.questions.step == 1]  # they have no tail: what is masked everywhere is the prior
+    discharges = found.values[known.questions.mode == 1]  # they have no tail: what is masked everywhere is the prior
     plain = np.broadcast_to(prior(GRID), discharges.shape)
     np.testing.assert_array_equal(discharges[..., GRID.head :], plain[..., GRID.head :])
 
@@ -264,6 +269,98 @@ def test_many_questions_are_answered_as_each_alone(faulty):
             np.testing.assert_allclose(getattr(alone, name)[0], getattr(together, name)[i], rtol=1e-9, atol=1e-12)
 
 
+# --- an earlier curve of the cell
+
+
+def test_of_how_a_curve_differed_the_less_is_left_the_further_its_condition(normal):
+    neighbours = replace(normal[0], persistence=np.array([0.5, 2.0, 1.0]))
+    known = neighbours.known
+    expected = neighbours.expect(known.questions, known.log_seconds)
+    wild = replace(expected, values=known.values - 3.0, log_seconds=known.log_seconds - 0.2)
+    for apart in (0.0, 0.5, 2.0):
+        found = Correction.of(known, wild, apart=np.full(len(known), apart), neighbours=neighbours)
+        kept = 1 / (1 + (apart / neighbours.persistence[known.questions.mode]) ** 2)
+        np.testing.assert_allclose(persistent(np.full(len(known), apart), neighbours.persistence[known.questions.mode]), kept)
+        np.testing.assert_allclose(found.values[:, VOLTAGE], np.tile(3 * kept[:, None], GRID.head), atol=1e-5)
+        np.testing.assert_allclose(found.log_seconds, 0.2 * kept)
+    none = Correction.of(known, wild, apart=np.full(len(known), np.nan), neighbours=neighbours)
+    assert not none.values.any()
+    assert not none.log_seconds.any()
+    assert np.isnan(none.apart).all()
+
+
+def test_at_the_persistence_half_of_a_difference_is_left_and_at_a_huge_one_all():
+    assert persistent(np.array([0.7]), 0.7)[0] == 0.5
+    np.testing.assert_allclose(persistent(np.array([0.0, 3.0]), 1e6), 1)
+    assert (np.diff(persistent(np.linspace(0, 9, 50), 1.0)) < 0).all()
+
+
+# --- how far durations may go
+
+
+def test_no_curve_lasts_longer_than_known_ones_of_its_kind_with_the_charge_they_moved(faulty):
+    neighbours, known = faulty[0], faulty[0].known
+    untold = replace(known.questions, count=np.full(len(known), np.nan))
+    for sign, side in ((1, "max"), (-1, "min")):
+        found = neighbours.bounded(untold, known.log_seconds + sign * np.array([3.0, 5.0]))
+        assert (np.sign(found - known.log_seconds) == sign).all()
+        for mode in (0, 1):
+            rows = known.questions.mode == mode
+            edge = getattr(known.log_seconds[rows, 1], side)() + sign * DURATION_MARGIN
+            np.testing.assert_allclose(found[rows, 1], edge)
+            moved = (found[:, 0] - known.questions.log_health + known.questions.log_rate)[rows]
+            assert np.ptp(moved) < 1e-9  # as much charge as the one that moved most, or least
+    np.testing.assert_array_equal(neighbours.bounded(known.questions, known.log_seconds), known.log_seconds)
+
+
+def test_seconds_that_were_asked_for_are_kept_whatever_known_ones_took(firsts):
+    kind = {"peak_deviation_volt": 0.4, "c_rate": 0.8, "state_of_health": 0.9}
+    told = Condition("overdischarge", **kind, repetition_count=1, cumulative_duration_second=90000.0)
+    plain = Condition("overdischarge", **kind)
+    seconds = np.log([[3000.0, 90000.0]])
+    assert firsts.bounded(asked(told), seconds)[0, 1] == np.log(90000.0)
+    assert firsts.bounded(asked(plain), seconds)[0, 1] < np.log(9000.0)
+
+
+# --- surges
+
+
+@pytest.fixture(scope="module")
+def surges():
+    """Overcharges, most of which surge, with normal charges and discharges."""
+    peaks = np.linspace(0.1, 0.5, 8)
+    rows = [(f"S{i}", 1, "charge", "overcharge", surge(peak=p, at=0.01, lasts=3000 + 400 * i), {}) for i, p in enumerate(peaks)]
+    rows.append(("C0", 1, "charge", "overcharge", charge(cutoff=UPPER + 0.1), {}))
+    return Neighbours.of(known_of(curves_of([*rows, *normal_rows(cells=4, cycles=2)]))[0], GRID)
+
+
+def test_a_fault_lies_on_the_grid_as_most_known_ones_of_it_do(surges, faulty):
+    conditions = [
+        Condition("overcharge", peak_deviation_volt=0.3),
+        Condition("overdischarge", peak_deviation_volt=0.3),
+        Condition("normal", step_type="charge"),
+        Condition("normal", step_type="discharge"),
+    ]
+    assert surges.modes(conditions, NAMES).tolist() == [SURGE, 1, 0, 1]
+    assert faulty[0].modes(conditions, NAMES).tolist() == [0, 1, 0, 1]
+
+
+def test_a_surge_is_expected_from_surges_alone_and_its_time_owes_nothing_to_the_charge_balance(surges):
+    conditions = [Condition("overcharge", peak_deviation_volt=0.3, c_rate=rate) for rate in (0.5, 2.0)]
+    questions = Questions.of(conditions, NAMES, surges.modes(conditions, NAMES))
+    known = surges.known
+    before = surges.expect(questions)
+    wild = known.questions.mode != SURGE
+    spoilt = replace(known, values=np.where(wild[:, None, None], 1e6, known.values).astype(np.float32))
+    after = replace(surges, known=spoilt).expect(questions)
+    same(before, after)
+    seconds = known.log_seconds[~wild]
+    assert (before.log_seconds > seconds.min(axis=0) - 1e-9).all()
+    assert (before.log_seconds < seconds.max(axis=0) + 1e-9).all()
+    certain = replace(questions, count=np.ones(2), past=np.full(2, np.log(50.0)))
+    assert np.isnan(certain.certain).all()  # its tail goes on after the voltage has fallen back
+
+
 # --- known curves
 
 
@@ -274,7 +371,7 @@ def test_thinning_keeps_the_share_of_every_cell_and_half_cycle():
     assert len(thin) == len(known) // 2
     for cell in np.unique(known.cell):
         for step in (0, 1):
-            before, after = (int(((k.cell == cell) & (k.questions.step == step)).sum()) for k in (known, thin))
+            before, after = (int(((k.cell == cell) & (k.questions.mode == step)).sum()) for k in (known, thin))
             assert after == pytest.approx(before / 2, abs=1)
     assert known.thinned(len(known)) is known
 

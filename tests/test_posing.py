@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from faultcell.conditioning import CONTEXT, Vocabulary
 from faultcell.config import NeighbourConfig
 from faultcell.curves import FAULTS
+from faultcell.encoding.condition_vector import CONTEXT, Vocabulary
+from faultcell.encoding.grid import CURRENT, MODES, SURGE
 from faultcell.frame import Frame
 from faultcell.kernel import CYCLE, FEATURES, HEAD, PAST, Questions
 from faultcell.neighbours import Neighbours
-from faultcell.posing import pose, references
-from faultcell.prepare import CURRENT
-from strategies import CONFIG, FINETUNE, curves_of, known_of, normal_curves, normal_rows
+from faultcell.posing import fit_persistence, pose, references
+from strategies import CONFIG, FINETUNE, curves_of, discharge, known_of, normal_curves, normal_rows
 
 pytestmark = pytest.mark.filterwarnings("error")
 GRID, VOCABULARY = CONFIG.grid, Vocabulary(tuple(FAULTS))
@@ -87,7 +87,7 @@ def test_with_one_cell_only_the_curve_itself_is_barred():
     neighbours = Neighbours.of(known, GRID)
     before = posed(known, neighbours)
     for i in range(len(known)):
-        alike = known.questions.step == known.questions.step[i]
+        alike = known.questions.mode == known.questions.mode[i]
         after = posed(known, spoilt(neighbours, np.arange(len(known)) == i))
         changed = moved(before, after)[: len(known)]
         assert np.array_equal(changed, alike & (np.arange(len(known)) != i))
@@ -98,7 +98,7 @@ def test_a_half_cycle_that_one_cell_alone_has_is_served_by_that_cell():
     rows = [row for row in normal_rows(cells=2, cycles=2) if row[0] == "N0" or row[2] == "charge"]
     known = known_of(curves_of(rows))[0]
     neighbours = Neighbours.of(known, GRID)
-    charges = known.questions.step == 0
+    charges = known.questions.mode == 0
     before, after = (posed(known, kernels) for kernels in (neighbours, spoilt(neighbours, known.cell == known.cell[0])))
     own = known.cell == known.cell[0]
     assert np.array_equal(moved(before, after)[: len(known)], ~own | ~charges)
@@ -120,7 +120,7 @@ def test_some_cells_are_taken_away_but_never_the_last(source):
 
 def test_references_are_strictly_earlier_curves_of_the_cell_and_half_cycle_or_the_next_for_a_first(source):
     known = source[0]
-    cycle, group = known.questions.features[:, CYCLE], known.cell * 2 + known.questions.step
+    cycle, group = known.questions.features[:, CYCLE], known.cell * 2 + known.questions.mode
     for seed in range(20):
         rows, partners = references(known, np.random.default_rng(seed))
         assert np.array_equal(np.sort(rows), np.arange(len(known)))
@@ -152,6 +152,40 @@ def test_what_is_referenced_is_moved_in_its_head_alone_and_says_so(faulty):
     plain, helped = some.expected.take(some.rows[with_reference]), some.expected.take(with_reference)
     assert (plain.values[..., : GRID.head] != helped.values[..., : GRID.head]).any(axis=(1, 2)).all()
     assert (plain.log_seconds[:, 0] != helped.log_seconds[:, 0]).all()
+
+
+@pytest.mark.parametrize(("drift", "least", "most"), [(0.0, 1.4, 1e6), (1.0, 0.25, 1.4)])
+def test_persistence_is_how_long_cells_stay_as_they_are(drift, least, most):
+    """Long where a cell keeps its ways whatever its condition, short where it takes others with each."""
+    rng, rows = np.random.default_rng(0), []
+    for cell in range(8):
+        own = rng.normal(0, 0.05)
+        for cycle in range(1, 9):
+            rate = float(rng.choice([0.5, 1.0, 2.0]))
+            sag = (1 - drift) * own + drift * rng.normal(0, 0.05)
+            samples = discharge(rate=rate, sag=sag, samples=200)
+            rows.append((f"P{cell}", cycle, "discharge", "normal", samples, {"state_of_health": 0.9}))
+    known = known_of(curves_of(rows))[0]
+    found = fit_persistence(known, Neighbours.of(known, GRID), seed=0)
+    assert found.shape == (len(MODES),)
+    assert (found == found[0]).all()  # what no curve has shown is as the others
+    assert least <= found[0] <= most
+
+
+def test_without_two_curves_of_a_cell_persistence_is_as_it_was(source):
+    known, neighbours = source
+    before = replace(neighbours, persistence=np.array([0.3, 0.6, 0.9]))
+    np.testing.assert_array_equal(fit_persistence(known.take(np.array([0])), before, seed=0), before.persistence)
+
+
+def test_surges_and_charges_of_a_cell_are_no_references_of_each_other(source):
+    known = source[0]
+    mode = np.where(known.questions.mode == 0, np.where(np.arange(len(known)) % 3 == 0, SURGE, 0), 1)
+    mixed = replace(known, questions=replace(known.questions, mode=mode), cell=known.cell // known.cell.min())
+    for seed in range(5):
+        rows, partners = references(mixed, np.random.default_rng(seed))
+        assert (mixed.cell[rows] == mixed.cell[partners]).all()
+        assert (mode[rows] == mode[partners]).all()
 
 
 def test_with_a_reference_the_past_is_counted_from_there_on(faulty):

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from faultcell.closing import nearest_cells, own
-from faultcell.conditioning import CONTEXT
 from faultcell.curves import FAULTS, Condition
+from faultcell.encoding.condition_vector import CONTEXT
+from faultcell.encoding.grid import END, LEVEL_WEIGHT, SHARES, START, STEPS, VOLTAGE
 from faultcell.kernel import HEAD, Differences, Questions
-from faultcell.known import Known, log_steepness
+from faultcell.known import END_STEPS, Known, log_steepness
 from faultcell.neighbours import Neighbours
-from faultcell.prepare import STEPS, VOLTAGE, head_positions
 from faultcell.slopes import FEWEST_CELLS, FOLDS, Slopes, drive
-from strategies import CONFIG, curves_of, discharge, known_of
+from strategies import CONFIG, LOWER, UPPER, curves_of, discharge, known_of
 
 GRID, NAMES = CONFIG.grid, tuple(FAULTS)
 LOW = STEPS.index("discharge")
@@ -130,10 +130,10 @@ def test_a_current_nobody_ran_is_expected_further_down(rated):
     neighbours = rated[1]
     asked = Questions.of([Condition("normal", step_type="discharge", c_rate=1.7, state_of_health=0.9)], NAMES)
     flat = replace(neighbours, slopes=Slopes.none(neighbours.slopes.coefficients.shape[-1]))
-    middle = GRID.head // 2
     truth = known_of(curves_of([("X", 1, "discharge", "normal", discharge(rate=1.7, sag=0.17), {"state_of_health": 0.9})]))[0]
-    moved, stayed = (n.expect(asked).values[0, VOLTAGE, middle] for n in (neighbours, flat))
-    assert abs(moved - truth.values[0, VOLTAGE, middle]) < 0.6 * abs(stayed - truth.values[0, VOLTAGE, middle])
+    steps = np.s_[0, VOLTAGE, SHARES : GRID.head]  # how long each voltage step takes
+    moved, stayed = (np.sqrt(np.square(n.expect(asked).values[steps] - truth.values[steps]).mean()) for n in (neighbours, flat))
+    assert moved < 0.6 * stayed
 
 
 def test_beyond_the_limits_nothing_is_moved(rated):
@@ -180,10 +180,27 @@ def test_what_is_left_when_the_nearest_are_closed_is_further(rated):
 
 
 def test_steepness_is_that_of_the_last_of_the_head():
-    values = np.zeros((2, 4, GRID.length))
-    values[:, VOLTAGE, : GRID.head] = np.outer([0.5, 1.0], 1 - head_positions(GRID))
-    found = log_steepness(values, np.log([[1000.0, 9], [1000.0, 9]]), GRID)
-    np.testing.assert_allclose(found, np.log([0.5 / 1000, 1.0 / 1000]), rtol=1e-6)
+    """Windows a second: the last voltage steps over the time that they take."""
+    values = np.zeros((3, 4, GRID.length))
+    values[:, VOLTAGE, START] = LEVEL_WEIGHT * np.array([0.5, 1.0, 1.0])  # down to the limit in even steps
+    values[2, VOLTAGE, GRID.head - END_STEPS : GRID.head] = np.log(2)  # but for the last, which take twice as long
+    found = log_steepness(values, np.log([[1000.0, 9]] * 3), GRID)
+    steps = GRID.head - SHARES
+    half = 0.5 * (steps + END_STEPS) / steps
+    np.testing.assert_allclose(found, np.log([0.5 / 1000, 1.0 / 1000, half / 1000]), rtol=1e-6)
+    upwards = values.copy()
+    upwards[:, VOLTAGE, [START, END]] = values[:, VOLTAGE, [END, START]]
+    np.testing.assert_array_equal(log_steepness(upwards, np.log([[1000.0, 9]] * 3), GRID), found)
+
+
+def test_steepness_of_a_known_curve_is_that_of_its_samples():
+    samples = discharge(cutoff=LOWER - 0.4, samples=600)
+    known = known_of(curves_of([("X", 1, "discharge", "overdischarge", samples, {})]))[0]
+    found = log_steepness(known.values, known.log_seconds, GRID)[0]
+    volt, time = samples["voltage_volt"], samples["step_time_second"]
+    last = (volt > LOWER) & (volt < volt[0] - (volt[0] - LOWER) * (1 - END_STEPS / (GRID.head - SHARES)))
+    measured = -np.polyfit(time[last], volt[last], 1)[0] / (UPPER - LOWER)
+    assert found == pytest.approx(np.log(measured), abs=0.05)
 
 
 def test_a_curve_that_goes_on_as_it_came_enters_alike_at_any_depth_and_speed():

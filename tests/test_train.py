@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from faultcell.augment import Augmenter
-from faultcell.conditioning import STANDING, Vocabulary
 from faultcell.config import FinetuneConfig, GridConfig, TrainConfig
 from faultcell.curves import FAULTS, Curves
+from faultcell.encoding.condition_vector import STANDING, Vocabulary
 from faultcell.errors import BundleError, StoppedError, TrainingError
 from faultcell.models.generative import Batch
 from faultcell.profile import fingerprint

@@ -31,12 +31,12 @@ def walked(folder, lines, *, steps=("--steps", "5")):
     served = subprocess.Popen(command, cwd=folder, env=environment_of(), stdout=subprocess.PIPE, text=True)
     try:
         said = json.loads("".join(served.stdout.readline() for _ in range(4)))
-        with urllib.request.urlopen(said["page"], timeout=60) as answer:
+        with urllib.request.urlopen(said["page"], timeout=300) as answer:
             page = answer.read().decode()
-        with urllib.request.urlopen(said["api"] + "/bundles", timeout=60) as answer:
+        with urllib.request.urlopen(said["api"] + "/bundles", timeout=300) as answer:
             bundles = json.loads(answer.read())
         served.send_signal(signal.SIGINT)
-        assert served.wait(timeout=60) == 0
+        assert served.wait(timeout=300) == 0
     finally:
         served.kill()
         served.communicate()

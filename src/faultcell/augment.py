@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,11 +13,11 @@ import torch
 from torch import Tensor
 
 from faultcell import card, store
-from faultcell.conditioning import STANDING, Vocabulary
 from faultcell.config import Config, DistilConfig, FinetuneConfig
 from faultcell.curves import FAULTS, NORMAL, Condition, Curves
 from faultcell.drawing import Drawing
-from faultcell.errors import ConditionError, TrainingError
+from faultcell.encoding.condition_vector import STANDING, Vocabulary
+from faultcell.errors import ConditionError, TrainingError, first_line
 from faultcell.frame import Frame
 from faultcell.hub import Pretrained
 from faultcell.known import to_learn
@@ -215,7 +216,7 @@ class Augmenter(Pretrained):
         Warns:
             OutOfRangeWarning: a severity outside what the model has seen.
         """
-        seeds = list(seeds)
+        seeds = whole_numbers(seeds)
         drawing = self._drawing(conditions, seeds, reference, Sampling(steps, guidance))
         return drawing.of(conditions, seeds, on_chunk=on_chunk)
 
@@ -238,7 +239,7 @@ class Augmenter(Pretrained):
         for start in range(0, len(seeds), BLOCK):
             part = slice(start, start + BLOCK)
             tell = (lambda n, _, start=start: on_chunk(start + n, len(seeds))) if on_chunk else None
-            yield drawing.of(conditions[part], seeds[part], on_chunk=tell)
+            yield drawing.of(conditions[part], whole_numbers(seeds[part]), on_chunk=tell)
 
     def _drawing(
         self, conditions: Sequence[Condition], seeds: Sequence[int], reference: Curves | References | None, how: Sampling
@@ -320,3 +321,11 @@ class Augmenter(Pretrained):
             network.eval().requires_grad_(False)
             metrics = tuple(dict(line) for line in bundle.metrics)
             return cls(config, network, frame, profile, metrics, bundle.config["base_sha256"])
+
+
+def whole_numbers(seeds: Iterable[object]) -> list[int]:
+    """Seeds of any integer type as integers; raises ConditionError for others."""
+    try:
+        return [operator.index(seed) for seed in seeds]  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ConditionError(f"seeds must be integers ({first_line(error)}): give a range, or an integer array") from error

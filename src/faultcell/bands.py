@@ -180,7 +180,10 @@ def _further(on_chunk: Callable[[int, int], None], before: int, total: int, done
 
 
 def _quantiles(drawn: Measured, *, draws: int, level: float) -> tuple[Array, Array, Array, Array]:
-    """Lower, median and upper voltages `(n, POINTS)`, and the same of the durations `(n, 3)`."""
+    """Lower, median and upper voltages `(n, POINTS)`, and the same of the durations `(n, 3)`.
+
+    Weibull's quantiles: NumPy's default would make the band of a perfect model cover too little, 88 % of 90 with 100 draws.
+    """
     shares = [(1 - level) / 2, 0.5, (1 + level) / 2]
-    lower, median, upper = np.quantile(drawn.volts.reshape(-1, draws, POINTS), shares, axis=1)
-    return lower, median, upper, np.quantile(drawn.seconds.reshape(-1, draws), shares, axis=1).T
+    lower, median, upper = np.quantile(drawn.volts.reshape(-1, draws, POINTS), shares, axis=1, method="weibull")
+    return lower, median, upper, np.quantile(drawn.seconds.reshape(-1, draws), shares, axis=1, method="weibull").T

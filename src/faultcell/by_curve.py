@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from faultcell.curves import Array, Curves
 
 Index = NDArray[np.int64]
+FEWEST_BENDS = 16
 
 
 def summed(steps: Array, starts: Index, stops: Index) -> Array:
@@ -42,6 +43,20 @@ def medians(values: Array, counts: Index) -> Array:
     found = np.full(counts.size, np.nan)
     found[middle["run"].to_numpy()] = middle["value"].to_numpy()
     return found
+
+
+def sensor_noise(curves: Curves, column: str) -> float:
+    """Standard deviation of what a sensor adds to a column of `timeseries`, in its unit; 0 where no curve tells.
+
+    The median over curves of a robust one of second differences, which a smooth curve under load hardly has.
+    """
+    values, found = curves.column(column), []
+    for rows in curves.slices():
+        bend = np.diff(values[rows][curves.under_load[rows]], 2)
+        bend = bend[np.isfinite(bend)]
+        if bend.size >= FEWEST_BENDS:
+            found.append(1.4826 * np.median(np.abs(bend - np.median(bend))) / np.sqrt(6))
+    return float(np.median(found)) if found else 0.0
 
 
 def typical_current(curves: Curves) -> Array:

@@ -23,7 +23,7 @@ def _itself(known: Known, others: Known) -> NDArray[np.bool_]:
 
 def opened(barred: NDArray[np.bool_], otherwise: NDArray[np.bool_], asked: Questions, known: Questions) -> NDArray[np.bool_]:
     """What is barred, or, for curves to which that leaves no neighbour, what is barred otherwise."""
-    useless = barred | (asked.step[:, None] != known.step[None])
+    useless = barred | (asked.mode[:, None] != known.mode[None])
     return np.where(useless.all(axis=1, keepdims=True), otherwise, barred)
 
 

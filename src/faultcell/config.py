@@ -38,7 +38,7 @@ class NeighbourConfig(_Frozen):
     """What is expected of a curve from known ones, and how much is forgotten of it in training."""
 
     curves: int = Field(1024, ge=8, le=1_000_000, description="known curves of the source domain that a model keeps, at most")
-    forgetful: float = Field(0.3, ge=0, le=1, description="share of curves that are trained once more with less known")
+    forgetful: float = Field(0.0, ge=0, le=1, description="share of curves that are trained once more with less known")
     forget_context: float = Field(0.25, ge=0, le=1, description="share of each context value made unknown in these")
     forget_past: float = Field(0.5, ge=0, le=1, description="share of these without counts and cumulated times")
     forget_cells: float = Field(0.5, ge=0, le=1, description="share of cells, at most, closed to these, nearest first")

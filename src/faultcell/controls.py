@@ -12,8 +12,8 @@ from functools import cached_property
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from faultcell.assemble import Samples
 from faultcell.curves import Array, Condition, Curves, Source
+from faultcell.encoding.decode import Samples
 from faultcell.replay import MEAN_POINTS, FromKnown, MeanCurve, Replay, at_fractions, mean
 
 JITTER_SHARE = 0.03  # of the spread of a curve's voltage: 6 to 13 mV on the embedded faults

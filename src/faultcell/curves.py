@@ -50,7 +50,7 @@ MARKS = ("synthetic", "model_sha256")  # of what is generated, in both tables
 REST_C_RATE = {"discharge": 0.05, "charge": 0.01}
 # Less than this share of a load's largest current is rest; a load that rests for more than that share of its time is pulsed:
 # voltage under load and at rest are told apart.
-LOAD_REST_SHARE, PULSED_REST_SHARE = 0.02, 0.1
+LOAD_REST_SHARE, PULSED_REST_SHARE, FEWEST_PULSES = 0.02, 0.1, 3
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,9 @@ class Load:
 
     @property
     def is_pulsed(self) -> bool:
-        """Whether it swings between current and rest, as the square-wave discharges of the NASA set do."""
-        return 1 - self.duty > PULSED_REST_SHARE
+        """Whether it swings between current and rest, as NASA's square waves do; a charge's current that falls does not."""
+        pulses = int((self.resting[:-1] & ~self.resting[1:]).sum())
+        return 1 - self.duty > PULSED_REST_SHARE and pulses >= FEWEST_PULSES
 
 
 @dataclass(frozen=True)

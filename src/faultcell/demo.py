@@ -24,6 +24,7 @@ from faultcell.train import Step
 
 FEW = 24
 TEST_SHARE = 0.3
+DRAWS = 6  # of each unseen curve
 GRID_POINTS = 5
 REPEAT = 8
 STEPS = (400, 200)
@@ -34,7 +35,7 @@ NOTE = (
     "Nearest replay repeats, of the few fault curves the model was adapted to, the one whose condition is nearest; a model "
     "that does not beat it is worth nothing. The peak deviation asked for is met by construction; shapes and durations are not."
 )
-PICTURES = {name: (f"{name}.png", f"{name}_asked_and_got.png") for name in FAULTS}
+PICTURES = {name: (f"{name}_single.png", f"{name}.png", f"{name}_asked_and_got.png") for name in FAULTS}
 RESULTS = (PAGE, "scores.json", "config.json", "model", "drawn", *(name for pair in PICTURES.values() for name in pair))
 Tick = Callable[[str, int, int], None]
 
@@ -46,6 +47,7 @@ class Story:
     few: Curves
     test: Curves
     drawn: Curves
+    others: list[Curves]
     model: Augmenter
     scores: Scores
     asked: dict[str, tuple[list[float], list[float]]]
@@ -103,9 +105,13 @@ def tell(data: Curves, *, seed: int, steps: tuple[int, int], tick: Tick) -> Stor
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # unseen cells may ask for a little more than was seen: the scores say what it costs
-        drawn = model.draw(conditions_of(test), range(len(test)), on_chunk=partial(tick, "drawing for unseen cells"))
+        drawn, *others = [
+            model.draw(conditions_of(test), seeds, on_chunk=partial(tick, "drawing for unseen cells"))
+            for seeds in (range(turn * len(test), (turn + 1) * len(test)) for turn in range(DRAWS))
+        ]
         asked = _adherence(model, few.labels, tick)
-    return Story(few, test, drawn, model, evaluate(real=test, synthetic=drawn, train=few, thorough=False), asked)
+        scores = evaluate(real=test, synthetic=drawn, train=few, thorough=False, draws=[drawn, *others])
+    return Story(few, test, drawn, others, model, scores, asked)
 
 
 def _adherence(model: Augmenter, labels: Sequence[str], tick: Tick) -> dict[str, tuple[list[float], list[float]]]:
@@ -128,13 +134,18 @@ def _pictures(story: Story) -> dict[str, tuple[str, bytes]]:
     """File name -> caption and PNG."""
     made = {}
     for label in story.scores.sources["synthetic"].by_label:
-        side = "above the upper" if FAULTS[label].side == "high" else "below the lower"
         made[PICTURES[label][0]] = (
+            f"{label}: {DRAWS} single drawn curves each (colour) over the real one of an unseen cell (black)",
+            report.single_curves(story.test, [story.drawn, *story.others], label=label),
+        )
+    for label in story.scores.sources["synthetic"].by_label:
+        side = "above the upper" if FAULTS[label].side == "high" else "below the lower"
+        made[PICTURES[label][1]] = (
             f"{label}: real curves of unseen cells and the curves drawn for their conditions, {side} limit (dotted)",
             report.overlay(story.test, story.drawn, label=label),
         )
     for label, (asked, got) in story.asked.items():
-        made[PICTURES[label][1]] = (
+        made[PICTURES[label][2]] = (
             f"{label}: peak deviation asked for and measured back",
             report.adherence(asked, got, label=label),
         )
@@ -156,6 +167,7 @@ def _adherence_fact(story: Story) -> str:
 def _page(story: Story, figures: list[tuple[str, bytes]]) -> str:
     profile = story.model.profile
     facts = [
+        ("verdict", str(story.scores.verdict)),
         ("learnt from", f"{profile.labels[NORMAL]} normal curves"),
         ("adapted to", f"{len(story.few)} fault curves of {len(story.few.cells)} cells"),
         (

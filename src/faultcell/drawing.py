@@ -9,17 +9,26 @@ from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from faultcell.assemble import Samples, assemble, rebuild
 from faultcell.config import GridConfig
-from faultcell.curves import REST_C_RATE, Array, Condition, Curves, Key, Load
-from faultcell.frame import Asked, Frame
+from faultcell.curves import Array, Condition, Curves, Key, Load
+from faultcell.encoding.assemble import assemble
+from faultcell.encoding.decode import Samples, rebuild, with_noise
+from faultcell.encoding.encode import known_currents
+from faultcell.encoding.grid import CHANNELS, CURRENT, REST, has_tail
+from faultcell.errors import ImplausibleError
+from faultcell.frame import Frame
+from faultcell.known import ERRORS
 from faultcell.models.generative import Generative, Sampling
-from faultcell.prepare import CHANNELS, CURRENT, REST, charging, has_tail, known_currents
+from faultcell.plausibility import violations
 from faultcell.profile import Profile
+from faultcell.protocol import with_protocols
 from faultcell.references import References
 
+RADIUS_STREAM = 2  # of random numbers, beside those of the curve and of its sensors
+ATTEMPTS = 20  # draws of a curve until one is plausible
 CHUNK = 64  # curves drawn at once; always padded to this, so that a curve's bits do not depend on its neighbours
 
 
@@ -60,27 +69,87 @@ class Drawing:
             seeds: one for each.
             on_chunk: called with curves done and curves in this part.
         """
-        complete, drawn = [_with_load(condition) for condition in self.profile.completed(conditions)], list[Samples]()
+        complete, drawn, redraws = self.profile.completed(conditions), list[Samples](), list[int]()
+        posed = list[Condition]()
         for start in range(0, len(seeds), CHUNK):
-            asked = complete[start : start + CHUNK]
-            coded, seconds = self._chunk(asked, seeds[start : start + CHUNK])
-            drawn += rebuild(coded, seconds, asked, self.grid)
+            part = slice(start, start + CHUNK)
+            chosen, made, again = self._plausible(complete[part], [int(seed) for seed in seeds[part]])
+            posed, drawn, redraws = posed + chosen, drawn + made, redraws + again
             if on_chunk is not None:
                 on_chunk(len(drawn), len(seeds))
         beyond, given = [tuple(self.profile.beyond(condition)) for condition in conditions], self.references
-        put_together = partial(assemble, drawn, complete, seeds, origin=self.origin, beyond=beyond, seen=self.seen)
+        put_together = partial(
+            assemble,
+            drawn,
+            posed,
+            seeds,
+            requested=conditions,
+            redraws=redraws,
+            origin=self.origin,
+            beyond=beyond,
+            seen=self.seen,
+        )
         if given is None:
             return put_together()
         rows = given.find(complete)
         return given.named_in(put_together(stood=given.stood(complete, rows)), rows)
 
+    def _plausible(
+        self, conditions: Sequence[Condition], seeds: Sequence[int]
+    ) -> tuple[list[Condition], list[Samples], list[int]]:
+        """For at most `CHUNK` conditions: with all that was open, a curve that a cell could have made, and the redraws it took.
+
+        Raises:
+            ImplausibleError: there is none in `ATTEMPTS` draws.
+        """
+        posed, found, redraws = list(conditions), dict[int, Samples](), [0] * len(conditions)
+        wrong = {row: list[str]() for row in range(len(conditions))}
+        told = self.references.completing(conditions) if self.references else conditions
+        # A cycle that was left open, and is drawn, says nothing of which curve came before.
+        helped = self.references.find(conditions) if self.references else np.full(len(conditions), -1)
+        for attempt in range(ATTEMPTS):
+            rows = list(wrong)
+            streams = [(seeds[row], attempt) if attempt else (seeds[row],) for row in rows]
+            chosen = with_protocols([told[row] for row in rows], streams, self.frame.neighbours, faults=self.frame.faults)
+            chosen = [_with_load(condition) for condition in chosen]
+            for row, condition, curve in zip(rows, chosen, self._curves(chosen, streams, helped[rows]), strict=True):
+                posed[row] = replace(condition, cycle_count=conditions[row].cycle_count)
+                found[row], redraws[row], wrong[row] = curve, attempt, self._violations(curve, condition)
+            wrong = {row: words for row, words in wrong.items() if words}
+            if not wrong:
+                return posed, [found[row] for row in range(len(found))], redraws
+        row, words = next(iter(wrong.items()))
+        raise ImplausibleError(
+            f"none of {ATTEMPTS} draws for seed {seeds[row]}, {conditions[row].fault}, is one that a cell could have made, the "
+            f"last had {' and '.join(words)}: ask for conditions nearer to the training curves, or train on more of them"
+        )
+
+    def _violations(self, curve: Samples, condition: Condition) -> list[str]:
+        return violations(curve.second, curve.volt, curve.ampere, curve.celsius, condition, self.profile.bounds(condition))
+
+    def _curves(
+        self, conditions: Sequence[Condition], streams: Sequence[Sequence[int]], helped: NDArray[np.int64]
+    ) -> list[Samples]:
+        """One curve for each condition and stream of random numbers, whatever it is like; by the references at these places."""
+        coded, seconds, mode = self._chunk(conditions, streams, helped)
+        made = rebuild(coded, seconds, conditions, mode, self.grid)
+        return [self._read(*one) for one in zip(made, conditions, streams, strict=True)]
+
+    def _read(self, curve: Samples, condition: Condition, stream: Sequence[int]) -> Samples:
+        """A curve as the sensors of its half-cycle read it."""
+        typical = self.profile.typical[condition.step]
+        noise = {"volt": typical.voltage_noise_volt, "celsius": typical.temperature_noise_celsius}
+        return with_noise(curve, condition, stream, **noise)
+
     @torch.no_grad()
-    def _chunk(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> tuple[Array, Array]:
-        """Coded channels `(B, C, L)` and seconds of head and tail `(B, 2)` for at most `CHUNK` conditions."""
+    def _chunk(
+        self, conditions: Sequence[Condition], streams: Sequence[Sequence[int]], helped: NDArray[np.int64]
+    ) -> tuple[Array, Array, NDArray[np.int64]]:
+        """Coded channels `(B, C, L)`, seconds of head and tail `(B, 2)` and modes `(B,)` for at most `CHUNK` conditions."""
         count = len(conditions)
         padded = [*conditions, *[conditions[-1]] * (CHUNK - count)]
-        noise = torch.stack([_noise(seed, self.network.noise_size) for seed in [*seeds, *[0] * (CHUNK - count)]])
-        asked = self.frame.ask(padded, self.references)
+        noise = torch.stack([_noise(stream, self.network.noise_size) for stream in [*streams, *[(0,)] * (CHUNK - count)]])
+        asked = self.frame.ask(padded, self.references, np.pad(helped, (0, CHUNK - count), mode="edge"))
         drawn = self.network.draw_durations(asked.condition(), noise, self.how).clamp(-5, 5)
         seconds = asked.seconds(drawn)
         seconds[[not has_tail(condition) for condition in padded], 1] = np.nan
@@ -90,8 +159,9 @@ class Drawing:
         told = self.network.tell(asked.condition(), torch.where(mask, drawn, 0.0), mask)
         currents = known_currents(padded, seconds, self.grid)
         sampled = self.network.draw_curve(told, asked.loads(currents, seconds), noise, self.how)
-        coded = self._blanked(asked.coded(sampled)[:count], currents[:count], asked.shown_at_rest()[:count])
-        return coded, _balanced(asked, coded, seconds[:count], self.grid.head)
+        uniform = np.stack([_uniform(stream) for stream in [*streams, *[(0,)] * (CHUNK - count)]])
+        coded = self._blanked(asked.coded(sampled, uniform)[:count], currents[:count], asked.shown_at_rest()[:count])
+        return coded, seconds[:count], asked.questions.mode[:count]
 
     def _blanked(self, coded: Array, currents: Array, shown: Array) -> Array:
         """Known currents as they are; no values for channels that no training curve had, but at rest what a reference shows."""
@@ -102,19 +172,6 @@ class Drawing:
         return coded
 
 
-def _balanced(asked: Asked, coded: Array, seconds: Array, head: int) -> Array:
-    """Seconds by which the charge balances where the C-rate was drawn: a larger current than was expected empties sooner."""
-    conditions = asked.conditions[: len(coded)]
-    free = np.array([condition.c_rate is None for condition in conditions], dtype=bool)
-    sign = np.where(charging(conditions), 1.0, -1.0)
-    least = np.array([2 * REST_C_RATE[condition.step] for condition in conditions])
-    expected, drawn = (
-        np.maximum(sign * np.median(values[: len(coded), CURRENT, :head], axis=1), least)
-        for values in (asked.expected.values, coded)
-    )
-    return np.column_stack([np.where(free, seconds[:, 0] * expected / drawn, seconds[:, 0]), seconds[:, 1]])
-
-
 def _with_load(condition: Condition) -> Condition:
     """A discharge at a known C-rate has a constant load; the falling current at the end of a charge is left to the model."""
     if condition.load is not None or condition.c_rate is None or condition.step != "discharge":
@@ -123,5 +180,12 @@ def _with_load(condition: Condition) -> Condition:
     return replace(condition, load=Load(np.array([0.0, 1.0]), np.array([current, current])))
 
 
-def _noise(seed: int, size: int) -> Tensor:
+def _uniform(stream: Sequence[int]) -> Array:
+    """Random numbers from 0 to 1 that say how far a curve strays `(E,)`."""
+    return np.random.default_rng([*stream, RADIUS_STREAM]).random(len(ERRORS))
+
+
+def _noise(stream: Sequence[int], size: int) -> Tensor:
+    """Standard-normal numbers of a curve; a redraw has others."""
+    seed = stream[0] if len(stream) == 1 else int(np.random.SeedSequence(list(stream)).generate_state(1, np.uint64)[0] >> 1)
     return torch.randn(size, generator=torch.Generator().manual_seed(seed))

@@ -5,6 +5,7 @@ FaultCellError
 ├── BundleError          a model bundle is incomplete, changed or of another kind  exit code 1
 ├── TrainingError        training cannot go on (no curves left, it diverged)       exit code 1
 ├── StoppedError         a run was asked to stop, and has left a checkpoint        exit code 130, 143
+├── ImplausibleError     a model draws only curves that no cell could have made    exit code 1
 ├── ExportError          a network cannot be written as ONNX, or differs there     exit code 1
 ├── MissingExtraError    an optional package is not installed                      exit code 1
 └── ConditionError       a request that cannot be met (unknown fault, wrong value) exit code 2
@@ -62,6 +63,10 @@ class ConditionError(FaultCellError):
     """A request that cannot be met: an unknown fault, a value out of its domain, options that exclude each other."""
 
     exit_code = 2
+
+
+class ImplausibleError(FaultCellError):
+    """A model drew nothing that a cell could have made, however often it was asked."""
 
 
 class OutOfRangeWarning(UserWarning):

@@ -11,22 +11,32 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import erf
 from torch import Tensor
 
-from faultcell.conditioning import Vocabulary
 from faultcell.config import Config, GridConfig
 from faultcell.curves import Array, Condition
+from faultcell.encoding.condition_vector import Vocabulary
+from faultcell.encoding.grid import CHANNELS, CURRENT, END, MODES, REST, START, TEMPERATURE, VOLTAGE, smoothed
+from faultcell.encoding.scaler import Scaler
 from faultcell.kernel import HEAD, LASTS, Questions
 from faultcell.known import CURVES, ERRORS, Known
 from faultcell.models.generative import Batch
 from faultcell.neighbours import Correction, Expected, Neighbours
-from faultcell.posing import Posed, pose
-from faultcell.prepare import CURRENT, REST, STEPS, VOLTAGE, Scaler
+from faultcell.posing import Posed, fit_persistence, pose
 from faultcell.references import References
 from faultcell.slopes import Slopes
-from faultcell.widths import LEAST_REACH, Widths
+from faultcell.widths import LEAST, LEAST_REACH, Radii, Widths
 
-KINDS = 4 * len(STEPS)
+KINDS = 4 * len(MODES)
+OWNERS = {
+    VOLTAGE: ("head", "tail"),
+    REST: ("head", "tail"),
+    TEMPERATURE: ("head_celsius", "tail_celsius"),
+    CURRENT: ("head_current", "tail_current"),
+}
+SCORED = np.array([channel != REST for channel in range(len(CHANNELS))])[:, None]  # by whose rest a curve's errors are told
+SECONDS = slice(2, 4)  # of `known.ERRORS`
 FEWEST_SHOWN = 8  # curves of a kind with a reference, for the network to be told of one
 
 
@@ -38,12 +48,14 @@ class Frame:
         faults: names of the one-hot part of the condition vector.
         neighbours: known curves, to expect others from.
         widths: how far curves stray from that.
-        scaler: of the rest.
+        radii: how far single curves stray over that.
+        scaler: of the rest, each of its parts divided by its root mean square.
     """
 
     faults: tuple[str, ...]
     neighbours: Neighbours
     widths: Widths
+    radii: Radii
     scaler: Scaler
 
     @classmethod
@@ -64,8 +76,10 @@ class Frame:
             return pose(known, neighbours, Vocabulary(faults), config=config.neighbours, seed=config.train.seed)
 
         neighbours = Neighbours.of(among(known), config.grid)
+        kept = before.neighbours.persistence if before else fit_persistence(known, neighbours, seed=config.train.seed)
+        neighbours = replace(neighbours, persistence=kept)
         posed = posed_among(neighbours)
-        rest, mask, log_seconds = _rest(known, posed)
+        rest, mask, log_seconds = _rest(known, posed, config.grid)
         errors = _errors(rest, mask, log_seconds, config.grid)
         about = (posed.questions, posed.expected.reach, posed.referenced)
         widths = Widths.fit(*about, errors, before=before.widths if before else Widths.plain())
@@ -74,9 +88,12 @@ class Frame:
         neighbours = replace(neighbours, known=among(replace(known, strays=strays)))
         posed = posed_among(neighbours)
         width = _width(widths, posed.questions, posed.expected, posed.referenced)
-        scaled = (rest / _over_grid(width, config.grid), mask, log_seconds / width[:, 2:])
+        rest, mask, log_seconds = _rest(known, posed, config.grid)
+        errors = _errors(rest, mask, log_seconds, config.grid)
+        radii = Radii.of(errors / width, posed.referenced, known.cell[posed.rows], before=before.radii if before else None)
+        scaled = (rest / _over_grid(_or_one(errors), config.grid), mask, log_seconds / width[:, SECONDS])
         scaler = Scaler.fit(*scaled, _kind(posed.questions, posed.referenced), KINDS)
-        return cls(tuple(faults), neighbours, widths, before.scaler.adapted(scaler) if before else scaler), posed
+        return cls(tuple(faults), neighbours, widths, radii, before.scaler.adapted(scaler) if before else scaler), posed
 
     def posed(self, known: Known, config: Config) -> Posed:
         """Other curves as a network shall see them."""
@@ -92,10 +109,11 @@ class Frame:
             weight: of each in the loss.
         """
         width = _width(self.widths, posed.questions, posed.expected, posed.referenced)
-        rest, mask, log_seconds = _rest(known, posed)
-        kind = _kind(posed.questions, posed.referenced)
-        curve = np.where(mask, self.scaler.forward(rest / _over_grid(width, self.neighbours.grid), kind), 0.0)
-        durations = self.scaler.forward_durations(log_seconds / width[:, 2:], kind)
+        rest, mask, log_seconds = _rest(known, posed, self.neighbours.grid)
+        kind, grid = _kind(posed.questions, posed.referenced), self.neighbours.grid
+        own = _or_one(_errors(rest, mask, log_seconds, grid))
+        curve = np.where(mask, self.scaler.forward(rest / _over_grid(own, grid), kind), 0.0)
+        durations = self.scaler.forward_durations(log_seconds / width[:, SECONDS], kind)
         values, flags = Vocabulary(self.faults).encode([conditions[row] for row in posed.rows.tolist()])
         flags = flags * posed.told
         standing = _standing(posed.questions, posed.expected.reach, posed.referenced)
@@ -112,10 +130,26 @@ class Frame:
             weight=torch.full((len(posed),), weight),
         )
 
-    def ask(self, conditions: Sequence[Condition], references: References | None = None) -> Asked:
-        """Conditions as a network is asked for them, before their durations are known."""
-        questions = Questions.of(conditions, self.faults)
-        rows = references.find(conditions) if references else np.full(len(conditions), -1)
+    def ask(
+        self,
+        conditions: Sequence[Condition],
+        references: References | None = None,
+        rows: NDArray[np.int64] | None = None,
+    ) -> Asked:
+        """Conditions as a network is asked for them, before their durations are known.
+
+        Args:
+            conditions: what is asked for.
+            references: earlier curves of cells.
+            rows: which of them is each condition's, -1 for none; found by the conditions where not given `(N,)`.
+        """
+        questions = Questions.of(conditions, self.faults, self.neighbours.modes(conditions, self.faults))
+        if references is None:
+            rows = np.full(len(conditions), -1)
+        elif rows is None:
+            rows = references.find(conditions)
+        if references is not None:  # what lies otherwise on the grid does not help
+            rows = np.where(references.known.questions.mode[np.maximum(rows, 0)] == questions.mode, rows, -1)
         if references is not None:
             questions = references.since(questions, rows)
         correction = _correction(self, questions, references, rows) if references is not None else None
@@ -129,9 +163,11 @@ class Frame:
         parts = {
             "scaler": vars(self.scaler),
             "widths": vars(self.widths),
+            "radii": vars(self.radii),
             "slopes": vars(self.neighbours.slopes),
             "neighbours": {
                 "scales": self.neighbours.scales,
+                "persistence": self.neighbours.persistence,
                 **vars(known.questions),
                 **{name: getattr(known, name) for name in CURVES},
             },
@@ -152,10 +188,12 @@ class Frame:
         questions = Questions(**part("neighbours", _names(Questions)))  # type: ignore[arg-type]
         curves = part("neighbours", CURVES)
         slopes = Slopes(**part("slopes", _names(Slopes)))  # type: ignore[arg-type]
+        scales, persistence = (tensors[f"neighbours.{name}"].numpy() for name in ("scales", "persistence"))
         return cls(
             tuple(faults),
-            Neighbours(Known(questions, **curves), tensors["neighbours.scales"].numpy(), slopes, grid),  # type: ignore[arg-type]
+            Neighbours(Known(questions, **curves), scales, slopes, persistence, grid),  # type: ignore[arg-type]
             Widths(**part("widths", _names(Widths))),  # type: ignore[arg-type]
+            Radii(**part("radii", _names(Radii))),  # type: ignore[arg-type]
             Scaler(**part("scaler", _names(Scaler))),  # type: ignore[arg-type]
         )
 
@@ -206,14 +244,26 @@ class Asked:
 
     def seconds(self, drawn: Tensor) -> Array:
         """Seconds of head and tail from what a network drew `(N, 2)`."""
-        rest = self.frame.scaler.inverse_durations(drawn.double().numpy(), self.kind) * self.width[:, 2:]
+        rest = self.frame.scaler.inverse_durations(drawn.double().numpy(), self.kind)
+        share = np.full((len(rest), len(ERRORS)), 0.5)
+        share[:, SECONDS] = erf(np.abs(rest) / self.frame.scaler.duration_std[self.kind] / np.sqrt(2))
+        rest = np.sign(rest) * self.frame.radii.at(share, self.rows >= 0)[:, SECONDS] * self.width[:, SECONDS]
         rest[:, 1] = np.where(np.isfinite(self.questions.certain), 0.0, rest[:, 1])
-        return np.asarray(np.exp(self.expected.log_seconds + rest))
+        return np.asarray(np.exp(self.frame.neighbours.bounded(self.questions, self.expected.log_seconds + rest)))
 
-    def coded(self, drawn: Tensor) -> Array:
-        """Coded channels from what a network drew `(N, C, L)`."""
-        rest = self.frame.scaler.inverse(drawn.double().numpy(), self.kind)
-        return np.asarray(self.expected.values + rest * _over_grid(self.width, self.frame.neighbours.grid))
+    def coded(self, drawn: Tensor, uniform: Array) -> Array:
+        """Coded channels from what a network drew `(N, C, L)`, and from how far single curves stray.
+
+        Args:
+            drawn: the direction in which each strays `(N, C, L)`.
+            uniform: random numbers from 0 to 1, which say how far `(N, E)`.
+        """
+        grid = self.frame.neighbours.grid
+        rest = smoothed(self.frame.scaler.inverse(drawn.double().numpy(), self.kind), grid)
+        everywhere, nothing = np.ones(rest.shape, dtype=bool), np.zeros((len(rest), 2))
+        rest /= _over_grid(_or_one(_errors(rest, everywhere, nothing, grid)), grid)
+        radius = self.frame.radii.at(uniform, self.rows >= 0) * self.width
+        return np.asarray(self.expected.values + rest * _over_grid(radius, grid))
 
     def shown_at_rest(self) -> Array:
         """The voltage at rest that is expected where a reference shows it, else NaN `(N, L)`."""
@@ -235,7 +285,8 @@ class Asked:
         known = np.isfinite(currents[:, 0])
         rest = np.zeros_like(self.expected.values)
         rest[known, CURRENT] = currents[known] - self.expected.values[known, CURRENT]
-        scaled = self.frame.scaler.forward(rest / _over_grid(self.width, grid), self.kind)[:, CURRENT]
+        own = _or_one(_errors(rest, np.ones(rest.shape, dtype=bool), np.zeros((len(rest), 2)), grid))
+        scaled = self.frame.scaler.forward(rest / _over_grid(own, grid), self.kind)[:, CURRENT]
         scaled[np.isnan(seconds[:, 1]), grid.head :] = 0.0  # as in training, where a missing tail is masked
         flags = torch.from_numpy(known[:, None]).float()
         return torch.from_numpy(scaled).float()[:, None] * flags[..., None], flags
@@ -246,13 +297,13 @@ def _correction(frame: Frame, questions: Questions, references: References, rows
     earlier = references.known.take(np.maximum(rows, 0))
     expected = frame.neighbours.expect_inside(earlier.questions)
     apart = np.where(rows >= 0, frame.neighbours.apart(questions, earlier.questions), np.nan)
-    return Correction.of(earlier, expected, apart=apart, head=frame.neighbours.grid.head)
+    return Correction.of(earlier, expected, apart=apart, neighbours=frame.neighbours)
 
 
-def _rest(known: Known, posed: Posed) -> tuple[Array, NDArray[np.bool_], Array]:
+def _rest(known: Known, posed: Posed, grid: GridConfig) -> tuple[Array, NDArray[np.bool_], Array]:
     """What curves have beyond what is expected of them: channels, where they are known, logarithms of seconds."""
     mask = known.mask[posed.rows]
-    rest = np.where(mask, known.values[posed.rows] - posed.expected.values, 0.0)
+    rest = smoothed(np.where(mask, known.values[posed.rows] - posed.expected.values, 0.0), grid)
     log_seconds = known.log_seconds[posed.rows] - posed.expected.log_seconds
     log_seconds[np.isfinite(posed.questions.certain), 1] = np.nan  # nothing is left to learn, or to draw
     return rest, mask, log_seconds
@@ -260,13 +311,20 @@ def _rest(known: Known, posed: Posed) -> tuple[Array, NDArray[np.bool_], Array]:
 
 def _errors(rest: Array, mask: NDArray[np.bool_], log_seconds: Array, grid: GridConfig) -> Array:
     """Root mean squares of the rest, NaN where there is none `(N, E)`; see `known.ERRORS`."""
-    parts = []
-    for part in (slice(0, grid.head), slice(grid.head, grid.length)):
-        kept = mask[:, VOLTAGE, part]
-        count = kept.sum(axis=1)
-        square = (np.square(rest[:, VOLTAGE, part]) * kept).sum(axis=1)
-        parts.append(np.where(count > 0, np.sqrt(square / np.maximum(count, 1)), np.nan))
-    return np.column_stack([*parts, np.abs(log_seconds)])
+    owner = _owners(grid)
+    found = np.full((len(rest), len(ERRORS)), np.nan)
+    for error in sorted(set(owner[SCORED[:, 0]].ravel().tolist())):
+        kept = mask & (owner == error) & SCORED
+        count = kept.sum(axis=(1, 2))
+        square = (np.square(rest) * kept).sum(axis=(1, 2))
+        found[:, error] = np.where(count > 0, np.sqrt(square / np.maximum(count, 1)), np.nan)
+    found[:, SECONDS] = np.abs(log_seconds)
+    return found
+
+
+def _or_one(errors: Array) -> Array:
+    """Root mean squares to divide by `(N, E)`."""
+    return np.where(np.isfinite(errors), np.maximum(errors, LEAST), 1.0)
 
 
 def _strays(posed: Posed, ratios: Array, *, count: int) -> Array:
@@ -286,20 +344,29 @@ def _width(widths: Widths, questions: Questions, expected: Expected, referenced:
     return widths.of(questions, expected.reach, referenced) * strays
 
 
+def _owners(grid: GridConfig) -> NDArray[np.int64]:
+    """Which of `known.ERRORS` each point of the grid strays by `(C, L)`; a voltage at rest strays as that under load."""
+    names, found = list(ERRORS), np.zeros((len(CHANNELS), grid.length), dtype=np.int64)
+    for channel, (head, tail) in OWNERS.items():
+        found[channel] = np.repeat([names.index(head), names.index(tail)], [grid.head, grid.tail])
+    found[VOLTAGE, START], found[VOLTAGE, END] = names.index("start"), names.index("end")
+    return found
+
+
 def _over_grid(width: Array, grid: GridConfig) -> Array:
-    """Widths of head and tail laid on the grid `(N, 1, L)`."""
-    return np.repeat(width[:, :2], [grid.head, grid.tail], axis=1)[:, None]
+    """Widths laid on the grid `(N, C, L)`."""
+    return np.asarray(width[:, _owners(grid)])
 
 
 def _standing(questions: Questions, reach: Array, referenced: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """How near the neighbours are, as a part of the condition vector; see `conditioning.STANDING` `(N, 4)`."""
+    """How near the neighbours are, as a part of the condition vector; see `condition_vector.STANDING` `(N, 4)`."""
     logarithms = np.log(np.maximum(reach[:, [HEAD, LASTS]], LEAST_REACH))
     return np.column_stack([logarithms / 2, questions.label >= 0, referenced]).astype(np.float32)
 
 
 def _kind(questions: Questions, referenced: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Charge or discharge, without or with a reference, normal or a fault `(N,)`."""
-    return np.asarray(questions.step + len(STEPS) * (referenced + 2 * (questions.label >= 0)), dtype=np.int64)
+    return np.asarray(questions.mode + len(MODES) * (referenced + 2 * (questions.label >= 0)), dtype=np.int64)
 
 
 def _names(of: type) -> list[str]:

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from faultcell.conditioning import CONTEXT, Vocabulary
 from faultcell.curves import PULSED_REST_SHARE, Array, Condition
-from faultcell.prepare import STEPS
+from faultcell.encoding.condition_vector import CONTEXT, Vocabulary
+from faultcell.encoding.grid import STEPS, SURGE
 
 # What conditions are near by, each about one wide: the operating context, and the logarithms of the peak deviation, of the
 # mean seconds beyond the limit so far and, once they are known, of those of the curve itself; seconds count over those that the
@@ -52,14 +52,14 @@ class Questions:
     Attributes:
         features: see `FEATURES`; NaN where unknown `(N, F)`.
         label: place of the fault among those of the model, -1 for none `(N,)`.
-        step: index into `prepare.STEPS` `(N,)`.
+        mode: how the curves lie on the grid, an index into `grid.MODES` `(N,)`.
         past: logarithm of the mean seconds beyond the limit of the faults so far, NaN where unknown `(N,)`.
         count: over how many faults, the one that is asked for included, that is the mean; NaN where unknown `(N,)`.
     """
 
     features: Array
     label: NDArray[np.int64]
-    step: NDArray[np.int64]
+    mode: NDArray[np.int64]
     past: Array
     count: Array
 
@@ -67,8 +67,14 @@ class Questions:
         return len(self.label)
 
     @classmethod
-    def of(cls, conditions: Sequence[Condition], faults: Sequence[str]) -> Questions:
-        """The conditions of a model with these faults; the seconds beyond the limit are not known yet."""
+    def of(cls, conditions: Sequence[Condition], faults: Sequence[str], mode: NDArray[np.int64] | None = None) -> Questions:
+        """The conditions of a model with these faults; the seconds beyond the limit are not known yet.
+
+        Args:
+            conditions: what is asked for.
+            faults: names of the one-hot part.
+            mode: how the curves lie on the grid; as their half-cycles do where not given `(N,)`.
+        """
         vocabulary = Vocabulary(())
         values, known = vocabulary.encode(conditions)
         columns = [vocabulary.names.index(name) for name in CONTEXT]
@@ -78,7 +84,7 @@ class Questions:
         asked = cls(
             features=np.column_stack([context, peak, unknown, unknown, unknown]),
             label=np.array([faults.index(c.fault) if c.fault in faults else -1 for c in conditions], dtype=np.int64),
-            step=np.array([STEPS.index(c.step) for c in conditions], dtype=np.int64),
+            mode=np.array([STEPS.index(c.step) for c in conditions], dtype=np.int64) if mode is None else mode,
             past=np.array([_past(c) for c in conditions], dtype=np.float64),
             count=np.array([c.repetition_count or np.nan for c in conditions], dtype=np.float64),
         )
@@ -137,7 +143,9 @@ class Questions:
 
         A pulsed load crosses the limit many times: there the seconds of the tail are more than those beyond the limit.
         """
-        return np.where((self.count == 1) & (self.label >= 0) & self._steady, self.past, np.nan)
+        # A surge's tail goes on after it has fallen back: it lasts longer than the voltage is beyond its limit.
+        steady = self._steady & (self.mode != SURGE)
+        return np.where((self.count == 1) & (self.label >= 0) & steady, self.past, np.nan)
 
     @property
     def _steady(self) -> NDArray[np.bool_]:
@@ -156,6 +164,12 @@ class Questions:
         """Logarithm of the mean C-rate, rests counted in; NaN where unknown `(N,)`."""
         duty = np.nan_to_num(self.features[:, DUTY], nan=1.0)
         return np.asarray(self.features[:, C_RATE] * np.log(2) + np.log(np.maximum(duty, 0.01)))
+
+    @property
+    def full_log_hours(self) -> Array:
+        """Logarithm of the hours a full half-cycle takes, zero for a surge, which moves next to no charge `(N,)`."""
+        balance = np.nan_to_num(self.log_health) - np.nan_to_num(self.log_rate)
+        return np.where(self.mode == SURGE, 0.0, balance)
 
     @property
     def log_health(self) -> Array:
@@ -254,7 +268,7 @@ def pairs_apart(one: Questions, other: Questions, known: Questions, scales: Arra
     """Distance of pairs of questions `(N,)` by a kernel with scales `(S, F + 1)`, among known curves."""
     unlike = (one.label != other.label).astype(np.float64)
     table = np.column_stack([_squared(one.features, other.features, _typical(known)), unlike])
-    return np.asarray(np.sqrt((table * np.square(scales[one.step])).sum(axis=1)))
+    return np.asarray(np.sqrt((table * np.square(scales[one.mode])).sum(axis=1)))
 
 
 def _squared(one: Array, other: Array, typical: Array) -> Array:

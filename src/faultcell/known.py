@@ -9,16 +9,28 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from faultcell.batches import encoded_set
 from faultcell.config import Config, GridConfig
 from faultcell.curves import Array, Condition, Curves
+from faultcell.encoding.dataset import encoded_set
+from faultcell.encoding.encode import Encoded
+from faultcell.encoding.grid import END, LEVEL_WEIGHT, SHARES, START, VOLTAGE, shares
 from faultcell.kernel import HEAD, LASTS, TAIL, Questions
-from faultcell.prepare import VOLTAGE, Encoded, head_positions
 
 # In what curves stray from what is expected, and the kernel that tells which curves stray alike.
-ERRORS = {"head": HEAD, "tail": TAIL, "head_seconds": HEAD, "tail_seconds": LASTS}
+ERRORS = {
+    "head": HEAD,
+    "tail": TAIL,
+    "head_seconds": HEAD,
+    "tail_seconds": LASTS,
+    "head_celsius": HEAD,
+    "tail_celsius": TAIL,
+    "head_current": HEAD,
+    "tail_current": TAIL,
+    "start": HEAD,
+    "end": HEAD,
+}
 CURVES = ("cell", "values", "mask", "log_seconds", "strays")  # of `Known`, beside its questions
-END_SHARE = 0.04  # of the head's points, over which its steepness at the limit is taken
+END_STEPS = 3  # voltage steps of the head, at its end, over which its steepness at the limit is taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +64,7 @@ class Known:
         kept = [conditions[row] for row in rows.tolist()]
         log_seconds = np.log(np.maximum(encoded.seconds[rows], 1e-3))
         return cls(
-            Questions.of(kept, faults)
+            Questions.of(kept, faults, encoded.mode[rows])
             .lasting(log_seconds[:, 1])
             .entering(log_steepness(encoded.values[rows], log_seconds, grid)),
             np.array([_number(c.cell_id) for c in kept], dtype=np.int64),
@@ -71,7 +83,7 @@ class Known:
         """At most `count` curves, the same share of every cell and half-cycle."""
         if len(self) <= count:
             return self
-        order = np.lexsort([self.questions.step, self.cell])
+        order = np.lexsort([self.questions.mode, self.cell])
         return self.take(np.sort(order[np.linspace(0, len(self) - 1, count).astype(np.int64)]))
 
     def joined(self, other: Known) -> Known:
@@ -95,9 +107,10 @@ def log_steepness(values: Array | NDArray[np.float32], log_seconds: Array, grid:
         log_seconds: logarithms of the seconds of head and tail `(N, 2)`.
         grid: the anchored grid.
     """
-    end, before = grid.head - 1, grid.head - 1 - max(1, round(END_SHARE * grid.head))
-    step = np.abs(values[:, VOLTAGE, end].astype(np.float64) - values[:, VOLTAGE, before])
-    return np.asarray(np.log(np.maximum(step, 1e-6)) - np.log(1 - head_positions(grid)[before]) - log_seconds[:, 0])
+    head = values[:, VOLTAGE, : grid.head].astype(np.float64)
+    step = np.abs(head[:, END] - head[:, START]) / LEVEL_WEIGHT / (grid.head - SHARES)
+    share = shares(head[:, SHARES:])[:, -END_STEPS:].mean(axis=1)
+    return np.asarray(np.log(np.maximum(step, 1e-6)) - np.log(share) - log_seconds[:, 0])
 
 
 def _number(name: str | None) -> int:

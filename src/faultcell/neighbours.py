@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from faultcell.closing import nearest_cells, opened, own
 from faultcell.config import GridConfig
-from faultcell.curves import Array
+from faultcell.curves import Array, Condition
+from faultcell.encoding.grid import CHANNELS, MODES, SHARES, STEPS, SURGE, VOLTAGE, prior, shares, smoothed
 from faultcell.kernel import (
     FAR,
     FIRST_SCALE,
@@ -38,7 +39,6 @@ from faultcell.kernel import (
     weights,
 )
 from faultcell.known import ERRORS, Known, log_steepness
-from faultcell.prepare import CHANNELS, STEPS, VOLTAGE, prior
 from faultcell.slopes import Slopes, drive
 
 COMPONENTS = 8  # of the voltages, in which distances are learnt
@@ -46,6 +46,7 @@ TYPICAL_LOG_SECONDS = (float(np.log(3600.0)), 4.5)  # of head and tail, where no
 PAST_WEIGHT = 16.0  # curves for which it counts that the next fault of a cell lasts as its faults have lasted so far
 STRAY_WEIGHT, LARGEST_STRAY = 4.0, 6.0
 EMPTIED = 0.5  # of the cells, at most, that are closed to a curve slopes are learnt from, the nearest first
+DURATION_MARGIN = 0.1  # of the logarithm, beyond what was seen
 CHUNK = 256  # questions at once
 
 
@@ -93,15 +94,17 @@ class Correction:
     apart: Array
 
     @classmethod
-    def of(cls, earlier: Known, expected: Expected, *, apart: Array, head: int) -> Correction:
-        """From the earlier curves and what the neighbours let expect of them; none where `apart` is NaN."""
-        known, inside = np.isfinite(apart), np.s_[..., :head]
+    def of(cls, earlier: Known, expected: Expected, *, apart: Array, neighbours: Neighbours) -> Correction:
+        """From the earlier curves and what the neighbours let expect of them; none where `apart` is NaN.
+
+        The further the condition of the earlier curve, the less of its difference is carried over.
+        """
+        known, inside = np.isfinite(apart), np.s_[..., : neighbours.grid.head]
         mask = earlier.mask[inside] & known[:, None, None]
-        return cls(
-            np.where(mask, earlier.values[inside] - expected.values[inside], 0.0),
-            np.where(known, earlier.log_seconds[:, 0] - expected.log_seconds[:, 0], 0.0),
-            apart,
-        )
+        kept = persistent(np.nan_to_num(apart), neighbours.persistence[earlier.questions.mode])
+        values = smoothed(np.where(mask, earlier.values[inside] - expected.values[inside], 0.0), neighbours.grid)
+        log_seconds = np.where(known, earlier.log_seconds[:, 0] - expected.log_seconds[:, 0], 0.0)
+        return cls(kept[:, None, None] * values, kept * log_seconds, apart)
 
     def take(self, rows: NDArray[np.int64]) -> Correction:
         """These rows."""
@@ -116,33 +119,35 @@ class Neighbours:
         known: the curves.
         scales: of each kernel, for charges and discharges `(K, S, F + 1)`.
         slopes: of the coded channels inside the limits, `C * head` targets.
+        persistence: distance at which half of how a cell differs from others is still there, by mode `(S,)`.
         grid: the anchored grid.
     """
 
     known: Known
     scales: Array
     slopes: Slopes
+    persistence: Array
     grid: GridConfig
 
     @classmethod
     def of(cls, known: Known, grid: GridConfig) -> Neighbours:
         """Learn the scales of the kernels."""
-        scales = np.stack([np.where(looks_at, FIRST_SCALE, 0.0) for looks_at in LOOKS_AT])[:, None].repeat(len(STEPS), axis=1)
-        for step in range(len(STEPS)):
-            same = known.take(np.flatnonzero(known.questions.step == step))
+        scales = np.stack([np.where(looks_at, FIRST_SCALE, 0.0) for looks_at in LOOKS_AT])[:, None].repeat(len(MODES), axis=1)
+        for step in range(len(MODES)):
+            same = known.take(np.flatnonzero(known.questions.mode == step))
             for kernel, (rows, targets) in enumerate(_targets(same, grid)):
                 if len(rows):
                     part = same.take(rows)
                     scales[kernel, step] = fit_scales(part.questions, targets, cell=part.cell, looks_at=LOOKS_AT[kernel])
-        found = cls(known, scales, Slopes.none(len(CHANNELS) * grid.head), grid)
-        for step in range(len(STEPS)):
+        found = cls(known, scales, Slopes.none(len(CHANNELS) * grid.head), np.full(len(MODES), 1e6), grid)
+        for step in range(len(MODES)):
             found = replace(found, slopes=found._slopes_with(step))
         return found
 
     def _slopes_with(self, step: int) -> Slopes:
         """With those of a half-cycle: from curves to which their own cell, and then the nearest others, too, are closed."""
         whole = self.known.mask[:, VOLTAGE, : self.grid.head].all(axis=1)
-        some, rng = self.known.take(_even((self.known.questions.step == step) & whole)), np.random.default_rng(0)
+        some, rng = self.known.take(_even((self.known.questions.mode == step) & whole)), np.random.default_rng(0)
         if not len(some):
             return self.slopes
         near = own(some, self.known)
@@ -158,11 +163,11 @@ class Neighbours:
         self, asked: Questions, barred: NDArray[np.bool_], *, share: float, rng: np.random.Generator
     ) -> NDArray[np.bool_]:
         """What is barred, and with it for each question the curves of the nearest cells; see `nearest_cells` `(N, M)`."""
-        closed = barred | (asked.step[:, None] != self.known.questions.step[None])
+        closed = barred | (asked.mode[:, None] != self.known.questions.mode[None])
         apart = np.empty(closed.shape)
         for start in range(0, len(asked), CHUNK):
             part = np.arange(start, min(start + CHUNK, len(asked)))
-            apart[part] = self._points.distances(asked.take(part), self.scales[HEAD, asked.step[part]])
+            apart[part] = self._points.distances(asked.take(part), self.scales[HEAD, asked.mode[part]])
         further = nearest_cells(np.where(closed, np.inf, apart), self.known.cell, share=share, rng=rng)
         return opened(barred | further, barred, asked, self.known.questions)
 
@@ -208,7 +213,7 @@ class Neighbours:
         head, head_reach = self._near(HEAD, asked, closed)
         way = self._ways.to(drive(asked), head)
         values[..., inside] = self._mean_of(head, HEAD, otherwise=values[..., inside])
-        values[..., inside] += self.slopes.along(way, asked.step, cell=cell).reshape(values[..., inside].shape)
+        values[..., inside] += self.slopes.along(way, asked.mode, cell=cell).reshape(values[..., inside].shape)
         head_seconds = self._head_seconds(asked, head)
         if correction:
             values[..., inside] += correction.values
@@ -235,12 +240,12 @@ class Neighbours:
         return replace(inside, values=values, reach=reach, strays=strays)
 
     def _closed(self, asked: Questions, barred: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-        other = asked.step[:, None] != self.known.questions.step[None]
+        other = asked.mode[:, None] != self.known.questions.mode[None]
         return np.asarray(other if barred is None else other | barred)
 
     def _near(self, kernel: int, asked: Questions, closed: NDArray[np.bool_]) -> tuple[Array, Array]:
         """Weights of the known curves by a kernel `(N, M)`, and how far they reach `(N,)`."""
-        return weights(self._points.distances(asked, self.scales[kernel, asked.step]), closed)
+        return weights(self._points.distances(asked, self.scales[kernel, asked.mode]), closed)
 
     def _set_strays(self, strays: Array, weight: dict[int, Array]) -> None:
         """How far the neighbours by these kernels strayed, in `Expected.strays` `(N, 2, E)`."""
@@ -287,7 +292,7 @@ class Neighbours:
 
         In proportion to health and inversely to the C-rate, where both sides know them.
         """
-        health, rate = self._amounts.to(_amounts(asked), weight).T
+        health, rate = self._amounts.to(_amounts(asked), weight).T * (asked.mode != SURGE)  # which moves next to no charge
         # Every known curve has a head.
         expected = product(weight, self.known.log_seconds[:, 0]) + health - rate
         return np.where(weight.any(axis=1), expected, TYPICAL_LOG_SECONDS[0])
@@ -298,7 +303,36 @@ class Neighbours:
         plain = _divided(*known_sums(weight, tail), otherwise=TYPICAL_LOG_SECONDS[1])
         further = np.where(np.isfinite(self.known.questions.certain), np.nan, tail - self.known.questions.past)
         beyond = _shrunk(weight, further, further=PAST_WEIGHT)
-        return np.where(np.isfinite(certain), certain, np.where(np.isfinite(asked.past), asked.past + beyond, plain))
+        told = np.isfinite(asked.past) & (asked.mode != SURGE)  # whose tail goes on after it has fallen back
+        return np.where(np.isfinite(certain), certain, np.where(told, asked.past + beyond, plain))
+
+    def bounded(self, asked: Questions, log_seconds: Array) -> Array:
+        """Logarithms of the seconds of head and tail, no further than known curves of their kind had them `(N, 2)`.
+
+        Those of a head are told by the charge it moves, where that can be known.
+        """
+        found = log_seconds.copy()
+        moved, own = asked.full_log_hours, self.known.questions.full_log_hours
+        for mode, label in {*zip(asked.mode.tolist(), asked.label.tolist(), strict=True)}:
+            rows = (asked.mode == mode) & (asked.label == label)
+            heads = self.known.log_seconds[self.known.questions.mode == mode, 0] - own[self.known.questions.mode == mode]
+            like = (self.known.questions.mode == mode) & (self.known.questions.label == label)
+            tails = self.known.log_seconds[like, 1]
+            for column, seen, offset in ((0, heads, moved[rows]), (1, tails, 0.0)):
+                seen = seen[np.isfinite(seen)]
+                if seen.size:
+                    least, most = seen.min() - DURATION_MARGIN + offset, seen.max() + DURATION_MARGIN + offset
+                    found[rows, column] = np.clip(found[rows, column], least, most)
+        certain = np.isfinite(asked.certain)
+        found[certain, 1] = log_seconds[certain, 1]  # it was asked for
+        return found
+
+    def modes(self, conditions: Sequence[Condition], faults: Sequence[str]) -> NDArray[np.int64]:
+        """How curves of these conditions lie on the grid, as most known ones of their fault do `(N,)`."""
+        label, mode = self.known.questions.label, self.known.questions.mode
+        surges = {i for i in range(len(faults)) if (mode[label == i] == SURGE).sum() * 2 > (label == i).sum()}
+        found = [SURGE if c.fault in faults and faults.index(c.fault) in surges else STEPS.index(c.step) for c in conditions]
+        return np.array(found, dtype=np.int64)
 
     def apart(self, one: Questions, other: Questions) -> Array:
         """Distance of pairs of conditions by the first kernel `(N,)`."""
@@ -312,10 +346,15 @@ def _targets(known: Known, grid: GridConfig) -> list[tuple[NDArray[np.int64], Ar
     whole = {kernel: _even(np.asarray(mask[:, part].all(axis=1))) for kernel, part in sections.items()}
     lasting = _even(np.isfinite(known.log_seconds[:, 1]))
     return [
-        (whole[HEAD], _components(voltage[whole[HEAD], sections[HEAD]])),
+        (whole[HEAD], _components(_by_time(voltage[whole[HEAD], sections[HEAD]]))),
         (lasting, known.log_seconds[lasting, 1:]),
-        (whole[TAIL], _components(voltage[whole[TAIL], sections[TAIL]])),
+        (whole[TAIL], _components(np.cumsum(shares(voltage[whole[TAIL], sections[TAIL]]), axis=1))),
     ]
+
+
+def _by_time(heads: Array) -> Array:
+    """Heads as the share of their time that has gone by at each voltage, after where they start `(n, head)`."""
+    return np.column_stack([heads[:, :SHARES], np.cumsum(shares(heads[:, SHARES:]), axis=1)])
 
 
 def _even(usable: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -336,6 +375,11 @@ def _components(curves: Array) -> Array:
 def _amounts(questions: Questions) -> Array:
     """What the charge balance is between: logarithms of health and of the mean C-rate `(N, 2)`."""
     return np.column_stack([questions.log_health, questions.log_rate])
+
+
+def persistent(apart: Array, persistence: Array | float) -> Array:
+    """Share of a difference that is still there at a distance `(N,)`."""
+    return np.asarray(1 / (1 + np.square(apart / persistence)))
 
 
 def _divided(total: Array, summed: Array, *, otherwise: Array | float) -> Array:

@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell.closing import own
-from faultcell.conditioning import CONTEXT, Vocabulary
 from faultcell.config import NeighbourConfig
+from faultcell.curves import Array
+from faultcell.encoding.condition_vector import CONTEXT, Vocabulary
+from faultcell.encoding.grid import VOLTAGE
 from faultcell.kernel import CYCLE, Questions
 from faultcell.known import Known
-from faultcell.neighbours import Correction, Expected, Neighbours
+from faultcell.neighbours import Correction, Expected, Neighbours, persistent
 
+PERSISTENCES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 1e6)
 LONGEST_LAG = 10  # cycles between a training curve and its reference
 
 
@@ -68,19 +71,44 @@ def pose(known: Known, neighbours: Neighbours, vocabulary: Vocabulary, *, config
     rows, partners = references(known, rng)
     asked = known.questions.take(rows).since(known.questions.take(partners))
     apart = neighbours.apart(asked, known.questions.take(partners))
-    moved = Correction.of(known.take(partners), plain.take(partners), apart=apart, head=neighbours.grid.head)
+    moved = Correction.of(known.take(partners), plain.take(partners), apart=apart, neighbours=neighbours)
     helped = neighbours.expect(asked, known.log_seconds[rows], barred=barred[rows], cell=known.cell[rows], correction=moved)
     yes = np.ones(len(rows), dtype=bool)
     with_reference = Posed(rows, asked, helped, everything[rows], yes)
     return _joined([as_it_is, poorer, with_reference])
 
 
+def fit_persistence(known: Known, neighbours: Neighbours, *, seed: int) -> Array:
+    """How long differences between cells persist, by mode: what best tells curves from others of their cells `(S,)`."""
+    found, rng = np.full(len(neighbours.persistence), np.nan), np.random.default_rng(seed)
+    rows, partners = references(known, rng)
+    if not len(rows):
+        return neighbours.persistence
+    barred = own(known, neighbours.known)
+    expected = neighbours.expect(known.questions, known.log_seconds, barred=barred, cell=known.cell)
+    earlier = known.questions.take(partners)
+    apart = neighbours.apart(known.questions.take(rows), earlier)
+    moved = Correction.of(known.take(partners), expected.take(partners), apart=apart, neighbours=neighbours).values
+    rest = np.where(known.mask[rows], known.values[rows] - expected.values[rows], 0.0)[..., : neighbours.grid.head]
+    rest, moved = rest[:, VOLTAGE], moved[:, VOLTAGE]
+    for mode in np.unique(earlier.mode).tolist():
+        some = earlier.mode == mode
+        whole = np.maximum(np.square(rest[some]).mean(axis=1), 1e-9)
+        errors = []
+        for persistence in PERSISTENCES:
+            left = rest[some] - persistent(apart[some], persistence)[:, None] * moved[some]
+            share = np.log(np.maximum(np.square(left).mean(axis=1) / whole, 1e-3))
+            errors.append(np.mean([share[known.cell[rows][some] == cell].mean() for cell in np.unique(known.cell[rows][some])]))
+        found[mode] = PERSISTENCES[int(np.argmin(errors))]
+    return np.where(np.isfinite(found), found, np.nanmedian(found))  # what none has shown: as the others
+
+
 def references(known: Known, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Curves that have another of their cell and half-cycle, and an earlier one for each (the next, for a first)."""
     rows, partners = [], []
-    order = np.lexsort([known.questions.features[:, CYCLE], known.questions.step, known.cell])
-    key = known.cell[order] * 2 + known.questions.step[order]
-    for group in np.split(order, np.flatnonzero(np.diff(key)) + 1):
+    order = np.lexsort([known.questions.features[:, CYCLE], known.questions.mode, known.cell])
+    cell, mode = known.cell[order], known.questions.mode[order]
+    for group in np.split(order, np.flatnonzero((np.diff(cell) != 0) | (np.diff(mode) != 0)) + 1):
         if len(group) < 2:
             continue
         lag = np.where(rng.random(len(group)) < 0.5, 1, rng.integers(1, LONGEST_LAG + 1, len(group)))

@@ -11,13 +11,24 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from faultcell.by_curve import sensor_noise
 from faultcell.conditions import conditions_of
-from faultcell.curves import NORMAL, SEVERITY, Condition, Curves, Limits
+from faultcell.curves import NORMAL, SEVERITY, Condition, Curves, Limits, loaded_part
+from faultcell.encoding.encode import Encoded
+from faultcell.encoding.grid import CHANNELS
 from faultcell.errors import ConditionError, OutOfRangeWarning
-from faultcell.prepare import CHANNELS, Encoded
+from faultcell.plausibility import Bounds, Envelope
 
 CONTEXT = ("c_rate", "ambient_temperature_celsius", "cycle_count", "state_of_health")
+SENSORS = (("voltage", "volt", "voltage_volt"), ("temperature", "celsius", "surface_temperature_celsius"))
 ROUNDING = 1e-6
+# Beyond these a value is in another unit, or a slip: nothing is drawn for it.
+POSSIBLE = {
+    "state_of_health": (0.0, 1.5, "(a share, not percent)"),
+    "ambient_temperature_celsius": (-60.0, 120.0, "degC"),
+    "c_rate": (0.0, 100.0, "1/h"),
+    "peak_deviation_volt": (0.0, 2.5, "V"),
+}
 Ranges = dict[str, tuple[float, float]]
 
 
@@ -30,6 +41,8 @@ class Typical(BaseModel):
     lower_voltage_limit_volt: float
     upper_voltage_limit_volt: float
     state_of_health: float
+    voltage_noise_volt: float = 0.0
+    temperature_noise_celsius: float = 0.0
 
 
 class Profile(BaseModel):
@@ -37,12 +50,14 @@ class Profile(BaseModel):
 
     Attributes:
         faults: names of the one-hot part of the condition vector, in order.
-        channels: channels the data had, of `prepare.CHANNELS`.
+        channels: channels the data had, of `grid.CHANNELS`.
         step_types: kinds of half-cycle seen.
         labels: curves seen of each label.
         ranges: for each label, the smallest and largest value seen of each severity.
         contexts: for each kind of half-cycle, the same of each value of the operating context that any curve knew.
         typical: a typical cell for each kind of half-cycle.
+        envelopes: what curves of each kind of half-cycle did at most.
+        seconds: shortest and longest curve of each label and half-cycle, by `kind_of`.
         cells: names of the cells seen.
         unusable: curves that could not be put on the grid.
         data_sha256: fingerprint of each data set seen, in order of training.
@@ -57,6 +72,8 @@ class Profile(BaseModel):
     ranges: dict[str, Ranges]
     contexts: dict[str, Ranges]
     typical: dict[str, Typical]
+    envelopes: dict[str, Envelope]
+    seconds: Ranges
     cells: tuple[str, ...]
     unusable: int
     data_sha256: tuple[str, ...]
@@ -76,9 +93,10 @@ class Profile(BaseModel):
             ranges={str(label): _ranges(part) for (label,), part in sorted(rows.group_by("label"))},
             contexts={step: _known_ranges([c for c in conditions if c.step == step]) for step in steps},
             typical={
-                step: _typical(rows.filter(pl.col("step_type") == step), [c for c in conditions if c.step == step])
-                for step in steps
+                step: _typical(usable.select(step_type=[step]), [c for c in conditions if c.step == step]) for step in steps
             },
+            envelopes={step: Envelope.of(usable.select(step_type=[step])) for step in steps},
+            seconds=_lasting(usable),
             cells=tuple(sorted(rows["cell_id"].unique())),
             unusable=int((~encoded.usable).sum()),
             data_sha256=(fingerprint(curves),),
@@ -96,6 +114,10 @@ class Profile(BaseModel):
             ranges=_spans(self.ranges, other.ranges),
             contexts=_spans(self.contexts, other.contexts),
             typical={**self.typical, **other.typical},
+            envelopes={
+                step: one.joined(other.envelopes.get(step, one)) for step, one in {**other.envelopes, **self.envelopes}.items()
+            },
+            seconds=_span(self.seconds, other.seconds),
             cells=tuple(sorted({*self.cells, *other.cells})),
             unusable=self.unusable + other.unusable,
             data_sha256=self.data_sha256 + other.data_sha256,
@@ -109,13 +131,17 @@ class Profile(BaseModel):
                 beyond; tables say so of each curve.
 
         Raises:
-            ConditionError: a fault or half-cycle the model has never seen.
+            ConditionError: a fault or half-cycle the model has never seen, or a value that no cell has.
         """
         for label in dict.fromkeys(condition.fault for condition in conditions):
             self._check_label(label)
         for step in dict.fromkeys(condition.step for condition in conditions):
             if step not in self.step_types:
                 raise ConditionError(f"the model has never seen a {step}: it knows {', '.join(self.step_types)}")
+        for name, (least, most, unit) in POSSIBLE.items():
+            for value in (getattr(condition, name) for condition in conditions):
+                if value is not None and not least <= value <= most:
+                    raise ConditionError(f"{name} {value:g} is what no cell has: give it between {least:g} and {most:g} {unit}")
         self._warn(conditions)
 
     def beyond(self, condition: Condition) -> dict[str, float]:
@@ -123,6 +149,12 @@ class Profile(BaseModel):
         names = CONTEXT if condition.fault == NORMAL else (*SEVERITY, *CONTEXT)
         asked = {name: value for name in names if (value := getattr(condition, name)) is not None}
         return {name: value for name, value in asked.items() if not _within(value, self._seen(condition, name))}
+
+    def bounds(self, condition: Condition) -> Bounds:
+        """What a curve of this condition must keep; how long it lasts only where training curves can tell."""
+        known = self.seconds.get(kind_of(condition.fault, condition.step))
+        tells = not {"c_rate", "cumulative_duration_second"} & set(self.beyond(condition))
+        return Bounds(self.envelopes[condition.step], known if tells else None)
 
     def _seen(self, condition: Condition, name: str) -> tuple[float, float] | None:
         ranges = self.contexts.get(condition.step) if name in CONTEXT else self.ranges.get(condition.fault)
@@ -178,6 +210,21 @@ def fingerprint(curves: Curves) -> str:
     return digest.hexdigest()
 
 
+def kind_of(label: str, step: str) -> str:
+    """The name of a label in a half-cycle."""
+    return f"{label} {step}"
+
+
+def _lasting(curves: Curves) -> Ranges:
+    """Shortest and longest loaded part of each label and half-cycle, s."""
+    time, found = curves.column("step_time_second"), dict[str, list[float]]()
+    for (label, step), rows in zip(curves.halfcycles.select("label", "step_type").rows(), curves.slices(), strict=True):
+        part = loaded_part(curves, rows)
+        if part.stop > part.start:
+            found.setdefault(kind_of(label or NORMAL, step), []).append(float(time[part.stop - 1] - time[part.start]))
+    return {kind: (min(values), max(values)) for kind, values in found.items()}
+
+
 def _ranges(rows: pl.DataFrame) -> Ranges:
     return {name: (float(rows[name].min() or 0.0), float(rows[name].max() or 0.0)) for name in SEVERITY}  # type: ignore[arg-type]
 
@@ -203,9 +250,10 @@ def _within(value: float, seen: tuple[float, float] | None) -> bool:
     return seen is not None and seen[0] - ROUNDING * abs(seen[0]) <= value <= seen[1] + ROUNDING * abs(seen[1])
 
 
-def _typical(rows: pl.DataFrame, conditions: Sequence[Condition]) -> Typical:
-    """Medians of a kind of half-cycle; a state of health that is nowhere known counts as 1."""
+def _typical(curves: Curves, conditions: Sequence[Condition]) -> Typical:
+    """Medians of a kind of half-cycle, and its sensors' noise; a state of health that is nowhere known counts as 1."""
     health = [condition.state_of_health for condition in conditions if condition.state_of_health is not None]
-    plain = [name for name in Typical.model_fields if name != "state_of_health"]
-    medians = {name: float(np.nanmedian(rows[name].cast(pl.Float64).to_numpy())) for name in plain}
-    return Typical(**medians, state_of_health=float(np.median(health)) if health else 1.0)
+    plain = ("nominal_capacity_ah", "lower_voltage_limit_volt", "upper_voltage_limit_volt")
+    medians = {name: float(np.nanmedian(curves.known(name))) for name in plain}
+    noise = {f"{name}_noise_{unit}": sensor_noise(curves, column) for name, unit, column in SENSORS}
+    return Typical(**medians, **noise, state_of_health=float(np.median(health)) if health else 1.0)

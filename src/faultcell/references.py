@@ -10,13 +10,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from faultcell.batches import on_grid
 from faultcell.config import GridConfig
 from faultcell.curves import KEYS, REST_C_RATE, Array, Condition, Curves, Key, Load
+from faultcell.encoding.condition_vector import CONTEXT, unscaled_context
+from faultcell.encoding.dataset import on_grid
+from faultcell.encoding.encode import Encoded
+from faultcell.encoding.grid import CURRENT
 from faultcell.errors import ConditionError
 from faultcell.kernel import Questions
 from faultcell.known import Known
-from faultcell.prepare import CURRENT, Encoded
+from faultcell.protocol import filled
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +63,16 @@ class References:
         """
         of = self._by_cell
         return np.array([_nearest(of.get((c.cell_id, c.step), []), c.cycle_count) for c in conditions], dtype=np.int64)
+
+    def completing(self, conditions: Sequence[Condition]) -> list[Condition]:
+        """Conditions that take what they leave open of the operating context from the curves that help them."""
+        rows = self.find(conditions)
+        context = unscaled_context(self.known.questions.features[:, : len(CONTEXT)])
+        told = {name: values for name, values in context.items() if name != "cycle_count"}
+        return [
+            filled(condition, {name: values[row] for name, values in told.items()}) if row >= 0 else condition
+            for condition, row in zip(conditions, rows.tolist(), strict=True)
+        ]
 
     def since(self, questions: Questions, rows: NDArray[np.int64]) -> Questions:
         """Questions with the past counted from where the cell stands at these curves, -1 for none."""

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell import severity
-from faultcell.assemble import Samples, assemble
-from faultcell.conditioning import Vocabulary
 from faultcell.conditions import conditions_of
 from faultcell.curves import FAULTS, Array, Condition, Curves, loaded_part
+from faultcell.encoding.assemble import assemble
+from faultcell.encoding.condition_vector import Vocabulary
+from faultcell.encoding.decode import Samples
 from faultcell.errors import ConditionError
 
 # Each value of a condition counts by its distance over this floor or its spread among the known curves, if that is larger.

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from faultcell import store
-from faultcell.conditioning import STANDING, Vocabulary
 from faultcell.config import Config, FinetuneConfig
+from faultcell.encoding.condition_vector import STANDING, Vocabulary
+from faultcell.encoding.grid import CHANNELS
 from faultcell.errors import StoppedError, TrainingError
 from faultcell.models.generative import Batch, Generative, Shape
 from faultcell.models.kinds import make
-from faultcell.prepare import CHANNELS
 from faultcell.profile import Profile
 from faultcell.stopping import postponed
 from faultcell.train import State, Step, train

@@ -24,6 +24,8 @@ STUDY = "study.json"
 EXPORTED = ("metrics.json", "config.json")
 SENTENCES = ("findings", "notes", "suspicions")
 KINDS = {"label": "by_label", "cell": "by_cell"}
+WORDS = {"rises": "against direction", "flat_at_limit": "flat at limit", "hot": "hot or jumping", "surges": "surging"}
+SET_SHOWN = tuple(name for name in SET_COLUMNS if name.removesuffix("_real") not in WORDS and not name.startswith("forest"))
 # Seventeen columns fit one line only under short names; JSON results have the full ones.
 HEADINGS = {
     "discriminative_gru": "gru",
@@ -204,8 +206,39 @@ def _with_interval(found: Interval) -> str:
 
 
 def _scores(scores: Scores) -> dict[str, Any]:
-    tables = {"scores": _pair_rows(scores), "sets": _set_rows(scores), "worst strata": _worst_rows(scores)}
-    return {"kind": "scores", "paired": scores.pairing, **{name: rows for name, rows in tables.items() if rows}}
+    tables = {
+        "believable": _believable_rows(scores),
+        "ensemble": _ensemble_rows(scores),
+        "scores": _pair_rows(scores),
+        "sets": _set_rows(scores),
+        "worst strata": _worst_rows(scores),
+    }
+    said = {"verdict": scores.verdict} if scores.verdict else {}
+    return {"kind": "scores", **said, "paired": scores.pairing, **{name: rows for name, rows in tables.items() if rows}}
+
+
+def _believable_rows(scores: Scores) -> list[dict[str, Any]]:
+    """Of the generated set, in words, what share of curves does what no cell does."""
+    return [
+        {"set": name, "curves": found.curves}
+        | {WORDS[key]: _of_real(found, key) for key in WORDS}
+        | {"forest AUC": _short(found.forest_auc), "worst cell": _short(found.forest_auc_worst)}
+        for name, found in scores.sources["synthetic"].sets.items()
+        if found.rises is not None
+    ]
+
+
+def _of_real(found: SetScore, name: str) -> str:
+    ours, real = getattr(found, name), getattr(found, f"{name}_real")
+    return "-" if ours is None else f"{100 * ours:.3g} % (real {100 * (real or 0.0):.3g} %)"
+
+
+def _ensemble_rows(scores: Scores) -> list[dict[str, Any]]:
+    return [
+        {"group": kind, "name": name} | {key: _short(value) for key, value in found.model_dump().items()}
+        for kind, groups in scores.ensemble.items()
+        for name, found in groups.items()
+    ]
 
 
 def _pair_rows(scores: Scores) -> list[dict[str, Any]]:
@@ -224,7 +257,7 @@ def _pair_rows(scores: Scores) -> list[dict[str, Any]]:
 def _set_rows(scores: Scores) -> list[dict[str, Any]]:
     groups = list(dict.fromkeys(name for source in scores.sources.values() for name in source.sets))
     return [
-        {"set": name, "source": source, "curves": score.sets[name].curves} | _numbers(score.sets[name], SET_COLUMNS)
+        {"set": name, "source": source, "curves": score.sets[name].curves} | _numbers(score.sets[name], SET_SHOWN)
         for name in groups
         for source, score in scores.sources.items()
         if name in score.sets

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from faultcell.conditioning import CONTEXT
 from faultcell.curves import Array
+from faultcell.encoding.condition_vector import CONTEXT
+from faultcell.encoding.grid import MODES
 from faultcell.kernel import C_RATE, Questions
-from faultcell.prepare import STEPS
 
 # Ridges, as numbers of curves that show no slope; the last is no slope at all.
 RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, np.inf)
@@ -41,13 +41,13 @@ class Slopes:
     @classmethod
     def none(cls, size: int) -> Slopes:
         """No change of `size` targets."""
-        return cls(np.zeros((len(STEPS), 1 + FOLDS, len(CONTEXT), size)), np.zeros((len(STEPS), len(CONTEXT))))
+        return cls(np.zeros((len(MODES), 1 + FOLDS, len(CONTEXT), size)), np.zeros((len(MODES), len(CONTEXT))))
 
     def learnt(self, step: int, ways: Array, rest: Array, *, cell: NDArray[np.int64]) -> Slopes:
         """With those of a half-cycle, by the ridge that serves cells best that had no part in it; every cell counts the same.
 
         Args:
-            step: index into `prepare.STEPS`.
+            step: index into `grid.MODES`.
             ways: from the neighbours to each question, in the conditions `(N, F)`.
             rest: what the neighbours left over of each curve, NaN where it is unknown `(N, D)`.
             cell: number of the cell of each `(N,)`.

@@ -16,23 +16,23 @@ from torch import Tensor
 from faultcell import store
 from faultcell.config import Config, GridConfig
 from faultcell.curves import SEVERITY, Limits
+from faultcell.encoding.grid import CHANNELS, CURRENT, MODES, STEPS, VOLTAGE
 from faultcell.errors import BundleError, first_line
 from faultcell.frame import KINDS as CURVE_KINDS
 from faultcell.kernel import FEATURES, KERNELS
 from faultcell.known import ERRORS
 from faultcell.models.kinds import KINDS
-from faultcell.prepare import CHANNELS, CURRENT, STEPS, VOLTAGE
 from faultcell.profile import Profile
 from faultcell.running import network_of
 from faultcell.slopes import Slopes
-from faultcell.widths import Widths
+from faultcell.widths import Radii, Widths
 
 Sizes = Mapping[str, tuple[int, ...]]
 # Of the known curves, numbers that are not known are NaN; everything else is a number.
 _MAY_BE_UNKNOWN = ("features", "past", "count", "log_seconds", "strays")
 
 _TYPES = {
-    **dict.fromkeys(("neighbours.label", "neighbours.step", "neighbours.cell"), torch.int64),
+    **dict.fromkeys(("neighbours.label", "neighbours.mode", "neighbours.cell"), torch.int64),
     "neighbours.mask": torch.bool,
     "neighbours.values": torch.float32,
 }
@@ -54,7 +54,13 @@ def refusing(folder: str | Path) -> Iterator[None]:
 
 def told(config: Mapping[str, Any]) -> tuple[Config, Profile]:
     """Configuration and profile of a bundle; raises BundleError or ValueError where they make no sense."""
-    if config.get("format") != store.FORMAT or config.get("kind") not in KINDS:
+    written = config.get("format")
+    if isinstance(written, int) and 0 < written < store.FORMAT:
+        raise BundleError(
+            f"is a bundle of format {written}, of an earlier version that drew other curves; this one reads format "
+            f"{store.FORMAT}"
+        )
+    if written != store.FORMAT or config.get("kind") not in KINDS:
         raise BundleError(f"is no bundle of format {store.FORMAT} of a kind among {', '.join(KINDS)}")
     if not isinstance(config["base_sha256"], str | None):
         raise ValueError("base_sha256 is no text")
@@ -108,11 +114,11 @@ def check_values(tensors: Mapping[str, Tensor], profile: Profile) -> None:
             raise ValueError(f"{name} is of another type ({value.dtype})")
     if not bool(tensors["neighbours.log_seconds"][:, 0].isfinite().all()):
         raise ValueError("neighbours.log_seconds holds what is no number")
-    label, step = tensors["neighbours.label"], tensors["neighbours.step"]
+    label, mode = tensors["neighbours.label"], tensors["neighbours.mode"]
     if len(label) == 0 or not (int(label.min()) >= -1 and int(label.max()) < len(profile.faults)):
         raise ValueError("neighbours.label names faults that there are not")
-    if not (int(step.min()) >= 0 and int(step.max()) < len(STEPS)):
-        raise ValueError("neighbours.step names half-cycles that there are not")
+    if not (int(mode.min()) >= 0 and int(mode.max()) < len(MODES)):
+        raise ValueError("neighbours.mode names what is no way to lie on the grid")
 
 
 def _frame_sizes(grid: GridConfig, count: int) -> dict[str, tuple[int, ...]]:
@@ -124,9 +130,11 @@ def _frame_sizes(grid: GridConfig, count: int) -> dict[str, tuple[int, ...]]:
         "widths.coefficients": Widths.plain().coefficients.shape,
         "slopes.coefficients": slopes.coefficients.shape,
         "slopes.span": slopes.span.shape,
-        "neighbours.scales": (len(KERNELS), len(STEPS), len(FEATURES) + 1),
+        "neighbours.scales": (len(KERNELS), len(MODES), len(FEATURES) + 1),
+        "neighbours.persistence": (len(MODES),),
+        **{f"radii.{name}": getattr(Radii.plain(), name).shape for name in ("table", "count")},
         "neighbours.features": (count, len(FEATURES)),
-        **{f"neighbours.{name}": (count,) for name in ("label", "step", "past", "count", "cell")},
+        **{f"neighbours.{name}": (count,) for name in ("label", "mode", "past", "count", "cell")},
         **{f"neighbours.{name}": (count, *points) for name in ("values", "mask")},
         "neighbours.log_seconds": (count, 2),
         "neighbours.strays": (count, 2, len(ERRORS)),

@@ -16,16 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell.curves import Array
+from faultcell.encoding.grid import MODES
 from faultcell.kernel import Questions
 from faultcell.known import ERRORS
-from faultcell.prepare import STEPS
 
-# Of the voltages of head and tail, as shares of the window and of the peak deviation, and of the logarithms of their seconds.
-LEAST = np.array([5e-4, 2e-3, 5e-4, 5e-3])
+# Of the voltages of head and tail, as logarithms of shares of time, of the logarithms of their seconds, of their
+# temperatures, K, and of their currents, in C; of those of a falling current as logarithms. In the order of `ERRORS`.
+LEAST = np.array([5e-3, 5e-3, 5e-4, 5e-3, 0.05, 0.05, 1e-4, 1e-4, 2e-3, 2e-3])
 LEAST_REACH = 0.05
 INPUTS = 4  # one, the logarithm of the reach, whether it is a fault, whether the cell's past is known
-LARGEST = 6.0  # square of an error over the width that counts in full
 SHRINK = 4.0  # curves that the width before counts for
+QUANTILES = 32
+LEAST_RADIUS, MOST_RADIUS = 0.02, 6.0
+RADII_WEIGHT = 16.0  # curves for which it counts how normal curves stray
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +58,7 @@ class Widths:
             if mode and not coefficients[mode, step, e].any():
                 # No curve has told of it yet: with a reference as without, which is so for what lies beyond the limits.
                 coefficients[mode, step, e] = coefficients[0, step, e]
-            rows = (referenced == bool(mode)) & (questions.step == step) & np.isfinite(errors[:, e])
+            rows = (referenced == bool(mode)) & (questions.mode == step) & np.isfinite(errors[:, e])
             if rows.any():
                 coefficients[mode, step, e] = _regressed(
                     inputs[rows, e], np.maximum(errors[rows, e], LEAST[e]), before=coefficients[mode, step, e]
@@ -65,11 +68,11 @@ class Widths:
     @classmethod
     def plain(cls) -> Widths:
         """Before any curve is seen: one, whatever the reach."""
-        return cls(np.zeros((2, len(STEPS), len(ERRORS), INPUTS)))
+        return cls(np.zeros((2, len(MODES), len(ERRORS), INPUTS)))
 
     def of(self, questions: Questions, reach: Array, referenced: NDArray[np.bool_]) -> Array:
         """Widths `(N, E)`."""
-        logarithm = (self.coefficients[referenced.astype(np.int64), questions.step] * _inputs(questions, reach)).sum(axis=2)
+        logarithm = (self.coefficients[referenced.astype(np.int64), questions.mode] * _inputs(questions, reach)).sum(axis=2)
         return np.asarray(np.maximum(np.exp(np.clip(logarithm, -10, 3)), LEAST))
 
 
@@ -88,7 +91,65 @@ def _regressed(inputs: Array, errors: Array, *, before: Array) -> Array:
     gram = inputs.T @ inputs + SHRINK * np.eye(INPUTS)
     found = first + np.linalg.solve(gram, inputs.T @ (target - inputs @ first))
     found[1] = max(found[1], 0.0)  # further neighbours never make surer
-    # One cell in ten strays far, as of faults that come in two kinds; a width for it would be too wide for all the others.
-    square = np.minimum(np.square(errors / np.exp(inputs @ found)), LARGEST)
-    found[0] += 0.5 * np.log((square.sum() + SHRINK) / (len(errors) + SHRINK))
     return np.asarray(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Radii:
+    """How far single curves stray over how far such curves do: most less, a few cells much further.
+
+    A Gaussian as wide as the latter is too wide for most curves. So a drawn curve has a direction, which a network draws, and
+    a radius, drawn from those that known curves had: together an elliptical distribution, with the tails the data have.
+
+    Attributes:
+        table: quantiles of errors over widths, without and with a reference `(2, E, Q)`.
+        count: curves they come from `(2, E)`.
+
+    References:
+        Fang, Kotz and Ng, Symmetric Multivariate and Related Distributions, 1990, https://doi.org/10.1201/9781351077040.
+    """
+
+    table: Array
+    count: Array
+
+    @classmethod
+    def plain(cls) -> Radii:
+        """Before any curve is seen: one."""
+        return cls(np.ones((2, len(ERRORS), QUANTILES)), np.zeros((2, len(ERRORS))))
+
+    @classmethod
+    def of(cls, ratios: Array, referenced: NDArray[np.bool_], cell: NDArray[np.int64], *, before: Radii | None) -> Radii:
+        """From errors over widths, NaN where there is none `(N, E)`; every cell counts the same.
+
+        Args:
+            ratios: of `N` curves.
+            referenced: whether a reference helped `(N,)`.
+            cell: number of the cell of each `(N,)`.
+            before: those of other curves, towards which the quantiles of a few are drawn.
+        """
+        table, count = cls.plain().table, cls.plain().count
+        for mode, e in np.ndindex(2, len(ERRORS)):
+            rows = (referenced == bool(mode)) & np.isfinite(ratios[:, e])
+            count[mode, e] = rows.sum()
+            if rows.any():
+                _, index, each = np.unique(cell[rows], return_inverse=True, return_counts=True)
+                table[mode, e] = _quantiles(np.clip(ratios[rows, e], LEAST_RADIUS, MOST_RADIUS), 1 / each[index])
+        if before is None:
+            return cls(table, count)
+        share = (count / np.maximum(count + RADII_WEIGHT * (before.count > 0), 1.0))[..., None]
+        return cls(share * table + (1 - share) * before.table, count + before.count)
+
+    def at(self, uniform: Array, referenced: NDArray[np.bool_]) -> Array:
+        """Radii at uniform random numbers `(N, E)`."""
+        table = self.table[referenced.astype(np.int64)]
+        place = np.clip(uniform * QUANTILES - 0.5, 0, QUANTILES - 1)  # each stands in the middle of its share
+        low = np.minimum(place.astype(np.int64), QUANTILES - 2)
+        first, second = (np.take_along_axis(table, (low + i)[..., None], axis=2)[..., 0] for i in (0, 1))
+        return np.asarray(first + (place - low) * (second - first))
+
+
+def _quantiles(values: Array, weight: Array) -> Array:
+    """Evenly spaced weighted quantiles `(Q,)`."""
+    order = np.argsort(values)
+    rank = np.cumsum(weight[order]) - weight[order] / 2
+    return np.interp((np.arange(QUANTILES) + 0.5) / QUANTILES, rank / weight.sum(), values[order])

@@ -171,12 +171,22 @@ def test_the_card_and_show_tell_the_ranges(tuned, run, tmp_path):
 
 def test_files_and_the_command_line_say_it(tuned, run, tmp_path):
     tuned.save(tmp_path / "bundle")
-    words = ("--fault", "overdischarge", "--peak-deviation-volt", 9, "--c-rate", 50, "--count", 2)
+    words = ("--fault", "overdischarge", "--peak-deviation-volt", 1.2, "--c-rate", 2, "--count", 2)
     done = run("sample", tmp_path / "bundle", *words, "--out", tmp_path / "set")
     assert done.code == 0
-    assert "peak_deviation_volt 9 for overdischarge is outside" in done.err
+    assert "peak_deviation_volt 1.2 for overdischarge is outside" in done.err
     assert "2 curves in" in done.out
     assert "; 2 extrapolate, in peak_deviation_volt, c_rate" in done.out
     table = pl.read_parquet(tmp_path / "set" / "halfcycles.parquet")
     assert table["extrapolated"].all()
     assert set(table["extrapolated_in"]) == {"peak_deviation_volt, c_rate"}
+
+
+def test_what_no_cell_could_have_made_is_refused_and_nothing_is_left(tuned, run, tmp_path):
+    """At 50 C far beyond all that was seen, whatever is drawn moves more charge than there is."""
+    tuned.save(tmp_path / "bundle")
+    words = ("--fault", "overdischarge", "--peak-deviation-volt", 9, "--c-rate", 50, "--count", 2)
+    done = run("sample", tmp_path / "bundle", *words, "--out", tmp_path / "set")
+    assert done.code == 1
+    assert "more charge than a cell holds" in done.err
+    assert not (tmp_path / "set").exists()

@@ -10,9 +10,9 @@ import numpy as np
 from faultcell.app.asked import Conditions, Draw, conditions_from
 from faultcell.app.knobs import QUANTITIES, Knob
 from faultcell.app.shelf import Entry, Shelf
-from faultcell.assemble import Samples
 from faultcell.curves import NORMAL, Array, Curves, Limits
 from faultcell.drawing import CHUNK
+from faultcell.encoding.decode import Samples
 from faultcell.errors import ConditionError
 from faultcell.severity import SIDES, excursion
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from faultcell.augment import Augmenter
-from faultcell.conditioning import CONTEXT, unscaled_context
 from faultcell.curves import FAULTS, NORMAL, SEVERITY, Array
+from faultcell.encoding.condition_vector import CONTEXT, unscaled_context
+from faultcell.encoding.grid import DISCHARGE, STEPS
 from faultcell.kernel import LEAST_PEAK_VOLT
-from faultcell.prepare import STEPS
 
 BEYOND = 0.2  # share of the range seen by which a slider goes on beyond it, on either side
 STOPS = 100  # of a slider, at least, over what was seen
@@ -144,7 +144,7 @@ def knobs(model: Augmenter, kind: Kind) -> list[Knob]:
     the curves of the kind that the model keeps.
     """
     known = model.frame.neighbours.known.questions
-    same_step = known.step == STEPS.index(kind.step_type)
+    same_step = (known.mode == DISCHARGE) == (kind.step_type == STEPS[DISCHARGE])
     place = model.profile.faults.index(kind.label) if kind.label != NORMAL else -1
     own = same_step & (known.label == place)
     context = unscaled_context(known.features[:, : len(CONTEXT)])

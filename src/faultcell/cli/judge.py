@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +21,7 @@ from faultcell.cli.common import (
     given,
     progress,
     read,
+    read_as_told,
     say,
     select,
     separated,
@@ -48,18 +51,29 @@ def show(path: Path, as_json: Json = False) -> None:
 
 def evaluate(
     real: Annotated[Path, typer.Option(metavar="DIR", help="Real curves the model has not seen.")],
-    synthetic: Annotated[Path, typer.Option(metavar="DIR", help="Generated curves.")],
     out: Annotated[Path, typer.Option("--out", help="Scores file to write.")],
+    synthetic: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Generated curves; the first draw of BUNDLE if not given.")
+    ] = None,
     train: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="The faults the model was adapted to: scores replay and mean curve too."),
     ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="BUNDLE", help="Draw from this model for the real curves' conditions: with --draws.")
+    ] = None,
+    draws: Annotated[int, typer.Option(min=2, help="Curves for each real one, to judge spread and sharpness by.")] = 20,
+    reference: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="With --bundle: earlier curves of the same cells."),
+    ] = None,
+    seed: Seed = 0,
     label: Labels = None,
     cells: Cells = None,
     step_type: StepTypes = None,
     as_json: Json = False,
 ) -> None:
-    """Score generated curves against real ones, beside nearest replay and the mean curve."""
+    """Can single generated curves be told from real ones, and how near are they? Begins with a verdict in words."""
     from faultcell import show as shown
     from faultcell.files.atomic import write_text
     from faultcell.scoring import evaluate as score
@@ -68,18 +82,47 @@ def evaluate(
     known = read(train) if train else None
     whole = read(real)
     chosen = select(whole, label=label, cells=cells, step_type=step_type)
-    part = same_part(read(synthetic), of=whole, selected=chosen)
-    warn_of_seen(chosen, synthetic)
-    scores = score(real=chosen, synthetic=part, train=known)
+    if bundle is None and (synthetic is None or reference is not None):
+        raise ConditionError("evaluate needs --synthetic DIR, --bundle BUNDLE or both; --reference goes with --bundle")
+    drawn = _ensemble(bundle, chosen, draws, reference, seed) if bundle else []
+    if synthetic is not None:
+        part = same_part(read(synthetic), of=whole, selected=chosen)
+        warn_of_seen(chosen, synthetic)
+    else:
+        part = drawn[0]
+    scores = score(real=chosen, synthetic=part, train=known, draws=drawn)
     write_text(out, scores.model_dump_json(indent=2) + "\n")
     say(scores.model_dump(mode="json"), as_json, shown.text(shown.facts(out)))
 
 
+def _ensemble(bundle: Path, real: Curves, draws: int, reference: Path | None, seed: int) -> list[Curves]:
+    """So many sets drawn for the conditions of real curves; warns where the model has seen their cells."""
+    from faultcell.augment import Augmenter
+    from faultcell.conditions import conditions_of
+    from faultcell.severity import complete
+
+    model = Augmenter.load(bundle)
+    _warn_of_shared(set(model.profile.cells), real, bundle)
+    asked = conditions_of(complete(real))
+    earlier = model.references(read_as_told(reference), asked) if reference else None
+    with progress() as tick:
+        return [
+            model.draw(
+                asked,
+                range(seed + turn * len(asked), seed + (turn + 1) * len(asked)),
+                reference=earlier,
+                on_chunk=partial(_further, tick, turn * len(asked), draws * len(asked)),
+            )
+            for turn in range(draws)
+        ]
+
+
+def _further(tick: Callable[[str, int, int], None], before: int, total: int, done: int, _: int) -> None:
+    tick("drawing", before + done, total)
+
+
 def warn_of_seen(real: Curves, synthetic: Path) -> None:
     """Warn where the model that drew a set has seen cells that it is scored on; `sample` leaves their names beside it."""
-    import warnings
-
-    from faultcell.errors import SeenCellsWarning
     from faultcell.files.curve_set import CONFIG
     from faultcell.files.json_file import read_json
 
@@ -87,13 +130,21 @@ def warn_of_seen(real: Curves, synthetic: Path) -> None:
         seen = set(read_json(synthetic / CONFIG, expected="settings")["cells_seen"])
     except (DataError, TypeError, KeyError):
         return  # drawn otherwise
+    _warn_of_shared(seen, real, synthetic)
+
+
+def _warn_of_shared(seen: set[str], real: Curves, model: Path) -> None:
+    import warnings
+
+    from faultcell.errors import SeenCellsWarning
+
     shared = sorted(seen & set(real.cells))
     if shared:
         warnings.warn(
-            f"the model behind {synthetic} has seen cell {shared[0]} of the real set ({len(shared)} such cells): what it "
+            f"the model behind {model} has seen cell {shared[0]} of the real set ({len(shared)} such cells): what it "
             "scores there says nothing of new cells",
             SeenCellsWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
 
 

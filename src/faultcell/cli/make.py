@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -26,7 +29,7 @@ from faultcell.cli.common import (
     say_model,
     watched,
 )
-from faultcell.errors import ConditionError, DataError
+from faultcell.errors import ConditionError, DataError, OutOfRangeWarning
 
 if TYPE_CHECKING:
     from faultcell import files
@@ -291,6 +294,7 @@ def sample(
         "reference": reference.name if reference else None,
         "cells_seen": list(model.profile.cells),
     }
+    redraws = Counter[str]()
     with progress() as tick:
         blocks = model.stream(
             asked,
@@ -299,13 +303,28 @@ def sample(
             reference=earlier,
             on_chunk=lambda n, m: tick("drawing", n, m),
         )
-        files.write_blocks(blocks, out, config=settings)
+        files.write_blocks(_counted(blocks, redraws, settings), out, config=settings)
     beyond = [found for condition in asked if (found := model.profile.beyond(condition))]
+    if len(beyond) > len(asked) / 2:
+        said = f"most of what is asked for ({len(beyond)} of {len(asked)}) lies outside what the model has seen"
+        warnings.warn(f"{said}: its curves are extrapolations", OutOfRangeWarning, stacklevel=2)
     facts = {"out": str(out), "curves": len(asked), "extrapolated": len(beyond), "model_sha256": model.sha256}
+    facts |= {"redrawn": redraws["curves"]}
     text = f"{len(asked)} curves in {out}"
+    if redraws["curves"]:
+        text += f"; {redraws['curves']} were drawn again ({redraws['draws']} draws), for no cell could have made them"
     if beyond:
         text += f"; {len(beyond)} extrapolate, in {', '.join(dict.fromkeys(name for names in beyond for name in names))}"
     say(facts, as_json, text)
+
+
+def _counted(blocks: Iterable[Curves], redraws: Counter[str], settings: dict[str, Any]) -> Iterator[Curves]:
+    """Blocks as they are; how many of their curves were drawn again, and in how many draws, is counted and kept."""
+    for curves in blocks:
+        again = curves.known("redraw_count")
+        redraws.update(curves=int((again > 0).sum()), draws=int(again.sum()))
+        settings["redrawn"] = dict(redraws)
+        yield curves
 
 
 def band(

@@ -10,12 +10,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from faultcell import severity
-from faultcell.assemble import REQUESTED
 from faultcell.conditions import conditions_of
 from faultcell.controls import CHEAP
 from faultcell.curves import FAULTS, NORMAL, SEVERITY, Condition, Curves
 from faultcell.diagnosis.gain import BEFORE, WEIGHTED, Sizes, percent
 from faultcell.diagnosis.views import MARGIN, Seen, see
+from faultcell.encoding.assemble import REQUESTED
 
 FEWEST_FAULTS = 2
 NO_SPREAD = 1e-6

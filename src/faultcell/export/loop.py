@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from faultcell.augment import Augmenter
-from faultcell.conditioning import STANDING, Vocabulary
+from faultcell.encoding.condition_vector import STANDING, Vocabulary
+from faultcell.encoding.grid import CHANNELS
 from faultcell.export.folder import NETWORKS
 from faultcell.models.generative import DURATIONS
 from faultcell.models.network import Network
-from faultcell.prepare import CHANNELS
 
 LOOP = (
     "draw z ~ N(0, 1) of `noise_size` numbers a curve; the first two are the noise of the durations, the others, "
@@ -103,7 +103,7 @@ def generator_card(model: Augmenter, metrics: Mapping[str, Any]) -> list[str]:
         "- What comes out is scaled: what a curve, and its durations, have beyond what its neighbours let expect. Seconds,",
         "  volts and amperes need the bundle's neighbours, widths and scaler, which are not in here: draw with FaultCell what",
         "  is to be used.",
-        "- Conditions go in as FaultCell encodes them (`faultcell.conditioning`); whether the model has seen such is not",
+        "- Conditions go in as `faultcell.encoding.condition_vector` encodes them; whether the model has seen such is not",
         "  checked.",
         "- It holds what was learnt of the training curves, but none of the curves themselves.",
     ]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from faultcell.metrics.distances import frechet, mmd
     from faultcell.metrics.encoder import encode
     from faultcell.metrics.forecast import predictive
+    from faultcell.metrics.forest import forest_auc
     from faultcell.metrics.histograms import BINS, js, kl, wasserstein
     from faultcell.metrics.judges import Verdict, discriminative
     from faultcell.metrics.neighbours import authenticity, closest_record, density_coverage, spread_ratio
@@ -37,6 +38,7 @@ _HOME = {
     "discriminative": "judges",
     "dpcc": "paired",
     "encode": "encoder",
+    "forest_auc": "forest",
     "frechet": "distances",
     "js": "histograms",
     "kl": "histograms",
@@ -63,6 +65,7 @@ __all__ = [
     "discriminative",
     "dpcc",
     "encode",
+    "forest_auc",
     "frechet",
     "js",
     "kl",

@@ -5,6 +5,7 @@ looks.py     names, colours and markers, the same on every figure
 blocks.py    what a page consists of, as data
 dots.py      sources side by side, a panel for each measure
 overlays.py  real and drawn curves, one over the other
+singles.py   single drawn curves, large, over the real one
 bands.py     bands of drawn curves, and the real ones within
 bars.py      before and after, with intervals
 scores.py    the page of one generated set
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from faultcell.report.overlays import adherence, overlay
     from faultcell.report.results import write_results
     from faultcell.report.scores import COLUMNS, page
+    from faultcell.report.singles import single_curves
     from faultcell.report.study import study_page, write_study
 
 _HOME = {
@@ -35,12 +37,23 @@ _HOME = {
     "band_figure": "bands",
     "overlay": "overlays",
     "page": "scores",
+    "single_curves": "singles",
     "study_page": "study",
     "write_results": "results",
     "write_study": "study",
 }
 
-__all__ = ["COLUMNS", "adherence", "band_figure", "overlay", "page", "study_page", "write_results", "write_study"]
+__all__ = [
+    "COLUMNS",
+    "adherence",
+    "band_figure",
+    "overlay",
+    "page",
+    "single_curves",
+    "study_page",
+    "write_results",
+    "write_study",
+]
 
 
 __getattr__ = lazy(__name__, _HOME)

@@ -18,6 +18,7 @@ from faultcell.report.dots import Panel, compared, dots
 from faultcell.report.looks import VIEWS, look, spoken
 from faultcell.report.overlays import ladder
 from faultcell.report.scores import environment
+from faultcell.report.singles import single_curves
 from faultcell.scoring import Score, Scores
 
 # A picture is drawn for each task and view, and takes a tenth of a second; larger figures cannot be drawn.
@@ -40,6 +41,27 @@ COLUMNS = (
     Column("highest_voltage_error_volt", "highest V error / V"),
     Column("duration_error", "duration error", form="percent"),
 )
+BELIEVABLE = {
+    "rises": "against direction",
+    "rises_real": "real",
+    "flat_at_limit": "flat at limit",
+    "flat_at_limit_real": "real",
+    "hot": "hot or jumping",
+    "hot_real": "real",
+    "surges": "surging",
+    "surges_real": "real",
+    "forest_auc": "forest AUC",
+    "forest_auc_worst": "worst cell",
+}
+ENSEMBLE = {
+    "crps": "CRPS",
+    "energy": "energy score",
+    "variogram": "variogram score",
+    "mae_of_median": "MAE of the median",
+    "covered": "90 % band covers",
+    "covered_if_perfect": "if perfect",
+    "width": "width",
+}
 READING = (
     "Floor: a real cycle against the next one of its cell; nearer nobody can be expected to come. Nearest replay: the known "
     "fault nearest in its conditions, repeated. A generator is worth having between the two."
@@ -107,8 +129,9 @@ def _complete(found: Scores | Gain) -> None:
 
 def _scores(scores: Scores, real: Curves | None, synthetic: Curves | None) -> list[Section]:
     every = {name: source.all for name, source in scores.sources.items()}
+    sections = [Section("verdict", "Can single curves be told from real ones?", _believable(scores, real, synthetic))]
     beside: list[Block] = [Text(READING), *_side_by_side(every, "all pairs")]
-    sections = [Section("beside", "Beside the cheap sources", beside)]
+    sections.append(Section("beside", "Beside the cheap sources", beside))
     if real is not None and synthetic is not None:
         labels = [label for label in scores.sources["synthetic"].by_label if label in real.labels]
         shown = [_overlay(real, synthetic, label) for label in labels]
@@ -116,6 +139,33 @@ def _scores(scores: Scores, real: Curves | None, synthetic: Curves | None) -> li
     for kind, title in (("by_label", "By fault"), ("by_severity", "By severity"), ("by_cell", "By cell")):
         sections.append(Section(kind, title, _groups(scores, kind)))
     return [*sections, Section("protocol", "How this was measured", [Text(scores.protocol), Text(scores.pairing, note=True)])]
+
+
+def _believable(scores: Scores, real: Curves | None, synthetic: Curves | None) -> list[Block]:
+    """The verdict, single curves large, and what share of them does what no cell does."""
+    found: list[Block] = [Text(f"{scores.verdict[:1].upper()}{scores.verdict[1:]}." if scores.verdict else "Not judged.")]
+    if real is not None and synthetic is not None:
+        labels = [label for label in scores.sources["synthetic"].by_label if label in real.labels]
+        found += [_singles(real, synthetic, label) for label in labels]
+    rows = [
+        [Cell(name), *(Cell(number(getattr(sets, key))) for key in BELIEVABLE)]
+        for name, sets in scores.sources["synthetic"].sets.items()
+    ]
+    if rows:
+        found.append(Table(["set", *BELIEVABLE.values()], rows, "shares of curves, and a forest on cells it has not seen"))
+    if scores.ensemble:
+        lines = [
+            [Cell(name), *(Cell(number(getattr(one, key))) for key in ENSEMBLE)]
+            for groups in scores.ensemble.values()
+            for name, one in groups.items()
+        ]
+        found.append(Table(["group", *ENSEMBLE.values()], lines, "several draws of each curve"))
+    return found
+
+
+def _singles(real: Curves, synthetic: Curves, label: str) -> Picture:
+    caption = f"{label}: single drawn curves (colour) over the real ones (black) whose conditions they were given."
+    return Picture(single_curves(real, [synthetic], label=label), f"Single drawn curves of {label} over real ones.", caption)
 
 
 def _groups(scores: Scores, kind: str) -> list[Block]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from faultcell.scoring.measured import POINTS
 from faultcell.scoring.pairs import same_part
 from faultcell.scoring.rows import BESIDE, evaluate
-from faultcell.scoring.scores import COLUMNS, PROTOCOL, SET_COLUMNS, Score, Scores, SetScore, SourceScores
+from faultcell.scoring.scores import COLUMNS, PROTOCOL, SET_COLUMNS, EnsembleScore, Score, Scores, SetScore, SourceScores
 
 __all__ = [
     "BESIDE",
@@ -13,6 +13,7 @@ __all__ = [
     "POINTS",
     "PROTOCOL",
     "SET_COLUMNS",
+    "EnsembleScore",
     "Score",
     "Scores",
     "SetScore",

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from faultcell import severity
 from faultcell.conditions import conditions_of
 from faultcell.controls import CHEAP, Noise
 from faultcell.curves import Array, Curves, Source
-from faultcell.errors import ConditionError
+from faultcell.errors import ConditionError, DataError
 from faultcell.profile import fingerprint
+from faultcell.scoring.ensemble import ensemble_scores
 from faultcell.scoring.measured import Match
 from faultcell.scoring.paired import Edges, pair_scores, tertiles, worst
 from faultcell.scoring.pairs import by_condition, by_key, refuse, successive
 from faultcell.scoring.scores import PROTOCOL, Scores, SourceScores
-from faultcell.scoring.sets import Known, set_scores
+from faultcell.scoring.sets import Known, believable, set_scores
+from faultcell.scoring.verdict import verdict
 
 Make = Callable[[Curves], Source]
 SANITY = ("replay", "jitter", "mean_curve")  # of the cheap sources: a copy, a copy with noise, and no spread at all
@@ -27,6 +29,7 @@ def evaluate(
     synthetic: Curves,
     train: Curves | None = None,
     thorough: bool = True,
+    draws: Sequence[Curves] = (),
     beside: Collection[str] = BESIDE,
 ) -> Scores:
     """Score generated curves.
@@ -37,7 +40,9 @@ def evaluate(
             curve of the same label whose condition is nearest.
         train: the faults that the model was adapted to; with them, nearest replay, its jittered copy and the mean curve are
             scored too, and how much is copied from them.
-        thorough: whether to score the curves as sets too, which takes most of the time.
+        thorough: whether to score the curves as sets too, which takes most of the time; whether single ones are believable
+            is always looked at.
+        draws: more sets for the keys of the real curves, each drawn with other seeds: with them, the ensemble is scored.
         beside: which of `floor`, `replay`, `jitter`, `mean_curve` and `noise` to score beside the generated set, as far as
             they can be made: the floor needs two curves of a kind of one cell, the three in the middle need `train`.
 
@@ -49,17 +54,25 @@ def evaluate(
     if unknown:
         raise ConditionError(f"unknown source '{unknown[0]}' in beside: known are {', '.join(BESIDE)}")
     refuse(real, train)
+    if not len(real) or not len(synthetic):
+        empty = "synthetic" if len(real) else "real"
+        raise DataError(f"there is nothing to compare: no curve of the {empty} set has a label and half-cycle the other has")
     real, synthetic = severity.complete(real), severity.complete(synthetic)
     keyed = by_key(real, synthetic)
     found = keyed if keyed is not None else by_condition(real, synthetic)
     match = Match.of(real, synthetic, found=found)
     rows, edges = _rows(match, train, beside=beside), tertiles(match.real)
     known = Known.of(train) if thorough and train is not None else None
+    sources = {
+        name: _scored(row, edges, known=known, thorough=thorough, judged=name == "synthetic") for name, row in rows.items()
+    }
     return Scores(
         protocol=PROTOCOL,
         pairing="by key" if keyed is not None else "nearest condition",
         real_sha256=fingerprint(real),
-        sources={name: _scored(row, edges, known=known, thorough=thorough) for name, row in rows.items()},
+        sources=sources,
+        verdict=verdict(sources["synthetic"].sets["all"]),
+        ensemble=ensemble_scores(real, draws) if draws else {},
     )
 
 
@@ -84,7 +97,7 @@ def _floor(real: Curves, reference: Array) -> dict[str, Match]:
     return {"floor": Match.of(real.take(earlier), real.take(later), found=pairs, reference=reference)} if earlier else {}
 
 
-def _scored(match: Match, edges: Edges, *, known: Known | None, thorough: bool) -> SourceScores:
+def _scored(match: Match, edges: Edges, *, known: Known | None, thorough: bool, judged: bool) -> SourceScores:
     scores = pair_scores(match, edges)
     return SourceScores(
         all=scores["all"]["all"],
@@ -92,5 +105,5 @@ def _scored(match: Match, edges: Edges, *, known: Known | None, thorough: bool) 
         by_cell=scores["cell_id"],
         by_severity=scores["severity"],
         worst=worst(scores["severity"]),
-        sets=set_scores(match, known) if thorough else {},
+        sets=set_scores(match, known) if thorough else {"all": believable(match)} if judged else {},
     )

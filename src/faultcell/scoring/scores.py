@@ -22,6 +22,13 @@ PROTOCOL = (
     "one learnt on real curves of other cells. authenticity_real is what held-out real curves reach. The spread ratio compares "
     "curves with the nearest condition of another cell, generated over real. A violation lies outside the central 99 % of the "
     "real curves of the same label. "
+    "rises: share of curves that go more than 20 mV against their direction under a constant load, after the first tenth of "
+    "their time; flat_at_limit: within 3 mV of the limit for more than 2 % of it; hot: a surface outside -40 to 80 degC, or a "
+    "jump of more than 8 K; surges: a discharge current of more than twice its median; *_real is the same of the real curves. "
+    "forest_auc is that of a forest that tells generated from real curves (voltages, their first and second differences, "
+    "duration) on cells it has not seen, mean over cells; 0.5 is chance. "
+    "Ensemble: fair CRPS, energy score and variogram score (p = 0.5) of several draws, lower is better; covered is the share "
+    "of real points between the 5 and 95 % quantiles (Weibull's), covered_if_perfect what a perfect one reaches with as many. "
     "Sources: floor pairs successive real curves of one cell, the earlier as real, the later as generated; it shows what can "
     "be reached at best, over half as many curves. replay repeats the nearest known curve, jitter adds noise to it, mean_curve "
     "repeats the mean of the known curves; noise is white and shows the worst. Compare a number with these, not with zero."
@@ -72,6 +79,33 @@ class SetScore(BaseModel):
     limit_violations: float | None = None
     monotone_violations: float | None = None
     charge_violations: float | None = None
+    rises: float | None = None
+    rises_real: float | None = None
+    flat_at_limit: float | None = None
+    flat_at_limit_real: float | None = None
+    hot: float | None = None
+    hot_real: float | None = None
+    surges: float | None = None
+    surges_real: float | None = None
+    forest_auc: float | None = None
+    forest_auc_worst: float | None = None
+
+
+class EnsembleScore(BaseModel):
+    """Means over a group of real curves of what several draws of each score; see `PROTOCOL`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    curves: int
+    draws: int
+    crps: float
+    energy: float
+    variogram: float
+    mae_of_median: float
+    covered: float
+    covered_if_perfect: float
+    width: float
+    crps_of_log_duration: float
 
 
 SET_COLUMNS = tuple(name for name in SetScore.model_fields if name != "curves")
@@ -100,7 +134,16 @@ class SourceScores(BaseModel):
 
 
 class Scores(BaseModel):
-    """Scores of a generated set and of the cheap sources beside it, by name of the source."""
+    """Scores of a generated set and of the cheap sources beside it, by name of the source.
+
+    Attributes:
+        protocol: how all of it was computed.
+        pairing: whether curves were paired by key or by the nearest condition.
+        real_sha256: fingerprint of the real curves.
+        sources: scores by source.
+        verdict: of the generated set, in words; None where it was not scored as a set.
+        ensemble: scores of several draws, by kind of group and name; empty where there was one.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -108,3 +151,5 @@ class Scores(BaseModel):
     pairing: str
     real_sha256: str
     sources: dict[str, SourceScores]
+    verdict: str | None = None
+    ensemble: dict[str, dict[str, EnsembleScore]] = Field(default_factory=dict)

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from faultcell import metrics
-from faultcell.conditioning import Vocabulary
 from faultcell.conditions import conditions_of
 from faultcell.curves import FAULTS, Array, Curves
+from faultcell.encoding.condition_vector import Vocabulary
 from faultcell.replay import LEAST_SPREAD
+from faultcell.scoring.believability import broken
 from faultcell.scoring.measured import Index, Match, Measured
 from faultcell.scoring.paired import groups
 from faultcell.scoring.scores import SetScore
@@ -66,13 +67,36 @@ def set_scores(match: Match, known: Known | None) -> dict[str, SetScore]:
     def scored(rows: Index, label: str | None) -> SetScore:
         part = _part(match, rows, known=known, label=label)
         shares = {kind: _share(values[rows]) for kind, values in violations.items()}
-        found = {**_as_sets(part), "spread_ratio": _spread(match, rows, near=near), **shares}
+        found = {**_as_sets(part), "spread_ratio": _spread(match, rows, near=near), **shares, **_believable(match, rows)}
         return SetScore(curves=len(rows), **{name: _finite(value) for name, value in found.items()})
 
     everything = np.arange(len(match.partner))
     if [len(rows) for rows in labels.values()] == [len(everything)]:
         return dict.fromkeys(("all", *labels), scored(everything, *labels))
     return {"all": scored(everything, None), **{name: scored(rows, name) for name, rows in labels.items()}}
+
+
+def believable(match: Match) -> SetScore:
+    """Whether single generated curves are such as a cell could have made, and nothing else of the set."""
+    rows = np.arange(len(match.partner))
+    return SetScore(curves=len(rows), **{name: _finite(value) for name, value in _believable(match, rows).items()})
+
+
+def _believable(match: Match, rows: Index) -> Found:
+    """Shares of curves that do what no cell does, real ones too, and whether a forest tells the two apart."""
+    partners = np.unique(match.partner[rows])
+    ours, theirs = broken(match.generated.take(rows.tolist())), broken(match.real.take(partners.tolist()))
+    cells = match.real.halfcycles["cell_id"].to_numpy()
+    told = metrics.forest_auc(
+        (match.scaled(match.theirs.volts)[partners], match.theirs.seconds[partners], cells[partners]),
+        (match.scaled(match.ours.volts)[rows], match.ours.seconds[rows], cells[match.partner[rows]]),
+    )
+    areas = [area for area in told.values() if np.isfinite(area)]
+    return {
+        **{name: _share(values) for name, values in ours.items()},
+        **{f"{name}_real": _share(values) for name, values in theirs.items()},
+        **({"forest_auc": float(np.mean(areas)), "forest_auc_worst": max(areas)} if areas else {}),
+    }
 
 
 def diversity(match: Match, known: Known) -> tuple[float | None, float | None]:

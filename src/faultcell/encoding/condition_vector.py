@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell.curves import Array, Condition
-from faultcell.prepare import STEPS, charging
+from faultcell.encoding.grid import STEPS, charging
 
 SEVERITIES = ("peak", "count", "seconds")
 CONTEXT = ("c_rate", "ambient", "cycle", "health", "duty")

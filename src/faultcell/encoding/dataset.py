@@ -8,9 +8,10 @@ from faultcell import severity
 from faultcell.conditions import conditions_of
 from faultcell.config import Config, GridConfig
 from faultcell.curves import KEYS, Condition, Curves
+from faultcell.encoding.encode import Encoded, encode
+from faultcell.encoding.grid import STEPS
 from faultcell.errors import TrainingError
 from faultcell.files.check import READINGS
-from faultcell.prepare import STEPS, Encoded, encode
 
 
 def on_grid(curves: Curves, grid: GridConfig) -> tuple[Curves, list[Condition], Encoded]:

@@ -4,92 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from faultcell import severity
 from faultcell.by_curve import charge_ah, typical_current
-from faultcell.config import GridConfig
-from faultcell.curves import REST_C_RATE, SEVERITY, Array, Condition, Curves, Key
-from faultcell.prepare import CURRENT, REST, TEMPERATURE, VOLTAGE, charging, decode, grid_times, has_tail
+from faultcell.curves import SEVERITY, Array, Condition, Curves, Key
+from faultcell.encoding.decode import Samples
 from faultcell.profile import CONTEXT
 
 REQUESTED = (*SEVERITY, *CONTEXT)
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """The samples of one drawn curve, `(n,)` each: s, V, A, degC."""
-
-    second: Array
-    volt: Array
-    ampere: Array
-    celsius: Array
-
-
-def rebuild(coded: Array, seconds: Array, conditions: Sequence[Condition], grid: GridConfig) -> list[Samples]:
-    """Curves from the grid to real units; the requested peak deviation is met exactly, and no sooner than asked.
-
-    Args:
-        coded: channels in coded units `(N, C, L)`.
-        seconds: durations of head and tail, s `(N, 2)`.
-        conditions: what was asked for, with limits and nominal capacity.
-        grid: the grid.
-    """
-    shaped = coded.astype(np.float64)
-    tailed = np.array([has_tail(condition) for condition in conditions])
-    beyond = np.array([condition.peak_deviation_volt > 0 for condition in conditions])
-    shaped[:, VOLTAGE, : grid.head] = _inside(shaped[:, VOLTAGE, : grid.head], high=charging(conditions), anchored=tailed)
-    tail = _peak_at_one(shaped[:, VOLTAGE, grid.head :])
-    shaped[:, VOLTAGE, grid.head :] = np.where(beyond[:, None], tail, 1.0)  # a charge that stays inside is held at its limit
-    times, physical = grid_times(grid, seconds), decode(shaped, conditions, grid)
-    physical[:, CURRENT] = _under_load(physical[:, CURRENT], conditions)
-    ends = np.where(tailed, grid.length, grid.head)
-    return [_samples(physical[i, :, :end], times[i, :end], conditions[i]) for i, end in enumerate(ends.tolist())]
-
-
-def _under_load(current: Array, conditions: Sequence[Condition]) -> Array:
-    """Drawn currents kept on their half-cycle's side of zero, and above what counts as rest; known ones as they are."""
-    sign = np.where(charging(conditions), 1.0, -1.0)
-    least = np.array([1.01 * REST_C_RATE[condition.step] * (condition.nominal_capacity_ah or 1.0) for condition in conditions])
-    known = np.array([condition.load is not None for condition in conditions])
-    kept = sign[:, None] * np.maximum(sign[:, None] * current, least[:, None])
-    return np.where(known[:, None], current, kept)
-
-
-def _inside(head: Array, *, high: NDArray[np.bool_], anchored: NDArray[np.bool_]) -> Array:
-    """Heads `(N, head)` kept on the right side of their limits, and put on them at the crossing, where there is one."""
-    kept = np.where(high[:, None], np.minimum(head, 1.0), np.maximum(head, 0.0))
-    kept[:, -1] = np.where(anchored, high, kept[:, -1])
-    return kept
-
-
-def _peak_at_one(tail: Array) -> Array:
-    """Tails `(N, tail)` scaled to a peak of exactly one; one that never leaves the limit is replaced by a straight one."""
-    peak = tail.max(axis=1, keepdims=True)
-    straight = np.arange(1, tail.shape[1] + 1) / tail.shape[1]
-    return np.where(peak > 0.1, tail / np.where(peak > 0.1, peak, 1.0), straight)
-
-
-def _samples(physical: Array, times: Array, condition: Condition) -> Samples:
-    """One curve `(C, n)` at its times `(n,)`; under a load that swings between current and rest, at the load's own samples."""
-    if condition.load is None or not condition.load.is_pulsed:
-        return Samples(times, physical[VOLTAGE], physical[CURRENT], physical[TEMPERATURE])
-    seconds = condition.load.fraction * times[-1]
-    under_load, at_rest = (np.interp(seconds, times, physical[channel]) for channel in (VOLTAGE, REST))
-    # A model that has never seen a rest knows of no recovery: the voltage stays as it is under load.
-    at_rest = np.where(np.isnan(at_rest), under_load, at_rest)
-    # A rested cell recovers: it is never further along its half-cycle than it is under load.
-    at_rest = np.minimum(at_rest, under_load) if condition.step == "charge" else np.maximum(at_rest, under_load)
-    return Samples(
-        seconds,
-        np.where(condition.load.resting, at_rest, under_load),
-        condition.load.current_ampere,
-        np.interp(seconds, times, physical[TEMPERATURE]),
-    )
 
 
 def assemble(
@@ -98,6 +23,8 @@ def assemble(
     seeds: Sequence[int],
     *,
     origin: str,
+    requested: Sequence[Condition] | None = None,
+    redraws: Sequence[int] | None = None,
     beyond: Sequence[Sequence[str]] | None = None,
     stood: Array | None = None,
     seen: Counter[Key] | None = None,
@@ -106,8 +33,10 @@ def assemble(
 
     Args:
         drawn: one for each condition.
-        conditions: what was asked for, with limits and nominal capacity filled in.
+        conditions: what was asked for, with limits, nominal capacity and what else was open filled in.
         seeds: one for each curve.
+        requested: what was asked for as it was, where more than limits and capacity was filled in.
+        redraws: how often each was drawn again until a cell could have made it.
         origin: SHA-256 of the model, or the name of the source, for the column `model_sha256`.
         beyond: what of each condition lies outside of what the model has seen, by name; unknown where not given.
         stood: faults, and seconds beyond the limit, that each cell is known to have seen before `(N, 2)`; none
@@ -129,12 +58,14 @@ def assemble(
     # Whoever is handed this table alone must see it, too.
     marks = {"synthetic": pl.lit(True), "model_sha256": pl.lit(origin, dtype=pl.Categorical)}
     timeseries = timeseries.with_columns(**marks, seed=pl.Series(np.repeat(np.array(seeds, dtype=np.int64), lengths)))
-    curves = Curves(timeseries, keys.hstack(_halfcycles(conditions, seeds, origin, beyond)))
+    curves = Curves(timeseries, keys.hstack(_halfcycles(conditions, seeds, origin, beyond, requested or conditions)))
     back = {name: pl.Series(name, values) for name, values in measured_back(curves, conditions, stood).items()}
     time, current = (curves.column(name) for name in ("step_time_second", "current_ampere"))
     charge = charge_ah(time, current, curves.offsets[:-1], curves.offsets[1:])
     amount = {"c_rate": typical_current(curves) / curves.known("nominal_capacity_ah"), "capacity_ah": charge}
-    return Curves(curves.timeseries, curves.halfcycles.with_columns(**back, **{k: pl.Series(k, v) for k, v in amount.items()}))
+    counted = {} if redraws is None else {"redraw_count": pl.Series(redraws, dtype=pl.Int64)}
+    found = {**back, **{name: pl.Series(name, values) for name, values in amount.items()}, **counted}
+    return Curves(curves.timeseries, curves.halfcycles.with_columns(**found))
 
 
 def _keys(conditions: Sequence[Condition], seeds: Sequence[int], seen: Counter[Key]) -> pl.DataFrame:
@@ -149,10 +80,14 @@ def _keys(conditions: Sequence[Condition], seeds: Sequence[int], seen: Counter[K
 
 
 def _halfcycles(
-    conditions: Sequence[Condition], seeds: Sequence[int], origin: str, beyond: Sequence[Sequence[str]] | None
+    conditions: Sequence[Condition],
+    seeds: Sequence[int],
+    origin: str,
+    beyond: Sequence[Sequence[str]] | None,
+    asked: Sequence[Condition],
 ) -> pl.DataFrame:
     limits = [condition.limits for condition in conditions]
-    requested = {f"requested_{name}": [getattr(condition, name) for condition in conditions] for name in REQUESTED}
+    requested = {f"requested_{name}": [getattr(condition, name) for condition in asked] for name in REQUESTED}
     return pl.DataFrame(
         {
             "label": [condition.fault for condition in conditions],

@@ -1,0 +1,226 @@
+"""Single curves drawn for cells left out: could a cell have made them, how near and how sure are they, what is learnt?
+
+For each fault: adapt to 24 known faults of the other cells, draw 20 curves for each fault of the cells left out, without and
+with a reference, and score them with `faultcell.evaluate`. Beside the diffusion model: the same bundle after one step of
+training, which draws the mean plus a Gaussian of the rests; on NASA over-discharges, TimeVAE and WGAN-GP on the same inputs,
+and 10 and 5 known faults. Then what a request of a fault, a depth and two counts gives, as in the README, and one of a fault
+and a depth. Cells on which settings were chosen (`CHOSEN_ON`) are adapted to and never scored; `--choose` scores them alone.
+
+    python benchmarks/believable.py [--data FOLDER] [--seeds N] [--workers N] [--every N] [--choose] [--out JSON]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+import faultcell as fc
+from faultcell.config import TrainConfig
+from faultcell.demo import embedded
+from faultcell.errors import OutOfRangeWarning
+from faultcell.scoring.believability import broken
+from faultcell.workers import one_thread, spread
+from unseen_cells import CHOSEN_ON, LEFT_OUT
+
+Row = dict[str, Any]
+SHAPE = ("rises", "flat_at_limit", "hot", "surges", "forest_auc", "forest_auc_worst")
+DRAWS, FEW = 20, 24
+KINDS = {"diffusion": None, "untrained": (1, 1), "timevae": None, "wgan_gp": None}  # steps, the default's where None
+SETS = ("NASA over-discharge", "NASA over-voltage", "embedded overcharge", "embedded over-discharge")
+FEWER = (10, 5)  # known faults
+EVERYWHERE = ("diffusion", "untrained")  # the others on the first set alone
+
+
+@dataclass(frozen=True)
+class Job:
+    """A kind of model on a data set, with a seed."""
+
+    data: str
+    kind: str
+    seed: int
+    folder: str
+    every: int
+    choose: bool
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Cells left out, and what may be learnt from the others."""
+
+    normal: fc.Curves
+    faults: fc.Curves
+    test: fc.Curves
+    reference: fc.Curves
+
+
+def main() -> None:
+    options = arguments()
+    started, nasa = time.perf_counter(), (options.data / "nasa_pcoe").is_dir()
+    if not nasa:
+        print(f"NASA skipped: {options.data / 'nasa_pcoe'} is not there; set FAULTCELL_REAL_DATA or --data", file=sys.stderr)
+    sets = [name for name in SETS if nasa or name.startswith("embedded")][: 1 if options.choose else None]
+    shared = {"folder": str(options.data / "nasa_pcoe"), "every": options.every, "choose": options.choose}
+    kinds = {data: KINDS if data == SETS[0] else EVERYWHERE for data in sets}
+    jobs = [Job(data, kind, seed, **shared) for data in sets for kind in kinds[data] for seed in range(options.seeds)]
+    rows = [row for found in spread(run, jobs, workers=options.workers) for row in found]
+    print(report(rows))
+    print(f"\n{options.seeds} seeds, {options.workers} processes of one thread, {(time.perf_counter() - started) / 60:.1f} min")
+    if options.out:
+        options.out.write_text(json.dumps(rows, indent=1))
+
+
+def run(job: Job) -> list[Row]:
+    """Every group of cells left out, without and with a reference."""
+    warnings.simplefilter("ignore", OutOfRangeWarning)
+    rows = []
+    with one_thread():
+        for trial in trials(job):
+            counts = (FEW, *FEWER) if (job.data, job.kind) == (SETS[0], "diffusion") else (FEW,)
+            base = fc.Augmenter.pretrain(trial.normal, config=config(job))
+            for few in counts:
+                tuned = base.finetune(trial.faults.few(few, seed=job.seed), normal=trial.normal, config=finetune(job))
+                rows += [row | {"few": few} for row in scored(job, trial, tuned)]
+        print(f"{job.data}, {job.kind}, seed {job.seed}: done", file=sys.stderr, flush=True)
+    return rows
+
+
+def config(job: Job) -> fc.Config:
+    kind = "diffusion" if job.kind == "untrained" else job.kind
+    steps = {"steps": KINDS[job.kind][0]} if KINDS[job.kind] else {}
+    return fc.Config(model=kind, train=TrainConfig(seed=job.seed, **steps))
+
+
+def finetune(job: Job) -> fc.FinetuneConfig:
+    return fc.FinetuneConfig(seed=job.seed, **({"steps": KINDS[job.kind][1]} if KINDS[job.kind] else {}))
+
+
+def trials(job: Job) -> Iterator[Trial]:
+    """Groups of cells left out, of the data set of a job."""
+    if job.data.startswith("embedded"):
+        label = "overcharge" if job.data.endswith("overcharge") else "overdischarge"
+        seen, unseen = embedded().split(by="cell_id", test=0.3, seed=job.seed)
+        yield Trial(seen.where(pl.col("label") == "normal"), seen.select(label=[label]), unseen.select(label=[label]), unseen)
+        return
+    step, label = ("discharge", "overdischarge") if job.data.endswith("over-discharge") else ("charge", "overvoltage")
+    curves = fc.read(job.folder).where(pl.col("step_type") == step)
+    if step == "discharge":
+        curves = curves.where(pl.col("quality") == "ok")
+    faults = curves.select(label=[label])
+    groups = LEFT_OUT if step == "discharge" else (("B0041", "B0042"), ("B0043", "B0033"))
+    for left_out in [CHOSEN_ON] if job.choose else groups:
+        inside = pl.col("cell_id").is_in(left_out)
+        yield Trial(
+            curves.where(pl.col("label") == "normal", ~inside),
+            faults.where(~inside),
+            faults.where(inside),
+            curves.where(inside),
+        )
+
+
+def scored(job: Job, trial: Trial, model: fc.Augmenter) -> Iterator[Row]:
+    """One row a way of asking."""
+    test = trial.test.take(range(0, len(trial.test), job.every if len(trial.test) > 60 else 1))
+    asked = fc.conditions_of(test)
+    about = {"data": job.data, "kind": job.kind, "seed": job.seed}
+    for mode, reference in (("without", None), ("with", trial.reference)):
+        given = model.references(reference, asked) if reference is not None else None
+        draws = [model.draw(asked, range(turn * len(asked), (turn + 1) * len(asked)), reference=given) for turn in range(DRAWS)]
+        scores = fc.evaluate(real=test, synthetic=draws[0], thorough=False, draws=draws, beside=["floor"])
+        one = scores.sources["synthetic"]
+        yield about | {
+            "asked": mode,
+            "redrawn": float(np.mean([(draw.known("redraw_count") > 0).mean() for draw in draws])),
+            **{name: getattr(one.sets["all"], name) for name in SHAPE},
+            **{name: getattr(one.all, name) for name in ("mae", "pcc", "dpcc", "duration_error")},
+            "crps": scores.ensemble["all"]["all"].crps,
+            "covered": scores.ensemble["all"]["all"].covered,
+            "by_cell": {name: score.covered for name, score in scores.ensemble["cell_id"].items()},
+        }
+    if job.kind == "diffusion":
+        depth, seconds = (
+            float(np.median(trial.faults.known(name))) for name in ("peak_deviation_volt", "cumulative_duration_second")
+        )
+        label = trial.faults.labels[0]
+        for mode, told in (
+            ("README", {"repetition_count": 3, "cumulative_duration_second": seconds}),
+            ("depth alone", {}),
+        ):
+            drawn = model.draw(fc.grid(label, peak_deviation_volt=depth, repeat=200, **told), range(200))
+            shares = {name: float(np.nanmean(values)) for name, values in broken(drawn).items() if np.isfinite(values).any()}
+            yield about | {"asked": mode, "redrawn": float((drawn.known("redraw_count") > 0).mean()), **shares}
+
+
+COLUMNS = {
+    "rises": "rises",
+    "flat_at_limit": "flat",
+    "hot": "hot or jumping",
+    "surges": "surges",
+    "forest_auc": "forest AUC",
+    "forest_auc_worst": "worst cell",
+    "crps": "CRPS",
+    "covered": "90 % band",
+    "mae": "MAE of one",
+    "pcc": "PCC",
+    "dpcc": "dPCC",
+    "duration_error": "duration",
+    "redrawn": "redrawn",
+}
+
+
+def report(rows: list[Row]) -> str:
+    """A table a data set: means over groups and seeds, and the span of the bands of single cells."""
+    lines = []
+    for data in dict.fromkeys(row["data"] for row in rows):
+        lines += [
+            "",
+            f"### {data}",
+            "",
+            f"| | known faults | {' | '.join(COLUMNS.values())} | band by cell |",
+            "|---" * (len(COLUMNS) + 3) + "|",
+        ]
+        for few in (FEW, *FEWER):
+            for kind in KINDS:
+                for asked in ("without", "with", "README", "depth alone"):
+                    some = [r for r in rows if (r["data"], r["few"], r["kind"], r["asked"]) == (data, few, kind, asked)]
+                    if some:
+                        lines.append(
+                            f"| {kind}, {asked} | {few} | {' | '.join(mean(some, name) for name in COLUMNS)} | {bands(some)} |"
+                        )
+    return "\n".join(lines)
+
+
+def mean(rows: list[Row], name: str) -> str:
+    known = [row[name] for row in rows if row.get(name) is not None]
+    return f"{np.mean(known):.4f}" if known else ""
+
+
+def bands(rows: list[Row]) -> str:
+    cells = sorted({cell for row in rows for cell in row.get("by_cell", {})})
+    means = [np.mean([row["by_cell"][cell] for row in rows if cell in row["by_cell"]]) for cell in cells]
+    return f"{min(means):.2f} to {max(means):.2f}" if means else ""
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("FAULTCELL_REAL_DATA", "../shared/data")))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--every", type=int, default=4, help="every so many of the curves to be drawn for")
+    parser.add_argument("--choose", action="store_true", help="score the cells on which settings are chosen, and no others")
+    parser.add_argument("--out", type=Path)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

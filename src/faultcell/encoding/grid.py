@@ -1,0 +1,120 @@
+"""The anchored grid: where its points lie, and which channels stand on it.
+
+A curve has two parts, divided where the voltage under load crosses the rated limit: the *head* inside the limits and the
+*tail* beyond it (of a charge that stays inside: its hold at the limit). Within a part the voltage is registered by voltage, not
+by time: the part is cut into equal voltage steps, and a curve is the logarithm of the share of the part's time that it spends
+in each (incremental capacity, dQ/dV, under a constant current). Whatever is drawn there is a monotone curve, and features
+such as a knee stand at the same place for all curves. The other channels stand at fractions of the part's time.
+
+Layout of the voltage channel `(L,)`, `L = head + tail`:
+
+    0               start voltage, `LEVEL_WEIGHT` times its fraction of the rated window
+    1               the same of the voltage at which the head ends, which is the limit where there is a tail; of a surge
+                    that at which the tail ends
+    2 to head       log shares of the head's time, relative to an even share
+    head to L       log shares of the tail's time on the way from the limit to the peak
+
+A *surge* (a charge whose voltage peaks within its first moments and then falls back, as most measured over-voltages) has its
+head up to the peak and its tail from there down to the voltage of its hold.
+
+References:
+    Dubarry et al., Incremental capacity analysis, 2006, https://doi.org/10.1149/1.2221767.
+    Ramsay and Li, Curve registration, 1998, https://doi.org/10.1111/1467-9868.00129.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faultcell.config import GridConfig
+from faultcell.curves import Array, Condition
+
+CHANNELS = ("voltage", "rest_voltage", "temperature", "current")
+VOLTAGE, REST, TEMPERATURE, CURRENT = range(4)
+STEPS = ("charge", "discharge")
+# How a curve lies on the grid; the first two are the half-cycles themselves.
+MODES = (*STEPS, "surge")
+CHARGE, DISCHARGE, SURGE = range(3)
+START, END, SHARES = 0, 1, 2  # places in the voltage channel of a head; shares begin at the last
+HOLD_START = 0  # place in the tail's current of a charge: when it begins to fall, as a fraction of the tail's time
+LEVEL_WEIGHT = 4.0  # voltages beside logarithms of shares: what they count for in a distance
+LEAST_SHARE = 1e-3  # of an even share of the time
+SMOOTHING = 3  # passes of a binomial filter
+TYPICAL_CELSIUS = 25.0  # where the ambient temperature is unknown
+THERMAL_SECOND = 600.0  # in which a cell's surface follows its heat; what it gains beyond the limit counts over that
+HOLD_POWER = 2.0  # points of a falling current lie at this power of even fractions: it falls fastest at first
+
+
+def head_positions(grid: GridConfig) -> Array:
+    """Where the head's points lie, as fractions of its time `(head,)`: denser at the start and at the crossing."""
+    s = np.linspace(0.0, 1.0, grid.head)
+    return (1 - grid.warp) * s + grid.warp * (1 - np.cos(np.pi * s)) / 2
+
+
+def tail_positions(grid: GridConfig) -> Array:
+    """Where the tail's points lie, as fractions of its time `(tail,)`; the crossing itself belongs to the head."""
+    return np.arange(1, grid.tail + 1) / grid.tail
+
+
+def hold_positions(grid: GridConfig) -> Array:
+    """Where the points of a falling current lie, as fractions of the time in which it falls `(tail - 1,)`."""
+    return (np.arange(1, grid.tail) / (grid.tail - 1)) ** HOLD_POWER
+
+
+def grid_times(grid: GridConfig, seconds: Array) -> Array:
+    """Seconds of every point in time `(N, L)` for durations of head and tail `(N, 2)`, a missing tail taken as zero."""
+    head, tail = seconds[:, :1], np.nan_to_num(seconds[:, 1:])
+    return np.concatenate([head * head_positions(grid), head + tail * tail_positions(grid)], axis=1)
+
+
+def charging(conditions: Sequence[Condition]) -> NDArray[np.bool_]:
+    """Which of them are charges, and so break the upper limit if any `(N,)`."""
+    return np.array([condition.step == "charge" for condition in conditions], dtype=bool)
+
+
+def has_tail(condition: Condition) -> bool:
+    """Whether a curve goes on after it has come to its limit: beyond it, or, on a charge, held at it."""
+    return condition.peak_deviation_volt > 0 or condition.step == "charge"
+
+
+def prior(grid: GridConfig) -> Array:
+    """What is expected of a curve where nothing is known, coded `(C, L)`: even shares, no rest, no warming, no current."""
+    mean = np.zeros((len(CHANNELS), grid.length))
+    mean[VOLTAGE, [START, END]] = LEVEL_WEIGHT / 2
+    return mean
+
+
+def warming(seconds: float) -> float:
+    """How far a surface has come, after some time, to where a constant heat would bring it; see `THERMAL_SECOND`."""
+    return float(-np.expm1(-max(seconds, 1e-3) / THERMAL_SECOND))
+
+
+def shares(values: Array) -> Array:
+    """Log shares `(..., n)` to shares that sum to one `(..., n)`."""
+    weight = np.exp(values - values.max(axis=-1, keepdims=True))
+    return np.asarray(weight / weight.sum(axis=-1, keepdims=True))
+
+
+def log_shares(times: Array) -> Array:
+    """Times at the edges of voltage steps, rising `(n + 1,)`, to log shares relative to an even one `(n,)`."""
+    step = np.diff(times)
+    return np.asarray(np.log(np.maximum(step / max(times[-1] - times[0], 1e-9) * step.size, LEAST_SHARE)))
+
+
+def smoothed(values: Array, grid: GridConfig) -> Array:
+    """Coded channels `(N, C, L)` of which log shares and temperatures are smoothed over a few points, head and tail apart.
+
+    How the samples of a cycler happen to fall on voltage steps, and its sensors' noise, are nothing that a cell does.
+    """
+    found, tail = values.copy(), slice(grid.head, values.shape[-1])
+    parts = [(VOLTAGE, slice(SHARES, grid.head)), (VOLTAGE, tail), (TEMPERATURE, slice(0, grid.head)), (TEMPERATURE, tail)]
+    for channel, part in parts:
+        some = found[:, channel, part]
+        for _ in range(SMOOTHING if some.shape[1] else 0):
+            padded = np.concatenate([some[:, :1], some, some[:, -1:]], axis=1)
+            some = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
+        found[:, channel, part] = some
+    return found

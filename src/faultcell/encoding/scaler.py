@@ -1,0 +1,102 @@
+"""Point-wise standardisation of what curves have beyond what is expected of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faultcell.curves import Array
+
+# Of the width of a curve's rest: what strays less is fixed by construction, as the crossing of the limit is.
+FLOOR = 0.02
+PLAIN_WEIGHT, SOURCE_WEIGHT = 2.0, 16.0  # curves for which it counts what is thought of a point before it is seen
+
+
+@dataclass(frozen=True, eq=False)
+class Scaler:
+    """Point-wise standardisation, a set of numbers for each kind of curve; `inverse(forward(x)) == x`.
+
+    Fitted on what curves of the source domain have beyond what is expected of them. Scaling each point of the grid by its own
+    spread keeps narrow data wide enough for the noise schedule: samplers lose the spread of data whose deviation is far below
+    one.
+
+    Attributes:
+        mean: `(K, C, L)` for the K kinds.
+        std: `(K, C, L)`.
+        duration_mean: of the durations `(K, 2)`.
+        duration_std: `(K, 2)`.
+        seen: curves that a point's numbers come from `(K, C, L)`.
+        duration_seen: the same of the durations `(K, 2)`.
+    """
+
+    mean: Array
+    std: Array
+    duration_mean: Array
+    duration_std: Array
+    seen: Array
+    duration_seen: Array
+
+    @classmethod
+    def fit(cls, values: Array, mask: NDArray[np.bool_], durations: Array, kind: NDArray[np.int64], kinds: int) -> Scaler:
+        """Statistics of curves, drawn towards zero and one as if a few more curves showed them.
+
+        Args:
+            values: `(N, C, L)`.
+            mask: where they are known `(N, C, L)`.
+            durations: `(N, 2)`, NaN where unknown.
+            kind: of each curve `(N,)`.
+            kinds: how many there are.
+        """
+        parts = []
+        for index in range(kinds):
+            chosen, two = kind == index, durations[kind == index]
+            mean, std, seen = _moments(values[chosen].astype(np.float64), mask[chosen])
+            parts.append((mean, std, *_moments(np.nan_to_num(two), np.isfinite(two)), seen))
+        mean, std, duration_mean, duration_std, duration_seen, seen = (np.stack(part) for part in zip(*parts, strict=True))
+        return cls(mean, std, duration_mean, duration_std, seen, duration_seen)
+
+    def adapted(self, few: Scaler) -> Scaler:
+        """The same scaler, for faults with the numbers of a few, drawn towards those of normal curves of their kind.
+
+        The second half of the kinds are the first half's faults. Where no normal curve has been seen, as beyond a limit that
+        none of them leaves, the few alone count, for both.
+        """
+        half = len(self.mean) // 2
+        found = {"seen": np.concatenate([self.seen[:half], few.seen[half:]])}
+        found["duration_seen"] = np.concatenate([self.duration_seen[:half], few.duration_seen[half:]])
+        for prefix in ("", "duration_"):
+            names = [f"{prefix}{name}" for name in ("mean", "std", "seen")]
+            mean, std, seen = (getattr(self, name)[:half] for name in names)
+            other_mean, other_std, count = (getattr(few, name)[half:] for name in names)
+            share = np.where(seen > 0, count / (count + SOURCE_WEIGHT), 1.0)
+            both = mean + share * (other_mean - mean)
+            variance = (1 - share) * std**2 + share * other_std**2
+            found[f"{prefix}mean"] = np.concatenate([np.where(seen > 0, mean, other_mean), both])
+            found[f"{prefix}std"] = np.concatenate([np.where(seen > 0, std, other_std), np.sqrt(variance)])
+        return Scaler(**found)
+
+    def forward(self, values: Array, kind: NDArray[np.int64]) -> Array:
+        """Channels to scaled ones `(N, C, L)`."""
+        return (values - self.mean[kind]) / self.std[kind]
+
+    def inverse(self, scaled: Array, kind: NDArray[np.int64]) -> Array:
+        """The inverse of `forward` `(N, C, L)`."""
+        return scaled * self.std[kind] + self.mean[kind]
+
+    def forward_durations(self, durations: Array, kind: NDArray[np.int64]) -> Array:
+        """Durations to scaled ones `(N, 2)`."""
+        return (durations - self.duration_mean[kind]) / self.duration_std[kind]
+
+    def inverse_durations(self, scaled: Array, kind: NDArray[np.int64]) -> Array:
+        """The inverse of `forward_durations` `(N, 2)`."""
+        return scaled * self.duration_std[kind] + self.duration_mean[kind]
+
+
+def _moments(values: Array, mask: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
+    """Masked mean and standard deviation over the first axis, drawn towards zero and one, and how many there are."""
+    count = mask.sum(axis=0).astype(np.float64)
+    mean = (values * mask).sum(axis=0) / (count + PLAIN_WEIGHT)
+    square = (((values - mean) ** 2) * mask).sum(axis=0)
+    return mean, np.maximum(np.sqrt((square + PLAIN_WEIGHT) / (count + PLAIN_WEIGHT)), FLOOR), count

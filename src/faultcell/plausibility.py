@@ -1,0 +1,232 @@
+"""What a cell can do, as training curves showed it: the bounds that every drawn curve must keep before it leaves.
+
+To add a check, add a row to `CHECKS`: its words and a function of a curve, what it was asked to be, and the bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from faultcell.curves import Array, Condition, Curves, loaded_part
+
+LEAST_CELSIUS, MOST_CELSIUS = -40.0, 80.0  # of a cell's surface, unless training curves went beyond
+CELSIUS_MARGIN = 10.0  # beyond what was seen
+MOST_CELSIUS_STEP = 8.0  # from one sample to the next
+AGAINST_VOLT = 0.02  # against the direction of the half-cycle, unless training curves did more
+FLAT_VOLT, FLAT_SHARE = 0.003, 0.02  # so near the limit, for so much of the time, unless training curves were
+STEADY = 0.95  # of the typical largest current: above, the current is held constant
+SURGE = 2.0  # times the median load
+MARGIN = 1.25  # times what was seen
+START_SHARE = 0.1  # of the time, at first, in which a voltage may turn
+
+
+class Envelope(BaseModel):
+    """What the curves of one kind of half-cycle did at most.
+
+    Attributes:
+        against_volt: against the direction of the half-cycle, under a constant load after the first tenth of the time, V.
+        flat_share: of the time within 3 mV of the rated limit.
+        least_celsius: surface temperature.
+        most_celsius: the same.
+        celsius_step: from one sample to the next, K.
+        surge: largest over median load current of discharges.
+        c_rate: largest current over nominal capacity, 1/h.
+        charge: moved, over nominal capacity.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    against_volt: float = AGAINST_VOLT
+    flat_share: float = FLAT_SHARE
+    least_celsius: float = LEAST_CELSIUS
+    most_celsius: float = MOST_CELSIUS
+    celsius_step: float = MOST_CELSIUS_STEP
+    surge: float = SURGE
+    c_rate: float = 0.0
+    charge: float = 0.0
+
+    def joined(self, other: Envelope) -> Envelope:
+        """What holds both."""
+        return Envelope(
+            **{
+                name: (min if name == "least_celsius" else max)(getattr(self, name), getattr(other, name))
+                for name in Envelope.model_fields
+            }
+        )
+
+    @classmethod
+    def of(cls, curves: Curves) -> Envelope:
+        """Of the curves of one kind of half-cycle; one in a hundred may have done more."""
+        nominal = curves.known("nominal_capacity_ah")
+        figures = [
+            {**one.figures(), "c_rate": one.most_current / nominal[i], "charge": one.charge / nominal[i]}
+            for i, one in enumerate(loaded_curves(curves))
+            if one.time.size > 1
+        ]
+        if not figures:
+            return cls()
+        found = {name: np.array([row[name] for row in figures]) for name in figures[0]}
+        known = {name: values[np.isfinite(values)] for name, values in found.items()}
+        most = {n: float(np.quantile(v, 0.01 if n == "least_celsius" else 0.99)) for n, v in known.items() if v.size}
+        plain = cls()
+        kept = {n: (min if n == "least_celsius" else max)(most[n], getattr(plain, n)) for n in most}
+        return cls(**kept)
+
+
+class LoadedCurve(NamedTuple):
+    """The loaded part of one curve: s, V, A, degC `(n,)`, whether it is a charge, and the rated limit it can break, V."""
+
+    time: Array
+    voltage: Array
+    current: Array
+    celsius: Array
+    charge_step: bool
+    limit: float
+
+    def figures(self) -> dict[str, float]:
+        """What `Envelope` bounds, but for what needs a nominal capacity; NaN where it has no meaning."""
+        warm = self.celsius[np.isfinite(self.celsius)]
+        return {
+            "against_volt": self.against,
+            "flat_share": self.flat,
+            "least_celsius": float(warm.min()) if warm.size else np.nan,
+            "most_celsius": float(warm.max()) if warm.size else np.nan,
+            "celsius_step": float(np.abs(np.diff(warm)).max()) if warm.size > 1 else np.nan,
+            "surge": self.surge,
+        }
+
+    @property
+    def most_current(self) -> float:
+        """Largest |current|, A."""
+        return float(np.abs(self.current).max())
+
+    @property
+    def charge(self) -> float:
+        """Moved, Ah."""
+        magnitude = np.abs(self.current)
+        return float(((magnitude[1:] + magnitude[:-1]) / 2 * np.diff(self.time)).sum() / 3600)
+
+    @property
+    def surge(self) -> float:
+        """Largest over median current of a discharge; a charge has a current that falls to next to none."""
+        magnitude = np.abs(self.current)
+        median = float(np.median(magnitude[magnitude > STEADY / 10 * magnitude.max()])) if magnitude.any() else 0.0
+        return np.nan if self.charge_step or median <= 0 else self.most_current / median
+
+    @property
+    def against(self) -> float:
+        """How far the voltage goes against its direction under a constant load, after the first tenth of the time, V."""
+        magnitude = np.abs(self.current)
+        steady = magnitude > STEADY * np.quantile(magnitude, 0.995)
+        kept = steady & (self.time - self.time[0] > START_SHARE * (self.time[-1] - self.time[0]))
+        if steady.mean() < 0.5 or kept.sum() < 4:
+            return 0.0  # a load that swings, or falls: nothing is constant
+        progress = self.voltage[kept] if self.charge_step else -self.voltage[kept]
+        return float((np.maximum.accumulate(progress) - progress).max())
+
+    @property
+    def flat(self) -> float:
+        """Share of the time within a few millivolts of the limit, for a discharge; a charge is held there."""
+        if self.charge_step:
+            return 0.0
+        near = np.interp(np.linspace(self.time[0], self.time[-1], 400), self.time, self.voltage) - self.limit
+        return float((np.abs(near) < FLAT_VOLT).mean())
+
+
+def loaded_curves(curves: Curves) -> Iterator[LoadedCurve]:
+    """The loaded part of each curve of a set."""
+    names = ("step_time_second", "voltage_volt", "current_ampere", "surface_temperature_celsius")
+    columns = [curves.column(name) for name in names]
+    charges = (curves.halfcycles["step_type"] == "charge").to_list()
+    lower, upper = (curves.known(f"{side}_voltage_limit_volt") for side in ("lower", "upper"))
+    for i, rows in enumerate(curves.slices()):
+        part = loaded_part(curves, rows)
+        time, voltage, current, celsius = (column[part] for column in columns)
+        yield LoadedCurve(time, voltage, current, celsius, charges[i], float(upper[i] if charges[i] else lower[i]))
+
+
+class Bounds(NamedTuple):
+    """What one drawn curve must keep.
+
+    Attributes:
+        envelope: of its half-cycle.
+        seconds: shortest and longest training curve of its label, None where the request says how long it lasts.
+    """
+
+    envelope: Envelope
+    seconds: tuple[float, float] | None
+
+
+Check = Callable[[LoadedCurve, Condition, Bounds], bool]
+CHECKS: dict[str, Check] = {
+    "readings that are no numbers": lambda curve, _, __: bool(
+        np.isfinite(curve.time).all() and np.isfinite(curve.voltage).all() and np.isfinite(curve.current).all()
+    ),
+    "time that does not run": lambda curve, _, __: bool((np.diff(curve.time) >= 0).all() and curve.time[-1] > 0),
+    "a voltage against its direction": lambda curve, _, bounds: curve.against <= bounds.envelope.against_volt,
+    "a voltage flat along its limit": lambda curve, _, bounds: curve.flat <= bounds.envelope.flat_share,
+    "a voltage no rated cell has": lambda curve, asked, _: _rated(curve, asked),
+    "a temperature no cell here had": lambda curve, asked, bounds: _warm(curve, asked, bounds.envelope),
+    "a temperature that jumps": lambda curve, _, bounds: not curve.figures()["celsius_step"] > bounds.envelope.celsius_step,
+    "a current that surges": lambda curve, asked, bounds: _current(curve, asked, bounds.envelope),
+    "more charge than a cell holds": lambda curve, asked, bounds: (
+        curve.charge / (asked.nominal_capacity_ah or 1.0) <= MARGIN * max(bounds.envelope.charge, 1e-9)
+    ),
+    "a duration no curve of its kind had": lambda curve, _, bounds: (
+        bounds.seconds is None or bounds.seconds[0] / 2 <= curve.time[-1] - curve.time[0] <= 2 * bounds.seconds[1]
+    ),
+}
+
+
+def violations(time: Array, voltage: Array, current: Array, celsius: Array, asked: Condition, bounds: Bounds) -> list[str]:
+    """What of a drawn curve no cell does, in words; none for one that may leave.
+
+    Args:
+        time: s `(n,)`.
+        voltage: V `(n,)`.
+        current: A `(n,)`.
+        celsius: surface temperature, NaN where there is none `(n,)`.
+        asked: what was asked for, with limits and nominal capacity.
+        bounds: what it must keep.
+    """
+    assert asked.limits is not None
+    charge = asked.step == "charge"
+    curve = LoadedCurve(time, voltage, current, celsius, charge, asked.limits.upper if charge else asked.limits.lower)
+    for words in list(CHECKS)[:1]:  # the others need numbers
+        if not CHECKS[words](curve, asked, bounds):
+            return [words]
+    return [words for words, holds in CHECKS.items() if not holds(curve, asked, bounds)]
+
+
+def _rated(curve: LoadedCurve, asked: Condition) -> bool:
+    """Whether a voltage stays between the limits and what was asked beyond them; the other limit by a tenth of the window."""
+    assert asked.limits is not None
+    room = 0.1 * (asked.limits.upper - asked.limits.lower)
+    peak = asked.peak_deviation_volt + 0.01
+    below, above = (room, peak) if asked.step == "charge" else (peak, room)
+    low = asked.limits.lower - max(below, room if asked.step == "charge" else peak)
+    return bool(curve.voltage.min() >= low and curve.voltage.max() <= asked.limits.upper + above)
+
+
+def _warm(curve: LoadedCurve, asked: Condition, envelope: Envelope) -> bool:
+    """Whether temperatures lie within what was seen, or near the ambient one that was asked for."""
+    warm = curve.celsius[np.isfinite(curve.celsius)]
+    if not warm.size:
+        return True
+    ambient = asked.ambient_temperature_celsius
+    least, most = envelope.least_celsius - CELSIUS_MARGIN, envelope.most_celsius + CELSIUS_MARGIN
+    if ambient is not None:
+        least, most = min(least, ambient - CELSIUS_MARGIN), max(most, ambient + CELSIUS_MARGIN)
+    return bool(warm.min() >= max(least, LEAST_CELSIUS - CELSIUS_MARGIN) and warm.max() <= most)
+
+
+def _current(curve: LoadedCurve, asked: Condition, envelope: Envelope) -> bool:
+    """Whether a current is one that the load asked for has, or, where none was, one that was seen."""
+    if asked.load is not None and asked.load.is_pulsed:
+        return True
+    surge, most = curve.surge, MARGIN * max(envelope.c_rate, asked.c_rate or 0.0) * (asked.nominal_capacity_ah or 1.0)
+    return not surge > envelope.surge and curve.most_current <= max(most, 1e-9)

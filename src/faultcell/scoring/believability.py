@@ -1,0 +1,50 @@
+"""Whether single curves are such as a cell could have made: shares of curves that break what cells keep.
+
+An average (mae, CRPS, coverage) never shows that a curve is impossible; these do. Each is told of the real curves, too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from faultcell.curves import Array, Curves
+from faultcell.plausibility import (
+    AGAINST_VOLT,
+    FLAT_SHARE,
+    LEAST_CELSIUS,
+    MOST_CELSIUS,
+    MOST_CELSIUS_STEP,
+    SURGE,
+    loaded_curves,
+)
+
+# Of one curve: whether it does what its name says, NaN where it has no such channel.
+SHARES = ("rises", "flat_at_limit", "hot", "surges")
+
+
+def broken(curves: Curves) -> dict[str, Array]:
+    """For each curve 1.0 where it does what no cell does `(N,)` each, NaN where that cannot be told.
+
+    `rises`: more than 20 mV against its direction under a constant load, after the first tenth of its time.
+    `flat_at_limit`: within 3 mV of its limit for more than 2 % of its time (discharges).
+    `hot`: a surface below -40 or above 80 degC, or that jumps by more than 8 K between samples.
+    `surges`: a current of more than twice its median (discharges).
+    """
+    rows = [
+        (
+            one.against > AGAINST_VOLT,
+            one.flat > FLAT_SHARE,
+            _hot(one.celsius),
+            np.nan if np.isnan(one.surge) else one.surge > SURGE,
+        )
+        for one in loaded_curves(curves)
+    ]
+    return dict(zip(SHARES, np.array(rows, dtype=np.float64).reshape(-1, len(SHARES)).T, strict=True))
+
+
+def _hot(celsius: Array) -> float:
+    known = celsius[np.isfinite(celsius)]
+    if not known.size:
+        return np.nan
+    jumps = known.size > 1 and np.abs(np.diff(known)).max() > MOST_CELSIUS_STEP
+    return float(jumps or known.min() < LEAST_CELSIUS or known.max() > MOST_CELSIUS)
