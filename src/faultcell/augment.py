@@ -17,7 +17,7 @@ from faultcell.config import Config, DistilConfig, FinetuneConfig
 from faultcell.curves import FAULTS, NORMAL, Condition, Curves
 from faultcell.drawing import Drawing
 from faultcell.encoding.condition_vector import STANDING, Vocabulary
-from faultcell.errors import ConditionError, TrainingError, first_line
+from faultcell.errors import ConditionError, ImplausibleError, TrainingError, first_line
 from faultcell.frame import Frame
 from faultcell.hub import Pretrained
 from faultcell.known import to_learn
@@ -30,6 +30,7 @@ from faultcell.running import Metrics, OnStep, Run, network_of
 from faultcell.sound import check_sizes, check_values, refusing, told
 
 BLOCK = 1024  # curves of a stream that are put together at once
+TRIAL_CURVES = 64  # drawn for the model card
 OnSnapshot = Callable[[int, "Augmenter"], None]
 
 
@@ -299,9 +300,26 @@ class Augmenter(Pretrained):
             "profile": self.profile.model_dump(mode="json"),
         }
         scheduler = Diffusion(self.config.diffusion).scheduler_config() if self.config.model == "diffusion" else {}
-        text = card.bundle_card(self.config, self.profile, sha256=self.sha256, base=self.base, metrics=self.metrics)
+        about: dict[str, Any] = {"sha256": self.sha256, "base": self.base, "metrics": self.metrics, "trial": self._trial()}
+        text = card.bundle_card(self.config, self.profile, **about)
         store.write_bundle(store.Bundle(self.tensors, config, scheduler, text, self.metrics), Path(folder))
         return Path(folder)
+
+    def _trial(self) -> str:
+        """How many of some curves, of every label with nothing but a depth asked for, must be drawn again."""
+        middle = {label: sum(ranges["peak_deviation_volt"]) / 2 for label, ranges in self.profile.ranges.items()}
+        kinds: list[tuple[str, str | None]] = [(label, None) for label in middle if label != NORMAL]
+        kinds = kinds or [(NORMAL, step) for step in self.profile.step_types]
+        asked = [
+            Condition(label, middle[label] if label != NORMAL else 0.0, step_type=step)
+            for label, step in kinds
+            for _ in range(TRIAL_CURVES // len(kinds))
+        ]
+        try:
+            again = self.draw(asked, range(len(asked))).known("redraw_count") > 0
+        except ImplausibleError:
+            return f"of {len(asked)}, in a trial, at least one never passed"
+        return f"{int(again.sum())} of {len(asked)} in a trial, with nothing but a depth asked for"
 
     @classmethod
     def load(cls, folder: str | Path) -> Augmenter:

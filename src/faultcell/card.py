@@ -31,9 +31,18 @@ metrics:
 
 
 def bundle_card(
-    config: Config, profile: Profile, *, sha256: str, base: str | None, metrics: Sequence[Mapping[str, Any]]
+    config: Config, profile: Profile, *, sha256: str, base: str | None, metrics: Sequence[Mapping[str, Any]], trial: str
 ) -> str:
-    """Markdown that says what a model is, what it has seen, how it was made, and what it cannot do."""
+    """Markdown that says what a model is, what it has seen, how it was made, and what it cannot do.
+
+    Args:
+        config: what it was made with.
+        profile: what it has seen.
+        sha256: of the model.
+        base: SHA-256 of the model it was adapted from.
+        metrics: what was logged.
+        trial: how often what it draws must be drawn again, in words.
+    """
     return "\n".join(
         [
             FRONT.format(kind=config.model),
@@ -70,6 +79,8 @@ def bundle_card(
             "- What is asked for outside the ranges above is an extrapolation: drawing it warns, and each such curve says so",
             "  in the columns `extrapolated` and `extrapolated_in`.",
             "- The requested peak deviation is met by construction; durations and shapes are drawn and can be wrong.",
+            "- Every curve is held against what training curves did, and drawn again where no cell could have made it:",
+            f"  {trial}.",
             f"- It keeps up to {config.neighbours.curves} of its training curves, and the faults: they travel with it.",
             "- Scores are not part of a model: run `faultcell evaluate` on cells that are not in the list above. The metrics",
             "  named at the top are two that it gives.",

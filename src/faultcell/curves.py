@@ -120,9 +120,8 @@ class Load:
 
     @property
     def is_pulsed(self) -> bool:
-        """Whether it swings between current and rest, as NASA's square waves do; a charge's current that falls does not."""
-        pulses = int((self.resting[:-1] & ~self.resting[1:]).sum())
-        return 1 - self.duty > PULSED_REST_SHARE and pulses >= FEWEST_PULSES
+        """Whether it swings between current and rest, as NASA's square waves do; the falling one of a charge does not."""
+        return 1 - self.duty > PULSED_REST_SHARE and (self.resting[:-1] & ~self.resting[1:]).sum() >= FEWEST_PULSES
 
 
 @dataclass(frozen=True)
@@ -388,10 +387,7 @@ class Source(Protocol):
 
 
 def loaded_part(curves: Curves, rows: slice) -> slice:
-    """The rows of a curve from its first to its last sample under load; empty if there is none.
-
-    Rests within are kept: the square-wave discharges of the NASA set swing between load and rest.
-    """
+    """The rows of a curve from its first to its last sample under load, rests within kept; empty if there is none."""
     loaded = np.flatnonzero(curves.under_load[rows])
     if not loaded.size:
         return slice(rows.start, rows.start)
