@@ -135,7 +135,10 @@ def test_wrong_usage_ends_with_two(run, words):
 @pytest.mark.parametrize("name", ["ingest", "train", "finetune", "distil", "like", "fault", "evaluate"])
 def test_each_verb_ends_well_and_is_quiet_in_a_pipe(chain, name):
     said = chain.say[name]
-    assert (said.returncode, said.stderr) == (0, "")
+    assert said.returncode == 0
+    # Of cells unlike those it learnt from, most conditions are beyond what the model has seen: said once, of all.
+    warned = "faultcell: warning: most of what is asked for (6 of 6) lies outside what the model has seen"
+    assert [line.startswith(warned) for line in said.stderr.splitlines()] == ([True] if name == "like" else [])
     assert isinstance(json.loads(said.stdout), dict)
 
 

@@ -47,7 +47,7 @@ def test_the_page_of_scores_shows_sources_severities_and_curves(scored, tmp_path
     sets = {"real": read(scored / "real"), "synthetic": read(scored / "drawn")}
     page = write_results(scored / "scores.json", tmp_path / "page.html", **sets).read_text()
     assert re.findall(r'<section id="(\w+)"', page) == [
-        "beside", "curves", "by_label", "by_severity", "by_cell", "protocol",
+        "verdict", "beside", "curves", "by_label", "by_severity", "by_cell", "protocol",
     ]  # fmt: skip
     assert "drawn curves" in page
     assert "floor: a real cycle and the next" in page

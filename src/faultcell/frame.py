@@ -31,11 +31,10 @@ from faultcell.widths import LEAST, LEAST_REACH, Radii, Widths
 KINDS = 4 * len(MODES)
 OWNERS = {
     VOLTAGE: ("head", "tail"),
-    REST: ("head", "tail"),
+    REST: ("head_recovery", "tail_recovery"),
     TEMPERATURE: ("head_celsius", "tail_celsius"),
     CURRENT: ("head_current", "tail_current"),
 }
-SCORED = np.array([channel != REST for channel in range(len(CHANNELS))])[:, None]  # by whose rest a curve's errors are told
 SECONDS = slice(2, 4)  # of `known.ERRORS`
 FEWEST_SHOWN = 8  # curves of a kind with a reference, for the network to be told of one
 
@@ -313,8 +312,8 @@ def _errors(rest: Array, mask: NDArray[np.bool_], log_seconds: Array, grid: Grid
     """Root mean squares of the rest, NaN where there is none `(N, E)`; see `known.ERRORS`."""
     owner = _owners(grid)
     found = np.full((len(rest), len(ERRORS)), np.nan)
-    for error in sorted(set(owner[SCORED[:, 0]].ravel().tolist())):
-        kept = mask & (owner == error) & SCORED
+    for error in sorted(set(owner.ravel().tolist())):
+        kept = mask & (owner == error)
         count = kept.sum(axis=(1, 2))
         square = (np.square(rest) * kept).sum(axis=(1, 2))
         found[:, error] = np.where(count > 0, np.sqrt(square / np.maximum(count, 1)), np.nan)
@@ -345,7 +344,7 @@ def _width(widths: Widths, questions: Questions, expected: Expected, referenced:
 
 
 def _owners(grid: GridConfig) -> NDArray[np.int64]:
-    """Which of `known.ERRORS` each point of the grid strays by `(C, L)`; a voltage at rest strays as that under load."""
+    """Which of `known.ERRORS` each point of the grid strays by `(C, L)`."""
     names, found = list(ERRORS), np.zeros((len(CHANNELS), grid.length), dtype=np.int64)
     for channel, (head, tail) in OWNERS.items():
         found[channel] = np.repeat([names.index(head), names.index(tail)], [grid.head, grid.tail])

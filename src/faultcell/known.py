@@ -28,6 +28,8 @@ ERRORS = {
     "tail_current": TAIL,
     "start": HEAD,
     "end": HEAD,
+    "head_recovery": HEAD,
+    "tail_recovery": TAIL,
 }
 CURVES = ("cell", "values", "mask", "log_seconds", "strays")  # of `Known`, beside its questions
 END_STEPS = 3  # voltage steps of the head, at its end, over which its steepness at the limit is taken

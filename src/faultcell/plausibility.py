@@ -174,11 +174,10 @@ CHECKS: dict[str, Check] = {
     "a temperature that jumps": lambda curve, _, bounds: not curve.figures()["celsius_step"] > bounds.envelope.celsius_step,
     "a current that surges": lambda curve, asked, bounds: _current(curve, asked, bounds.envelope),
     "more charge than a cell holds": lambda curve, asked, bounds: (
-        curve.charge / (asked.nominal_capacity_ah or 1.0) <= MARGIN * max(bounds.envelope.charge, 1e-9)
+        curve.charge / (asked.nominal_capacity_ah or 1.0)
+        <= MARGIN * max(bounds.envelope.charge, asked.state_of_health or 0.0, 1e-9)
     ),
-    "a duration no curve of its kind had": lambda curve, _, bounds: (
-        bounds.seconds is None or bounds.seconds[0] / 2 <= curve.time[-1] - curve.time[0] <= 2 * bounds.seconds[1]
-    ),
+    "a duration no curve of its kind had": lambda curve, asked, bounds: _lasts(curve, asked, bounds.seconds),
 }
 
 
@@ -210,6 +209,15 @@ def _rated(curve: LoadedCurve, asked: Condition) -> bool:
     below, above = (room, peak) if asked.step == "charge" else (peak, room)
     low = asked.limits.lower - max(below, room if asked.step == "charge" else peak)
     return bool(curve.voltage.min() >= low and curve.voltage.max() <= asked.limits.upper + above)
+
+
+def _lasts(curve: LoadedCurve, asked: Condition, seconds: tuple[float, float] | None) -> bool:
+    """Whether a curve lasts as long as those of its kind did, or as the charge asked for takes."""
+    if seconds is None:
+        return True
+    full = 3600 * asked.state_of_health / asked.c_rate if asked.state_of_health and asked.c_rate else None
+    least, most = (seconds[0], seconds[1]) if full is None else (min(seconds[0], full / 2), max(seconds[1], full))
+    return bool(least / 2 <= curve.time[-1] - curve.time[0] <= 2 * most)
 
 
 def _warm(curve: LoadedCurve, asked: Condition, envelope: Envelope) -> bool:

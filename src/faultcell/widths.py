@@ -21,8 +21,10 @@ from faultcell.kernel import Questions
 from faultcell.known import ERRORS
 
 # Of the voltages of head and tail, as logarithms of shares of time, of the logarithms of their seconds, of their
-# temperatures, K, and of their currents, in C; of those of a falling current as logarithms. In the order of `ERRORS`.
-LEAST = np.array([5e-3, 5e-3, 5e-4, 5e-3, 0.05, 0.05, 1e-4, 1e-4, 2e-3, 2e-3])
+# temperatures, K, and of their currents, in C; of those of a falling current as logarithms; of the two voltages that the
+# head names, times `LEVEL_WEIGHT`, and of recoveries at rest, as fractions of the window. In the order of `ERRORS`.
+LEAST = np.array([5e-3, 5e-3, 5e-4, 5e-3, 0.05, 0.05, 1e-4, 1e-4, 2e-3, 2e-3, 1e-3, 1e-3])
+TYPICAL = np.array([0.3, 0.3, 0.05, 0.3, 2.0, 2.0, 0.01, 0.01, 0.1, 0.1, 0.02, 0.02])  # where no curve has told
 LEAST_REACH = 0.05
 INPUTS = 4  # one, the logarithm of the reach, whether it is a fault, whether the cell's past is known
 SHRINK = 4.0  # curves that the width before counts for
@@ -67,13 +69,15 @@ class Widths:
 
     @classmethod
     def plain(cls) -> Widths:
-        """Before any curve is seen: one, whatever the reach."""
+        """Before any curve is seen: what is typical, whatever the reach."""
         return cls(np.zeros((2, len(MODES), len(ERRORS), INPUTS)))
 
     def of(self, questions: Questions, reach: Array, referenced: NDArray[np.bool_]) -> Array:
         """Widths `(N, E)`."""
-        logarithm = (self.coefficients[referenced.astype(np.int64), questions.mode] * _inputs(questions, reach)).sum(axis=2)
-        return np.asarray(np.maximum(np.exp(np.clip(logarithm, -10, 3)), LEAST))
+        coefficients = self.coefficients[referenced.astype(np.int64), questions.mode]
+        logarithm = (coefficients * _inputs(questions, reach)).sum(axis=2)
+        found = np.where(coefficients.any(axis=2), np.exp(np.clip(logarithm, -10, 3)), TYPICAL)
+        return np.asarray(np.maximum(found, LEAST))
 
 
 def _inputs(questions: Questions, reach: Array) -> Array:

@@ -183,10 +183,11 @@ def test_files_and_the_command_line_say_it(tuned, run, tmp_path):
 
 
 def test_what_no_cell_could_have_made_is_refused_and_nothing_is_left(tuned, run, tmp_path):
-    """At 50 C far beyond all that was seen, whatever is drawn moves more charge than there is."""
+    """At 90 C far beyond all that was seen, whatever is drawn moves more charge than there is; what is no cell's is refused."""
     tuned.save(tmp_path / "bundle")
-    words = ("--fault", "overdischarge", "--peak-deviation-volt", 9, "--c-rate", 50, "--count", 2)
-    done = run("sample", tmp_path / "bundle", *words, "--out", tmp_path / "set")
+    words = ("sample", tmp_path / "bundle", "--fault", "overdischarge", "--out", tmp_path / "set", "--count", 2)
+    assert run(*words, "--peak-deviation-volt", 9).code == 2
+    done = run(*words, "--peak-deviation-volt", 2.4, "--c-rate", 90)
     assert done.code == 1
     assert "more charge than a cell holds" in done.err
     assert not (tmp_path / "set").exists()

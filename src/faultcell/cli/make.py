@@ -305,7 +305,7 @@ def sample(
         )
         files.write_blocks(_counted(blocks, redraws, settings), out, config=settings)
     beyond = [found for condition in asked if (found := model.profile.beyond(condition))]
-    if len(beyond) > len(asked) / 2:
+    if like is not None and len(beyond) > len(asked) / 2:
         said = f"most of what is asked for ({len(beyond)} of {len(asked)}) lies outside what the model has seen"
         warnings.warn(f"{said}: its curves are extrapolations", OutOfRangeWarning, stacklevel=2)
     facts = {"out": str(out), "curves": len(asked), "extrapolated": len(beyond), "model_sha256": model.sha256}

@@ -106,9 +106,10 @@ class _Curve:
         volt = self._sign * self._progress(times)
         ampere, celsius = self._current(times), self._celsius(times)
         if load is not None and load.is_pulsed:
-            # A rested cell recovers: it is never further along its half-cycle than it is under load.
+            # A rested cell recovers: never further along its half-cycle than under load, nor beyond the other limit.
             recovery = np.maximum(np.nan_to_num(self._over_time(REST, times)), 0.0) * self._window
-            volt = np.where(load.resting, volt - self._sign * recovery, volt)
+            room = np.maximum(self._sign * volt - (self._limit - self._window), 0.0)
+            volt = np.where(load.resting, volt - self._sign * np.minimum(recovery, room), volt)
             ampere = load.current_ampere
         return Samples(times, volt, ampere, celsius)
 
