@@ -10,6 +10,7 @@ from faultcell.curves import Array, Curves
 
 Index = NDArray[np.int64]
 FEWEST_BENDS = 16
+CENTRAL_STD = 0.789  # of the central nine tenths of a normal distribution
 
 
 def summed(steps: Array, starts: Index, stops: Index) -> Array:
@@ -48,14 +49,16 @@ def medians(values: Array, counts: Index) -> Array:
 def sensor_noise(curves: Curves, column: str) -> float:
     """Standard deviation of what a sensor adds to a column of `timeseries`, in its unit; 0 where no curve tells.
 
-    The median over curves of a robust one of second differences, which a smooth curve under load hardly has.
+    The median over curves of a robust one of second differences, which a smooth curve under load hardly has: the standard
+    deviation of their central nine tenths, which rounded readings do not turn into steps.
     """
     values, found = curves.column(column), []
     for rows in curves.slices():
         bend = np.diff(values[rows][curves.under_load[rows]], 2)
         bend = bend[np.isfinite(bend)]
         if bend.size >= FEWEST_BENDS:
-            found.append(1.4826 * np.median(np.abs(bend - np.median(bend))) / np.sqrt(6))
+            low, high = np.quantile(bend, [0.05, 0.95])
+            found.append(np.std(bend[(bend >= low) & (bend <= high)]) / CENTRAL_STD / np.sqrt(6))
     return float(np.median(found)) if found else 0.0
 
 
