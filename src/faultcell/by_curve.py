@@ -49,16 +49,16 @@ def medians(values: Array, counts: Index) -> Array:
 def sensor_noise(curves: Curves, column: str) -> float:
     """Standard deviation of what a sensor adds to a column of `timeseries`, in its unit; 0 where no curve tells.
 
-    The median over curves of a robust one of second differences, which a smooth curve under load hardly has: the standard
+    The median over curves of a robust one of fourth differences, which a smooth curve under load hardly has: the standard
     deviation of their central nine tenths, which rounded readings do not turn into steps.
     """
     values, found = curves.column(column), []
     for rows in curves.slices():
-        bend = np.diff(values[rows][curves.under_load[rows]], 2)
+        bend = np.diff(values[rows][curves.under_load[rows]], 4)
         bend = bend[np.isfinite(bend)]
         if bend.size >= FEWEST_BENDS:
             low, high = np.quantile(bend, [0.05, 0.95])
-            found.append(np.std(bend[(bend >= low) & (bend <= high)]) / CENTRAL_STD / np.sqrt(6))
+            found.append(np.std(bend[(bend >= low) & (bend <= high)]) / CENTRAL_STD / np.sqrt(70))
     return float(np.median(found)) if found else 0.0
 
 

@@ -91,7 +91,7 @@ class Drawing:
         )
         if given is None:
             return put_together()
-        rows = given.find(complete)
+        rows = self.frame.helped(complete, given)
         return given.named_in(put_together(stood=given.stood(complete, rows)), rows)
 
     def _plausible(
@@ -106,7 +106,7 @@ class Drawing:
         wrong = {row: list[str]() for row in range(len(conditions))}
         told = self.references.completing(conditions) if self.references else conditions
         # A cycle that was left open, and is drawn, says nothing of which curve came before.
-        helped = self.references.find(conditions) if self.references else np.full(len(conditions), -1)
+        helped = self.frame.helped(conditions, self.references) if self.references else np.full(len(conditions), -1)
         for attempt in range(ATTEMPTS):
             rows = list(wrong)
             streams = [(seeds[row], attempt) if attempt else (seeds[row],) for row in rows]

@@ -17,7 +17,7 @@ from torch import Tensor
 from faultcell.config import Config, GridConfig
 from faultcell.curves import Array, Condition
 from faultcell.encoding.condition_vector import Vocabulary
-from faultcell.encoding.grid import CHANNELS, CURRENT, END, MODES, REST, START, TEMPERATURE, VOLTAGE, smoothed
+from faultcell.encoding.grid import CHANNELS, CURRENT, END, MODES, REST, START, SURGE, TEMPERATURE, VOLTAGE, smoothed
 from faultcell.encoding.scaler import Scaler
 from faultcell.kernel import HEAD, LASTS, Questions
 from faultcell.known import CURVES, ERRORS, Known
@@ -129,6 +129,15 @@ class Frame:
             weight=torch.full((len(posed),), weight),
         )
 
+    def helped(self, conditions: Sequence[Condition], references: References) -> NDArray[np.int64]:
+        """Which earlier curve helps each condition, -1 for none: one that lies otherwise on the grid does not `(N,)`.
+
+        Nor does one a surge: what was charged before it decides its first moments, and that no earlier surge tells.
+        """
+        rows, mode = references.find(conditions), self.neighbours.modes(conditions, self.faults)
+        alike = (references.known.questions.mode[np.maximum(rows, 0)] == mode) & (mode != SURGE)
+        return np.where(alike, rows, -1)
+
     def ask(
         self,
         conditions: Sequence[Condition],
@@ -146,9 +155,7 @@ class Frame:
         if references is None:
             rows = np.full(len(conditions), -1)
         elif rows is None:
-            rows = references.find(conditions)
-        if references is not None:  # what lies otherwise on the grid does not help
-            rows = np.where(references.known.questions.mode[np.maximum(rows, 0)] == questions.mode, rows, -1)
+            rows = self.helped(conditions, references)
         if references is not None:
             questions = references.since(questions, rows)
         correction = _correction(self, questions, references, rows) if references is not None else None

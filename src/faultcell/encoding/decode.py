@@ -36,6 +36,7 @@ from faultcell.encoding.grid import (
 )
 
 MOST_HOLD = 0.5  # of the peak deviation that is left where a surge has fallen back
+MOST_REST = 1.09  # rated windows from the limit to where a cell rests
 NOISE_STREAM = 1  # of random numbers, beside that of a curve
 LEAST_HEAD = 0.01  # of the rated window that a head spans
 KINK_STEPS, KINK_BOUND = 3.0, 1.5  # steps beyond the limit over which a slope goes over, and how much of it, as a logarithm
@@ -107,9 +108,9 @@ class _Curve:
         volt = self._sign * self._progress(times)
         ampere, celsius = self._current(times), self._celsius(times)
         if load is not None and load.is_pulsed:
-            # A rested cell recovers: never further along its half-cycle than under load, nor beyond the other limit.
+            # A rested cell recovers: never further along its half-cycle than under load, nor far beyond the other limit.
             recovery = np.maximum(np.nan_to_num(self._over_time(REST, times)), 0.0) * self._window
-            room = np.maximum(self._sign * volt - (self._limit - self._window), 0.0)
+            room = np.maximum(self._sign * volt - (self._limit - MOST_REST * self._window), 0.0)
             volt = np.where(load.resting, volt - self._sign * np.minimum(recovery, room), volt)
             ampere = load.current_ampere
         return Samples(times, volt, ampere, celsius)
