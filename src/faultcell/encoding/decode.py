@@ -36,6 +36,7 @@ from faultcell.encoding.grid import (
 )
 
 MOST_HOLD = 0.5  # of the peak deviation that is left where a surge has fallen back
+LEAST_STEP = 1e-9  # of a curve's time, between samples
 MOST_REST = 1.09  # rated windows from the limit to where a cell rests
 NOISE_STREAM = 1  # of random numbers, beside that of a curve
 LEAST_HEAD = 0.01  # of the rated window that a head spans
@@ -103,6 +104,8 @@ class _Curve:
         """Its samples; under a load that swings between current and rest, at the load's own."""
         times, load = self._times(), self.condition.load
         times = np.sort(np.concatenate([times, (times[1:] + times[:-1]) / 2]))  # about as many as a cycler takes
+        times = times[np.append(np.diff(times) > LEAST_STEP * times[-1], True)]
+        times[0] = 0.0
         if load is not None and load.is_pulsed:
             times = load.fraction * self.seconds.sum()
         volt = self._sign * self._progress(times)
