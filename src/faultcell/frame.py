@@ -266,8 +266,7 @@ class Asked:
         """
         grid = self.frame.neighbours.grid
         rest = smoothed(self.frame.scaler.inverse(drawn.double().numpy(), self.kind), grid)
-        everywhere, nothing = np.ones(rest.shape, dtype=bool), np.zeros((len(rest), 2))
-        rest /= _over_grid(_or_one(_errors(rest, everywhere, nothing, grid)), grid)
+        rest /= _lengths(rest, grid)
         radius = self.frame.radii.at(uniform, self.rows >= 0) * self.width
         return np.asarray(self.expected.values + rest * _over_grid(radius, grid))
 
@@ -291,8 +290,7 @@ class Asked:
         known = np.isfinite(currents[:, 0])
         rest = np.zeros_like(self.expected.values)
         rest[known, CURRENT] = currents[known] - self.expected.values[known, CURRENT]
-        own = _or_one(_errors(rest, np.ones(rest.shape, dtype=bool), np.zeros((len(rest), 2)), grid))
-        scaled = self.frame.scaler.forward(rest / _over_grid(own, grid), self.kind)[:, CURRENT]
+        scaled = self.frame.scaler.forward(rest / _lengths(rest, grid), self.kind)[:, CURRENT]
         scaled[np.isnan(seconds[:, 1]), grid.head :] = 0.0  # as in training, where a missing tail is masked
         flags = torch.from_numpy(known[:, None]).float()
         return torch.from_numpy(scaled).float()[:, None] * flags[..., None], flags
@@ -331,6 +329,12 @@ def _errors(rest: Array, mask: NDArray[np.bool_], log_seconds: Array, grid: Grid
 def _or_one(errors: Array) -> Array:
     """Root mean squares to divide by `(N, E)`."""
     return np.where(np.isfinite(errors), np.maximum(errors, LEAST), 1.0)
+
+
+def _lengths(rest: Array, grid: GridConfig) -> Array:
+    """Root mean squares of the rests of whole curves, laid on the grid `(N, C, L)`."""
+    everywhere, no_seconds = np.ones(rest.shape, dtype=bool), np.zeros((len(rest), 2))
+    return _over_grid(_or_one(_errors(rest, everywhere, no_seconds, grid)), grid)
 
 
 def _strays(posed: Posed, ratios: Array, *, count: int) -> Array:

@@ -19,7 +19,7 @@ MOST_CELSIUS_STEP = 8.0  # from one sample to the next
 AGAINST_VOLT = 0.02  # against the direction of the half-cycle, unless training curves did more
 FLAT_VOLT, FLAT_SHARE = 0.003, 0.02  # so near the limit, for so much of the time, unless training curves were
 STEADY = 0.95  # of the typical largest current: above, the current is held constant
-SURGE = 2.0  # times the median load
+MOST_SURGE = 2.0  # times the median load
 MARGIN = 1.25  # times what was seen
 START_SHARE = 0.1  # of the time, at first, in which a voltage may turn
 
@@ -45,7 +45,7 @@ class Envelope(BaseModel):
     least_celsius: float = LEAST_CELSIUS
     most_celsius: float = MOST_CELSIUS
     celsius_step: float = MOST_CELSIUS_STEP
-    surge: float = SURGE
+    surge: float = MOST_SURGE
     c_rate: float = 0.0
     charge: float = 0.0
 
@@ -95,9 +95,15 @@ class LoadedCurve(NamedTuple):
             "flat_share": self.flat,
             "least_celsius": float(warm.min()) if warm.size else np.nan,
             "most_celsius": float(warm.max()) if warm.size else np.nan,
-            "celsius_step": float(np.abs(np.diff(warm)).max()) if warm.size > 1 else np.nan,
+            "celsius_step": self.celsius_step,
             "surge": self.surge,
         }
+
+    @property
+    def celsius_step(self) -> float:
+        """Largest change of the surface temperature from one known sample to the next, K; NaN where there are not two."""
+        warm = self.celsius[np.isfinite(self.celsius)]
+        return float(np.abs(np.diff(warm)).max()) if warm.size > 1 else np.nan
 
     @property
     def most_current(self) -> float:
@@ -171,7 +177,7 @@ CHECKS: dict[str, Check] = {
     "a voltage flat along its limit": lambda curve, _, bounds: curve.flat <= bounds.envelope.flat_share,
     "a voltage no rated cell has": lambda curve, asked, _: _rated(curve, asked),
     "a temperature no cell here had": lambda curve, asked, bounds: _warm(curve, asked, bounds.envelope),
-    "a temperature that jumps": lambda curve, _, bounds: not curve.figures()["celsius_step"] > bounds.envelope.celsius_step,
+    "a temperature that jumps": lambda curve, _, bounds: not curve.celsius_step > bounds.envelope.celsius_step,
     "a current that surges": lambda curve, asked, bounds: _current(curve, asked, bounds.envelope),
     "more charge than a cell holds": lambda curve, asked, bounds: (
         curve.charge / (asked.nominal_capacity_ah or 1.0)
@@ -195,9 +201,9 @@ def violations(time: Array, voltage: Array, current: Array, celsius: Array, aske
     assert asked.limits is not None
     charge = asked.step == "charge"
     curve = LoadedCurve(time, voltage, current, celsius, charge, asked.limits.upper if charge else asked.limits.lower)
-    for words in list(CHECKS)[:1]:  # the others need numbers
-        if not CHECKS[words](curve, asked, bounds):
-            return [words]
+    numbers = next(iter(CHECKS))  # which the others need
+    if not CHECKS[numbers](curve, asked, bounds):
+        return [numbers]
     return [words for words, holds in CHECKS.items() if not holds(curve, asked, bounds)]
 
 
@@ -207,7 +213,7 @@ def _rated(curve: LoadedCurve, asked: Condition) -> bool:
     room = 0.1 * (asked.limits.upper - asked.limits.lower)
     peak = asked.peak_deviation_volt + 0.01
     below, above = (room, peak) if asked.step == "charge" else (peak, room)
-    low = asked.limits.lower - max(below, room if asked.step == "charge" else peak)
+    low = asked.limits.lower - below
     return bool(curve.voltage.min() >= low and curve.voltage.max() <= asked.limits.upper + above)
 
 

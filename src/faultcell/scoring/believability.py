@@ -14,7 +14,8 @@ from faultcell.plausibility import (
     LEAST_CELSIUS,
     MOST_CELSIUS,
     MOST_CELSIUS_STEP,
-    SURGE,
+    MOST_SURGE,
+    LoadedCurve,
     loaded_curves,
 )
 
@@ -34,17 +35,16 @@ def broken(curves: Curves) -> dict[str, Array]:
         (
             one.against > AGAINST_VOLT,
             one.flat > FLAT_SHARE,
-            _hot(one.celsius),
-            np.nan if np.isnan(one.surge) else one.surge > SURGE,
+            _hot(one),
+            np.nan if np.isnan(one.surge) else one.surge > MOST_SURGE,
         )
         for one in loaded_curves(curves)
     ]
     return dict(zip(SHARES, np.array(rows, dtype=np.float64).reshape(-1, len(SHARES)).T, strict=True))
 
 
-def _hot(celsius: Array) -> float:
-    known = celsius[np.isfinite(celsius)]
+def _hot(one: LoadedCurve) -> float:
+    known = one.celsius[np.isfinite(one.celsius)]
     if not known.size:
         return np.nan
-    jumps = known.size > 1 and np.abs(np.diff(known)).max() > MOST_CELSIUS_STEP
-    return float(jumps or known.min() < LEAST_CELSIUS or known.max() > MOST_CELSIUS)
+    return float(one.celsius_step > MOST_CELSIUS_STEP or known.min() < LEAST_CELSIUS or known.max() > MOST_CELSIUS)
