@@ -145,9 +145,10 @@ def process(length, scales):
     return sum(torch.exp(-((i[:, None] - i) ** 2) / (2 * scale**2)) for scale in scales) / len(scales)
 
 
-def covariance(curves, config, mask=None):
+def covariance(curves, config, mask=None, weight=None):
     known = torch.ones_like(curves, dtype=torch.bool) if mask is None else mask
-    factor = noise_factor(curves, known, (8, 4), config).double()
+    weight = torch.ones(len(curves), 2, 2) if weight is None else weight
+    factor = noise_factor(curves, known, weight, (8, 4), config).double()
     return factor @ factor.transpose(1, 2)
 
 
@@ -159,11 +160,22 @@ def test_noise_has_the_declared_covariance_and_head_and_tail_have_their_own():
     for channel in (0, 1):
         for part in (slice(0, 8), slice(8, 12)):
             size = part.stop - part.start
-            expected = 0.9 * torch.corrcoef(data[:, channel, part].T) + 0.1 * process(size, (4.0, 1.0))
+            own = torch.cov(data[:, channel, part].T)
+            expected = 0.9 * own / own.diagonal().mean() + 0.1 * process(size, (4.0, 1.0))
             expected += 1e-3 * torch.eye(size)
             torch.testing.assert_close(found[channel, part, part], expected, atol=1e-5, rtol=0)
     assert (found[:, :8, 8:] == 0).all()
-    torch.testing.assert_close(found.diagonal(dim1=1, dim2=2), torch.full((2, 12), 1.001).double(), atol=1e-3, rtol=0)
+    means = [found.diagonal(dim1=1, dim2=2)[:, part].mean().item() for part in (slice(0, 8), slice(8, 12))]
+    assert means == pytest.approx([1.001, 1.001], abs=1e-3)
+
+
+def test_each_part_of_a_curve_counts_for_what_it_weighs():
+    curves, weight = walks(), torch.ones(64, 2, 2)
+    weight[:32, 0, 0] = 0.0
+    found = covariance(curves, CORRELATED, weight=weight)
+    torch.testing.assert_close(found[0, :8, :8], covariance(curves[32:], CORRELATED)[0, :8, :8])
+    torch.testing.assert_close(found[0, 8:, 8:], covariance(curves, CORRELATED)[0, 8:, 8:])
+    assert not torch.allclose(found[0, :8, :8], covariance(curves, CORRELATED)[0, :8, :8], atol=1e-3)
 
 
 def test_with_few_curves_or_unknown_ones_the_noise_is_that_of_the_process():
@@ -184,7 +196,7 @@ def test_without_length_scales_the_noise_is_white():
 @pytest.mark.parametrize("std", [0.1, 1.0])
 def test_correlated_noise_keeps_mean_spread_and_correlation(std):
     """Data N(MEAN, std^2 K) under noise N(0, K) have the same exact denoiser, and no direction may collapse."""
-    factor = noise_factor(walks(), torch.ones(64, 2, 12, dtype=torch.bool), (8, 4), CORRELATED)[0]
+    factor = noise_factor(walks(), torch.ones(64, 2, 12, dtype=torch.bool), torch.ones(64, 2, 2), (8, 4), CORRELATED)[0]
     drawn = Diffusion(CORRELATED).sample(oracle(std, "v_prediction"), noise(4096, 12) @ factor.T, steps=20)
     assert drawn.mean().item() == pytest.approx(MEAN, abs=0.005 + 0.05 * std)
     torch.testing.assert_close(torch.cov(drawn.T) / std**2, factor @ factor.T, atol=0.2, rtol=0)

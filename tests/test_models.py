@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faultcell.config import Config
-from faultcell.encoding.condition_vector import STANDING
+from faultcell.encoding.condition_vector import RADII, STANDING
 from faultcell.models.durations import DurationNet
 from faultcell.models.generative import fold, unfold
 from faultcell.models.unet import ConditionedAttention, UNet, normalised
@@ -197,18 +197,23 @@ def named(network):
 
 
 def test_noise_is_as_smooth_as_curves_of_its_kind_are():
-    """Normal ones and faults, without a reference and with one: the last two of the values say which."""
+    """Normal ones and faults, without a reference and with one, near and far: the last of the values say which."""
     network = network_of(Config(net=NET), ("overcharge",))
     generator, half = torch.Generator().manual_seed(0), network.shape.features // 2
     network.noise_factor.copy_(torch.randn(network.noise_factor.shape, generator=generator))
-    assert STANDING[-2:] == ("faulty", "referenced")
+    assert STANDING[2:] == (*RADII, "faulty", "referenced")
     modes = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)]
     condition = torch.randn(4, 2 * half, generator=generator)
     condition[:, half - 2 : half] = torch.tensor(modes)
-    white = torch.randn(4, *network.noise_factor.shape[1:3], generator=generator)
+    radius = torch.tensor([0.1, 0.5, 1.0, 2.0])[:, None] * torch.arange(1.0, 1 + len(RADII))
+    condition[:, half - 2 - len(RADII) : half - 2] = radius.log()
+    white = torch.randn(4, *network.noise_factor.shape[2:4], generator=generator)
     found = network.smooth(white, condition)
     for i, (faulty, referenced) in enumerate(modes):
-        expected = torch.einsum("cl,cml->cm", white[i], network.noise_factor[int(2 * faulty + referenced)])
+        near, far = torch.einsum("cl,kcml->kcm", white[i], network.noise_factor[int(2 * faulty + referenced)])
+        parts = torch.tensor(network.shape.sections)
+        share = (radius[i] ** 2 / (1 + radius[i] ** 2)).reshape(-1, len(parts)).repeat_interleave(parts, dim=1)
+        expected = (1 - share) * near + share * far
         torch.testing.assert_close(found[i], expected, rtol=1e-4, atol=1e-4)
 
 

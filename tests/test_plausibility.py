@@ -12,9 +12,9 @@ from faultcell.conditions import conditions_of
 from faultcell.config import Config, FinetuneConfig, TrainConfig
 from faultcell.curves import Condition, Limits, Load, grid
 from faultcell.demo import embedded
-from faultcell.encoding.decode import Samples
+from faultcell.encoding.decode import Samples, cooling_little
 from faultcell.errors import ImplausibleError
-from faultcell.plausibility import CHECKS, Bounds, Envelope, violations
+from faultcell.plausibility import CHECKS, STEP_VOLT, Bounds, Envelope, violations
 from strategies import LOWER, NOMINAL, UPPER, discharge, normal_curves
 
 pytestmark = pytest.mark.filterwarnings("ignore::faultcell.errors.OutOfRangeWarning")
@@ -43,9 +43,11 @@ BROKEN = {
     "time that does not run": {"time": TIME[::-1]},
     "a voltage against its direction": {"volt": with_bump(0.2)},
     "a voltage flat along its limit": {"volt": np.where((FALLING < LOWER + 0.2) & (FALLING > LOWER - 0.2), LOWER, FALLING)},
+    "a voltage that drops from one plateau to another": {"volt": np.where(np.arange(200) < 100, 4.1, 3.6) - TIME / 3000},
     "a voltage no rated cell has": {"volt": FALLING - 0.5},
     "a temperature no cell here had": {"celsius": 95.0},
     "a temperature that jumps": {"celsius": np.where(np.arange(200) > 100, 35.0, 20.0)},
+    "a surface that cools under load": {"celsius": 25 + 5 * np.sin(np.linspace(0, 6, 200))},
     "a current that surges": {"ampere": at(slice(150, 160), -5.0, otherwise=-2.0)},
     "more charge than a cell holds": {"time": TIME * 1.3, "ampere": -3.0, "bounds": BOUNDS._replace(seconds=None)},
     "a duration no curve of its kind had": {"time": TIME * 4, "ampere": -0.5},
@@ -67,6 +69,23 @@ def test_what_training_curves_did_is_no_violation():
     lenient = Envelope(against_volt=0.3, least_celsius=-60, most_celsius=95, celsius_step=20, surge=4, c_rate=3, charge=2)
     for words in ("a voltage against its direction", "a temperature no cell here had", "a current that surges"):
         assert words not in found(**{**BROKEN[words], "bounds": Bounds(lenient, None)})
+
+
+def test_a_knee_is_no_drop_between_plateaus_and_few_broken_curves_lend_no_licence():
+    knee = np.where(TIME < 2400, 3.6 - TIME / 24000, 3.5 - (TIME - 2400) / 600 * (3.5 - LOWER + 0.3))
+    steep = np.where(np.arange(200) < 150, 3.9, LOWER + 0.2)  # but near the limit
+    assert found(volt=knee) == []
+    assert "a voltage that drops from one plateau to another" in found(volt=steep - TIME / 6000)
+    curves = normal_curves().select(step_type=["discharge"])
+    assert Envelope.of(curves).step_volt == STEP_VOLT
+
+
+def test_a_surface_falls_little_and_small_falls_stay():
+    celsius = 25 + np.array([0.0, 1.0, 0.95, -9.0, 2.0])
+    cooled = cooling_little(Samples(TIME[:5], FALLING[:5], -np.ones(5), celsius), 2.0).celsius - 25
+    np.testing.assert_allclose(cooled[[0, 1, 4]], [0.0, 1.0, 2.0])
+    assert cooled[2] == pytest.approx(0.95, abs=0.002)
+    assert -1.0 < cooled[3] < -0.9
 
 
 def test_under_a_load_that_swings_nothing_is_said_of_direction_and_surges():
@@ -113,6 +132,9 @@ CHANGES = {
     "a voltage no rated cell has": lambda c: Samples(c.second, c.volt - 2, c.ampere, c.celsius),
     "a temperature no cell here had": lambda c: Samples(c.second, c.volt, c.ampere, c.celsius + 300),
     "a temperature that jumps": lambda c: Samples(c.second, c.volt, c.ampere, c.celsius + 15 * (c.volt < 3.2)),
+    "a voltage that drops from one plateau to another": lambda c: Samples(
+        c.second, c.volt - 0.3 * (c.second > c.second[-1] / 2), c.ampere, c.celsius
+    ),
     "a current that surges": lambda c: Samples(c.second, c.volt, c.ampere * (1 + 4 * (c.volt < 3.2)), c.celsius),
     "more charge than a cell holds": lambda c: Samples(c.second * 1e9, c.volt, c.ampere, c.celsius),
     "a duration no curve of its kind had": lambda c: Samples(c.second / 1e3, c.volt, c.ampere, c.celsius),

@@ -124,7 +124,7 @@ class TimeGanConfig(_Frozen):
 class TrainConfig(_Frozen):
     """Pre-training on the source domain. Longer is not better: a network that is trained for long recalls the cells it saw."""
 
-    steps: int = Field(400, ge=1)
+    steps: int = Field(200, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
@@ -144,7 +144,7 @@ class TrainConfig(_Frozen):
 class FinetuneConfig(TrainConfig):
     """Adapting to the faults: loss `L_T + lambda_source * L_S`, thawing from the output side inwards."""
 
-    steps: int = Field(200, ge=1)
+    steps: int = Field(100, ge=1)
     learning_rate: float = Field(2e-3, gt=0)
     unfreeze: Unfreeze = "progressive"
     lambda_source: float = Field(1.0, ge=0)

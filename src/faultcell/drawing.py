@@ -15,7 +15,7 @@ from torch import Tensor
 from faultcell.config import GridConfig
 from faultcell.curves import Array, Condition, Curves, Key, Load
 from faultcell.encoding.assemble import assemble
-from faultcell.encoding.decode import Samples, rebuild, with_noise
+from faultcell.encoding.decode import Samples, cooling_little, rebuild, with_noise
 from faultcell.encoding.encode import known_currents
 from faultcell.encoding.grid import CHANNELS, CURRENT, REST, has_tail
 from faultcell.errors import ImplausibleError
@@ -139,6 +139,7 @@ class Drawing:
         """A curve as the sensors of its half-cycle read it."""
         typical = self.profile.typical[condition.step]
         noise = {"volt": typical.voltage_noise_volt, "celsius": typical.temperature_noise_celsius}
+        curve = cooling_little(curve, self.profile.envelopes[condition.step].cooling)
         return with_noise(curve, condition, stream, **noise)
 
     @torch.no_grad()
@@ -149,7 +150,8 @@ class Drawing:
         count = len(conditions)
         padded = [*conditions, *[conditions[-1]] * (CHUNK - count)]
         noise = torch.stack([_noise(stream, self.network.noise_size) for stream in [*streams, *[(0,)] * (CHUNK - count)]])
-        asked = self.frame.ask(padded, self.references, np.pad(helped, (0, CHUNK - count), mode="edge"))
+        uniform = np.stack([_uniform(stream) for stream in [*streams, *[(0,)] * (CHUNK - count)]])
+        asked = self.frame.ask(padded, self.references, np.pad(helped, (0, CHUNK - count), mode="edge"), uniform)
         drawn = self.network.draw_durations(asked.condition(), noise, self.how).clamp(-5, 5)
         seconds = asked.seconds(drawn)
         seconds[[not has_tail(condition) for condition in padded], 1] = np.nan
@@ -159,8 +161,7 @@ class Drawing:
         told = self.network.tell(asked.condition(), torch.where(mask, drawn, 0.0), mask)
         currents = known_currents(padded, seconds, self.grid)
         sampled = self.network.draw_curve(told, asked.loads(currents, seconds), noise, self.how)
-        uniform = np.stack([_uniform(stream) for stream in [*streams, *[(0,)] * (CHUNK - count)]])
-        coded = self._blanked(asked.coded(sampled, uniform)[:count], currents[:count], asked.shown_at_rest()[:count])
+        coded = self._blanked(asked.coded(sampled)[:count], currents[:count], asked.shown_at_rest()[:count])
         return coded, seconds[:count], asked.questions.mode[:count]
 
     def _blanked(self, coded: Array, currents: Array, shown: Array) -> Array:

@@ -26,7 +26,7 @@ from faultcell.neighbours import Correction, Expected, Neighbours
 from faultcell.posing import Posed, fit_persistence, pose
 from faultcell.references import References
 from faultcell.slopes import Slopes
-from faultcell.widths import LEAST, LEAST_REACH, Radii, Widths
+from faultcell.widths import LEAST, LEAST_RADIUS, LEAST_REACH, MOST_RADIUS, Radii, Widths
 
 KINDS = 4 * len(MODES)
 OWNERS = {
@@ -110,12 +110,13 @@ class Frame:
         width = _width(self.widths, posed.questions, posed.expected, posed.referenced)
         rest, mask, log_seconds = _rest(known, posed, self.neighbours.grid)
         kind, grid = _kind(posed.questions, posed.referenced), self.neighbours.grid
-        own = _or_one(_errors(rest, mask, log_seconds, grid))
+        errors = _errors(rest, mask, log_seconds, grid)
+        own = _or_one(errors)
         curve = np.where(mask, self.scaler.forward(rest / _over_grid(own, grid), kind), 0.0)
         durations = self.scaler.forward_durations(log_seconds / width[:, SECONDS], kind)
         values, flags = Vocabulary(self.faults).encode([conditions[row] for row in posed.rows.tolist()])
         flags = flags * posed.told
-        standing = _standing(posed.questions, posed.expected.reach, posed.referenced)
+        standing = _standing(posed.questions, posed.expected.reach, posed.referenced, errors / width)
         tensor = torch.from_numpy
         return Batch(
             curve=tensor(curve).float(),
@@ -143,6 +144,7 @@ class Frame:
         conditions: Sequence[Condition],
         references: References | None = None,
         rows: NDArray[np.int64] | None = None,
+        uniform: Array | None = None,
     ) -> Asked:
         """Conditions as a network is asked for them, before their durations are known.
 
@@ -150,6 +152,7 @@ class Frame:
             conditions: what is asked for.
             references: earlier curves of cells.
             rows: which of them is each condition's, -1 for none; found by the conditions where not given `(N,)`.
+            uniform: random numbers from 0 to 1, which say how far single curves stray; the middle where not given `(N, E)`.
         """
         questions = Questions.of(conditions, self.faults, self.neighbours.modes(conditions, self.faults))
         if references is None:
@@ -161,7 +164,8 @@ class Frame:
         correction = _correction(self, questions, references, rows) if references is not None else None
         expected = self.neighbours.expect_inside(questions, correction=correction)
         width = _width(self.widths, questions, expected, rows >= 0)
-        return Asked(self, conditions, questions, references, rows, expected, width)
+        radius = self.radii.at(np.full(width.shape, 0.5) if uniform is None else uniform, rows >= 0)
+        return Asked(self, conditions, questions, references, rows, expected, width, radius)
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it, as it is stored."""
@@ -216,6 +220,7 @@ class Asked:
         rows: which of them is each condition's, -1 for none `(N,)`.
         expected: what is expected.
         width: how far a curve may stray `(N, E)`.
+        radius: how far each does, over that `(N, E)`.
     """
 
     frame: Frame
@@ -225,6 +230,7 @@ class Asked:
     rows: NDArray[np.int64]
     expected: Expected
     width: Array
+    radius: Array
 
     def lasting(self, seconds: Array) -> Asked:
         """The same, now that the durations are known `(N, 2)`, and with them how the curves go on beyond their limits."""
@@ -244,7 +250,7 @@ class Asked:
         values, flags = Vocabulary(self.frame.faults).encode(self.conditions)
         # A network that was never shown such a curve with a reference is not told of one: it would answer at random.
         shown = self.frame.scaler.seen.max(axis=(1, 2))[self.kind] >= FEWEST_SHOWN
-        standing = _standing(self.questions, self.expected.reach, (self.rows >= 0) & shown)
+        standing = _standing(self.questions, self.expected.reach, (self.rows >= 0) & shown, self.radius)
         parts = [values, standing, flags, np.ones_like(standing)]
         return torch.cat([torch.from_numpy(part) for part in parts], dim=1)
 
@@ -257,18 +263,12 @@ class Asked:
         rest[:, 1] = np.where(np.isfinite(self.questions.certain), 0.0, rest[:, 1])
         return np.asarray(np.exp(self.frame.neighbours.bounded(self.questions, self.expected.log_seconds + rest)))
 
-    def coded(self, drawn: Tensor, uniform: Array) -> Array:
-        """Coded channels from what a network drew `(N, C, L)`, and from how far single curves stray.
-
-        Args:
-            drawn: the direction in which each strays `(N, C, L)`.
-            uniform: random numbers from 0 to 1, which say how far `(N, E)`.
-        """
+    def coded(self, drawn: Tensor) -> Array:
+        """Coded channels from what a network drew, the direction in which each curve strays `(N, C, L)`."""
         grid = self.frame.neighbours.grid
         rest = smoothed(self.frame.scaler.inverse(drawn.double().numpy(), self.kind), grid)
         rest /= _lengths(rest, grid)
-        radius = self.frame.radii.at(uniform, self.rows >= 0) * self.width
-        return np.asarray(self.expected.values + rest * _over_grid(radius, grid))
+        return np.asarray(self.expected.values + rest * _over_grid(self.radius * self.width, grid))
 
     def shown_at_rest(self) -> Array:
         """The voltage at rest that is expected where a reference shows it, else NaN `(N, L)`."""
@@ -368,10 +368,12 @@ def _over_grid(width: Array, grid: GridConfig) -> Array:
     return np.asarray(width[:, _owners(grid)])
 
 
-def _standing(questions: Questions, reach: Array, referenced: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """How near the neighbours are, as a part of the condition vector; see `condition_vector.STANDING` `(N, 4)`."""
+def _standing(questions: Questions, reach: Array, referenced: NDArray[np.bool_], radius: Array) -> NDArray[np.float32]:
+    """How near the neighbours are, and how far curves stray; see `condition_vector.STANDING` `(N, S)`."""
     logarithms = np.log(np.maximum(reach[:, [HEAD, LASTS]], LEAST_REACH))
-    return np.column_stack([logarithms / 2, questions.label >= 0, referenced]).astype(np.float32)
+    named = [list(ERRORS).index(name) for parts in OWNERS.values() for name in parts]
+    strays = np.log(np.clip(np.nan_to_num(radius[:, named], nan=1.0), LEAST_RADIUS, MOST_RADIUS))
+    return np.column_stack([logarithms / 2, strays, questions.label >= 0, referenced]).astype(np.float32)
 
 
 def _kind(questions: Questions, referenced: NDArray[np.bool_]) -> NDArray[np.int64]:

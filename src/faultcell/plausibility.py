@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from faultcell.curves import Array, Condition, Curves, loaded_part
@@ -16,11 +17,17 @@ from faultcell.curves import Array, Condition, Curves, loaded_part
 LEAST_CELSIUS, MOST_CELSIUS = -40.0, 80.0  # of a cell's surface, unless training curves went beyond
 CELSIUS_MARGIN = 10.0  # beyond what was seen
 MOST_CELSIUS_STEP = 8.0  # from one sample to the next
+COOLING = 1.0  # below what the surface had come to, under load, K, unless training curves cooled further
+STEP_VOLT, STEP_SHARE = 0.1, 0.005  # in so much of the time, between plateaus, unless they did more
+NEAR_LIMIT = 0.2  # of the rated window: from there on a curve may be as steep as it likes
 AGAINST_VOLT = 0.02  # against the direction of the half-cycle, unless training curves did more
 FLAT_VOLT, FLAT_SHARE = 0.003, 0.02  # so near the limit, for so much of the time, unless training curves were
 STEADY = 0.95  # of the typical largest current: above, the current is held constant
+WHOLLY = 0.9  # of the samples, for a load to be constant throughout
 MOST_SURGE = 2.0  # times the median load
 MARGIN = 1.25  # times what was seen
+# The share of training curves below, where not 0.99; of steps and falls a few broken curves must not tell.
+RARELY = {"least_celsius": 0.01, "step_volt": 0.9, "against_volt": 0.9}
 START_SHARE = 0.1  # of the time, at first, in which a voltage may turn
 
 
@@ -33,6 +40,8 @@ class Envelope(BaseModel):
         least_celsius: surface temperature.
         most_celsius: the same.
         celsius_step: from one sample to the next, K.
+        cooling: below what the surface had come to before, K.
+        step_volt: in half a percent of the time, away from the start and the limit, under a constant load, V.
         surge: largest over median load current of discharges.
         c_rate: largest current over nominal capacity, 1/h.
         charge: moved, over nominal capacity.
@@ -45,6 +54,8 @@ class Envelope(BaseModel):
     least_celsius: float = LEAST_CELSIUS
     most_celsius: float = MOST_CELSIUS
     celsius_step: float = MOST_CELSIUS_STEP
+    cooling: float = COOLING
+    step_volt: float = STEP_VOLT
     surge: float = MOST_SURGE
     c_rate: float = 0.0
     charge: float = 0.0
@@ -71,14 +82,14 @@ class Envelope(BaseModel):
             return cls()
         found = {name: np.array([row[name] for row in figures]) for name in figures[0]}
         known = {name: values[np.isfinite(values)] for name, values in found.items()}
-        most = {n: float(np.quantile(v, 0.01 if n == "least_celsius" else 0.99)) for n, v in known.items() if v.size}
+        most = {n: float(np.quantile(v, RARELY.get(n, 0.99))) for n, v in known.items() if v.size}
         plain = cls()
         kept = {n: (min if n == "least_celsius" else max)(most[n], getattr(plain, n)) for n in most}
         return cls(**kept)
 
 
 class LoadedCurve(NamedTuple):
-    """The loaded part of one curve: s, V, A, degC `(n,)`, whether it is a charge, and the rated limit it can break, V."""
+    """The loaded part of one curve: s, V, A, degC `(n,)`, whether it is a charge, the limit it can break and the window, V."""
 
     time: Array
     voltage: Array
@@ -86,6 +97,7 @@ class LoadedCurve(NamedTuple):
     celsius: Array
     charge_step: bool
     limit: float
+    window: float
 
     def figures(self) -> dict[str, float]:
         """What `Envelope` bounds, but for what needs a nominal capacity; NaN where it has no meaning."""
@@ -96,6 +108,8 @@ class LoadedCurve(NamedTuple):
             "least_celsius": float(warm.min()) if warm.size else np.nan,
             "most_celsius": float(warm.max()) if warm.size else np.nan,
             "celsius_step": self.celsius_step,
+            "cooling": self.cooling,
+            "step_volt": self.step,
             "surge": self.surge,
         }
 
@@ -104,6 +118,28 @@ class LoadedCurve(NamedTuple):
         """Largest change of the surface temperature from one known sample to the next, K; NaN where there are not two."""
         warm = self.celsius[np.isfinite(self.celsius)]
         return float(np.abs(np.diff(warm)).max()) if warm.size > 1 else np.nan
+
+    @property
+    def cooling(self) -> float:
+        """How far the surface temperature falls below what it had come to, K; NaN where it is unknown."""
+        warm = self.celsius[np.isfinite(self.celsius)]
+        return float((np.maximum.accumulate(warm) - warm).max()) if warm.size else np.nan
+
+    @property
+    def step(self) -> float:
+        """Largest change of the voltage in a short time, away from both ends, where the load is constant, V."""
+        if self.steady.mean() < WHOLLY:
+            return 0.0
+        time = self.time[0] + np.arange(START_SHARE / 2, 1, STEP_SHARE) * (self.time[-1] - self.time[0])
+        voltage = np.interp(time, self.time, self.voltage)
+        away = np.minimum.accumulate(np.abs(voltage - self.limit) > NEAR_LIMIT * self.window)
+        return float(np.abs(np.diff(voltage[away])).max(initial=0.0))
+
+    @property
+    def steady(self) -> NDArray[np.bool_]:
+        """Where the current is held constant `(n,)`."""
+        magnitude = np.abs(self.current)
+        return np.asarray(magnitude > STEADY * np.quantile(magnitude, 0.995))
 
     @property
     def most_current(self) -> float:
@@ -126,8 +162,7 @@ class LoadedCurve(NamedTuple):
     @property
     def against(self) -> float:
         """How far the voltage goes against its direction under a constant load, after the first tenth of the time, V."""
-        magnitude = np.abs(self.current)
-        steady = magnitude > STEADY * np.quantile(magnitude, 0.995)
+        steady = self.steady
         kept = steady & (self.time - self.time[0] > START_SHARE * (self.time[-1] - self.time[0]))
         if steady.mean() < 0.5 or kept.sum() < 4:
             return 0.0  # a load that swings, or falls: nothing is constant
@@ -152,7 +187,9 @@ def loaded_curves(curves: Curves) -> Iterator[LoadedCurve]:
     for i, rows in enumerate(curves.slices()):
         part = loaded_part(curves, rows)
         time, voltage, current, celsius = (column[part] for column in columns)
-        yield LoadedCurve(time, voltage, current, celsius, charges[i], float(upper[i] if charges[i] else lower[i]))
+        yield LoadedCurve(
+            time, voltage, current, celsius, charges[i], float(upper[i] if charges[i] else lower[i]), upper[i] - lower[i]
+        )
 
 
 class Bounds(NamedTuple):
@@ -175,9 +212,11 @@ CHECKS: dict[str, Check] = {
     "time that does not run": lambda curve, _, __: bool((np.diff(curve.time) >= 0).all() and curve.time[-1] > 0),
     "a voltage against its direction": lambda curve, _, bounds: curve.against <= bounds.envelope.against_volt,
     "a voltage flat along its limit": lambda curve, _, bounds: curve.flat <= bounds.envelope.flat_share,
+    "a voltage that drops from one plateau to another": lambda curve, _, bounds: curve.step <= bounds.envelope.step_volt,
     "a voltage no rated cell has": lambda curve, asked, _: _rated(curve, asked),
     "a temperature no cell here had": lambda curve, asked, bounds: _warm(curve, asked, bounds.envelope),
     "a temperature that jumps": lambda curve, _, bounds: not curve.celsius_step > bounds.envelope.celsius_step,
+    "a surface that cools under load": lambda curve, _, bounds: not curve.cooling > bounds.envelope.cooling + COOLING,
     "a current that surges": lambda curve, asked, bounds: _current(curve, asked, bounds.envelope),
     "more charge than a cell holds": lambda curve, asked, bounds: (
         curve.charge / (asked.nominal_capacity_ah or 1.0)
@@ -200,7 +239,8 @@ def violations(time: Array, voltage: Array, current: Array, celsius: Array, aske
     """
     assert asked.limits is not None
     charge = asked.step == "charge"
-    curve = LoadedCurve(time, voltage, current, celsius, charge, asked.limits.upper if charge else asked.limits.lower)
+    limit, window = (asked.limits.upper if charge else asked.limits.lower), asked.limits.upper - asked.limits.lower
+    curve = LoadedCurve(time, voltage, current, celsius, charge, limit, window)
     numbers = next(iter(CHECKS))  # which the others need
     if not CHECKS[numbers](curve, asked, bounds):
         return [numbers]

@@ -125,6 +125,11 @@ def network_of(config: Config, faults: Sequence[str]) -> Generative:
     hidden = np.append(hidden, np.zeros(len(STANDING), dtype=bool))
     sections = (config.grid.head, config.grid.tail)
     shape = Shape(
-        len(CHANNELS), sections=sections, known=1, hidden=torch.from_numpy(np.tile(hidden, 2)), standing=len(STANDING)
+        len(CHANNELS),
+        sections=sections,
+        known=1,
+        hidden=torch.from_numpy(np.tile(hidden, 2)),
+        standing=len(STANDING),
+        radii=True,
     )
     return make(shape, config)

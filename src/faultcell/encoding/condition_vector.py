@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell.curves import Array, Condition
-from faultcell.encoding.grid import STEPS, charging
+from faultcell.encoding.grid import CHANNELS, STEPS, charging
 
 SEVERITIES = ("peak", "count", "seconds")
 CONTEXT = ("c_rate", "ambient", "cycle", "health", "duty")
-# What is always told beside the conditions: how near known curves are by the first two kernels, whether a fault is asked for
-# at all, and whether another curve of the cell helped.
-STANDING = ("head_reach", "lasts_reach", "faulty", "referenced")
+RADII = tuple(f"{channel}_{part}_radius" for channel in CHANNELS for part in ("head", "tail"))
+# What is always told beside the conditions: how near known curves are by the first two kernels, how far each part of the curve
+# strays, whether a fault is asked for at all, and whether another curve of the cell helped.
+STANDING = ("head_reach", "lasts_reach", *RADII, "faulty", "referenced")
 
 
 class Vocabulary:

@@ -72,6 +72,12 @@ def rebuild(
     ]
 
 
+def cooling_little(curve: Samples, most: float) -> Samples:
+    """With a surface that falls under load by at most so many kelvin; small falls stay nearly as they are."""
+    top = np.maximum.accumulate(curve.celsius)
+    return Samples(curve.second, curve.volt, curve.ampere, top + most * np.expm1((curve.celsius - top) / most))
+
+
 def with_noise(curve: Samples, condition: Condition, stream: Sequence[int], *, volt: float, celsius: float) -> Samples:
     """As sensors read it: noise of these standard deviations; the peak stays, and is not passed, nor is a limit inside it.
 

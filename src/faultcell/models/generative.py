@@ -92,6 +92,7 @@ class Shape:
         hidden: conditions that only the durations are told `(F,)`, true where hidden.
         standing: values at the end of a condition that are known of every curve; the last two say
             whether it is a fault, and whether a reference helped.
+        radii: whether those before the two say how far each part of each channel strays, as logarithms.
     """
 
     channels: int
@@ -99,6 +100,7 @@ class Shape:
     known: int
     hidden: Tensor
     standing: int
+    radii: bool = False
 
     @property
     def length(self) -> int:

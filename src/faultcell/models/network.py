@@ -52,8 +52,8 @@ class Network(Generative):
         blur: std of the noise on the durations that the curve is told in training.
 
     Attributes:
-        noise_factor: what makes noise on curves as smooth as they are, normal ones and faults, without and with a reference
-            `(4, C, L, L)`; see `models.noise`.
+        noise_factor: what makes noise on curves as smooth as they are, normal ones and faults, without and with a reference,
+            those that stray little and those that stray far `(4, 2, C, L, L)`; see `models.noise`.
         temperature: what the drawn rest beyond the expectation is multiplied by, so that it is as wide as that of the
             source curves; a scalar.
     """
@@ -66,7 +66,7 @@ class Network(Generative):
         self.diffusion = Diffusion(diffusion)
         self._lesson: tuple[Network, int, int] | None = None
         self.noise_size = DURATIONS + shape.channels * shape.length
-        self.register_buffer("noise_factor", torch.eye(shape.length).repeat(KINDS, shape.channels, 1, 1))
+        self.register_buffer("noise_factor", torch.eye(shape.length).repeat(KINDS, 2, shape.channels, 1, 1))
         self.register_buffer("temperature", torch.ones(()))
         features, told = shape.features, shape.features + 2 * DURATIONS
         self.durations = DurationNet(features, hidden=config.duration_hidden, embedding=config.embedding)
@@ -137,8 +137,14 @@ class Network(Generative):
             for own, before in ((normal, None), (fault, self.noise_factor[normal].clone())):
                 some = kind == own
                 if some.any():
-                    found = batch.curve[some], batch.mask[some]
-                    self.noise_factor[own] = noise_factor(*found, self.shape.sections, config, before=before)
+                    far = self.far(batch.condition[some])
+                    # What strays furthest tells most of how curves stray far.
+                    furthest = far * torch.exp(2 * self.log_radius(batch.condition[some]))
+                    furthest = furthest * far.sum(0) / furthest.sum(0).clamp(min=1e-9)
+                    for place, weight in enumerate((1 - far, furthest)):
+                        found = batch.curve[some], batch.mask[some], weight
+                        earlier = None if before is None else before[place]
+                        self.noise_factor[own, place] = noise_factor(*found, self.shape.sections, config, before=earlier)
                 elif own == fault and not (kind >= KINDS // 2).any():
                     self.noise_factor[fault] = self.noise_factor[normal]
 
@@ -226,12 +232,29 @@ class Network(Generative):
     def smooth(self, noise: Tensor, condition: Tensor) -> Tensor:
         """White noise `(B, C, L)` to noise as smooth as curves of these conditions `(B, F)` are."""
         kind, white = self.kind(condition), noise.transpose(0, 1)
-        smooth = torch.zeros_like(white)
+        far = self.far(condition).transpose(0, 1)
+        sections = [far[..., i : i + 1].expand(-1, -1, length) for i, length in enumerate(self.shape.sections)]
+        share, smooth = torch.cat(sections, dim=2), torch.zeros_like(white)
         # All rows by the factors of each kind there is: so the bits of a row do not depend on what kind the others are of.
         # A graph that is exported cannot look at them, and has all.
         for own in range(KINDS) if torch.compiler.is_compiling() else sorted(set(kind.tolist())):
-            smooth = torch.where((kind == own)[:, None], white @ self.noise_factor[own].mT, smooth)
+            near, other = (white @ factor.mT for factor in self.noise_factor[own])
+            smooth = torch.where((kind == own)[:, None], torch.lerp(near, other, share), smooth)
         return smooth.transpose(0, 1)
+
+    def far(self, condition: Tensor) -> Tensor:
+        """How far the parts of curves of these conditions `(B, F)` stray, from 0, hardly, to 1 `(B, C, S)`.
+
+        What strays far does so in another way: temperatures as a whole, not to and fro; voltages about the knee.
+        """
+        return torch.sigmoid(2 * self.log_radius(condition))
+
+    def log_radius(self, condition: Tensor) -> Tensor:
+        """How far the parts of curves of these conditions `(B, F)` stray, over how far such curves do `(B, C, S)`."""
+        shape = self.shape
+        size = (len(condition), shape.channels, len(shape.sections))
+        end = shape.features // 2 - 2
+        return condition[:, end - size[1] * size[2] : end].reshape(size) if shape.radii else torch.zeros(size)
 
     def kind(self, condition: Tensor) -> Tensor:
         """Normal or a fault, without or with a reference `(B,)`: the last two of the values that come before the flags."""

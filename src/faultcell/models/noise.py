@@ -25,16 +25,23 @@ SOURCE_WEIGHT = 16  # curves for which the covariance before counts
 
 
 def noise_factor(
-    curves: Tensor, mask: Tensor, sections: Sequence[int], config: DiffusionConfig, *, before: Tensor | None = None
+    curves: Tensor,
+    mask: Tensor,
+    weight: Tensor,
+    sections: Sequence[int],
+    config: DiffusionConfig,
+    *,
+    before: Tensor | None = None,
 ) -> Tensor:
     """Symmetric factors `(C, L, L)` that turn white noise into noise correlated as the data are.
 
-    The covariance of each channel and section is `(1 - s) C + s K + w I`: the correlation of the data, and, lest what the
-    data never did become impossible, a share of a Gaussian process and of white noise.
+    The covariance of each channel and section is `(1 - s) C + s K + w I`: that of the data with a mean variance of one, and,
+    lest what the data never did become impossible, a share of a Gaussian process and of white noise.
 
     Args:
         curves: standardised `(N, C, L)`.
         mask: where they are known `(N, C, L)`.
+        weight: what each section of each counts for, 0 to 1 `(N, C, S)`.
         sections: lengths of the parts of the grid, each with noise of its own; `L` is their sum.
         config: the shares `s` and `w`, and the length scales of `K`.
         before: factors of other curves, towards whose covariance that of a few is drawn `(C, L, L)`.
@@ -46,9 +53,13 @@ def noise_factor(
     parts = [
         [
             _factor(
-                curves[:, c, a:b].double(), mask[:, c, a:b], config, None if before is None else before[c, a:b, a:b].double()
+                curves[:, c, a:b].double(),
+                mask[:, c, a:b],
+                weight[:, c, section].double(),
+                config,
+                None if before is None else before[c, a:b, a:b].double(),
             )
-            for a, b in itertools.pairwise(edges)
+            for section, (a, b) in enumerate(itertools.pairwise(edges))
         ]
         for c in range(channels)
     ]
@@ -56,17 +67,18 @@ def noise_factor(
     return torch.stack(joined).float()
 
 
-def _factor(curves: Tensor, mask: Tensor, config: DiffusionConfig, before: Tensor | None) -> Tensor:
+def _factor(curves: Tensor, mask: Tensor, weight: Tensor, config: DiffusionConfig, before: Tensor | None) -> Tensor:
     """Symmetric square root `(S, S)` for one channel and section; the data count where whole curves are known."""
-    known = curves[mask.all(1)]
+    whole = mask.all(1)
+    known, weight = curves[whole], weight[whole]
     length = curves.shape[1]
     covariance = _process(length, config)
     if len(known) >= FEWEST_FOR_CORRELATION:
-        spread = known.std(0).clamp(min=1e-6)
-        correlation = torch.cov(((known - known.mean(0)) / spread).T)
-        covariance = (1 - config.noise_smooth) * correlation + config.noise_smooth * covariance
+        seen = torch.cov(known.T, correction=0, aweights=weight)
+        seen = seen / seen.diagonal().mean().clamp(min=1e-12)
+        covariance = (1 - config.noise_smooth) * seen + config.noise_smooth * covariance
         if before is not None:
-            share = len(known) / (len(known) + SOURCE_WEIGHT)
+            share = float(weight.sum()) / (float(weight.sum()) + SOURCE_WEIGHT)
             covariance = share * covariance + (1 - share) * (before @ before.T)
     elif before is not None:
         return before
