@@ -62,7 +62,7 @@ def tiny():
 @pytest.fixture(scope="session")
 def models(tiny):
     """(pre-trained, fine-tuned): a handful of steps, enough to draw from."""
-    from faultcell.augment import Augmenter
+    from faultcell.augmenter import Augmenter
     from strategies import CONFIG, FINETUNE
 
     normal, faults = tiny

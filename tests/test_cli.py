@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from faultcell import cli
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.curves import KEYS, Curves
 from faultcell.files import read, write
 from strategies import fault_curves, normal_curves

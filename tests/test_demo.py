@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from faultcell import demo
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.config import Config
 from faultcell.errors import DataError
 from faultcell.files import read

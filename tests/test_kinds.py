@@ -15,7 +15,7 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.config import GanConfig, GridConfig, Kind, TimeGanConfig, TrainConfig, Unfreeze, VaeConfig
 from faultcell.curves import grid
 from faultcell.drawing import CHUNK

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 import faultcell.drawing as drawing
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.conditions import conditions_of
 from faultcell.config import Config, FinetuneConfig, TrainConfig
 from faultcell.curves import Condition, Limits, Load, grid

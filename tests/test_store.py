@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 from safetensors.torch import load_file
 
 from faultcell import store
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.curves import grid
 from faultcell.errors import BundleError, DataError
 from strategies import CONFIG, FINETUNE

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.errors import MissingExtraError, TrainingError
 from faultcell.tracking import flat, mlflow_logger
 from strategies import CONFIG

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 import torch
 
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.config import FinetuneConfig, GridConfig, TrainConfig
 from faultcell.curves import FAULTS, Curves
 from faultcell.encoding.condition_vector import STANDING, Vocabulary

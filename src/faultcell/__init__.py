@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from faultcell.lazy import lazy
 
 if TYPE_CHECKING:
-    from faultcell.augment import Augmenter
+    from faultcell.augmentation import augment
+    from faultcell.augmenter import Augmenter
     from faultcell.bands import Band, draw_band
-    from faultcell.conditions import conditions_of
+    from faultcell.conditions import between, conditions_of
     from faultcell.config import Config, FinetuneConfig
     from faultcell.controls import CHEAP, Bootstrap, Interpolate, Jitter, Scaling, Smote, TimeWarp
+    from faultcell.counterfactuals import counterfactual
     from faultcell.curves import FAULTS, Condition, Curves, Fault, Limits, Load, Source, grid
     from faultcell.diagnosis import Gain, classify
     from faultcell.estimators import FaultAugmenter
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "Augmenter": "augment",
+    "Augmenter": "augmenter",
     "Band": "bands",
     "Bootstrap": "controls",
     "CHEAP": "controls",
@@ -51,8 +53,11 @@ _HOME = {
     "Smote": "controls",
     "Source": "curves",
     "TimeWarp": "controls",
+    "augment": "augmentation",
+    "between": "conditions",
     "classify": "diagnosis",
     "conditions_of": "conditions",
+    "counterfactual": "counterfactuals",
     "draw_band": "bands",
     "evaluate": "scoring",
     "from_pandas": "exchange",
@@ -93,8 +98,11 @@ __all__ = [
     "Smote",
     "Source",
     "TimeWarp",
+    "augment",
+    "between",
     "classify",
     "conditions_of",
+    "counterfactual",
     "draw_band",
     "evaluate",
     "from_pandas",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.curves import KEYS, Array, Condition, Curves, Source
 from faultcell.errors import ConditionError, DataError, OutOfRangeWarning
 from faultcell.files.atomic import whole_folder

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from faultcell.config import Config
-from faultcell.curves import SEVERITY
+from faultcell.curves import NORMAL, SEVERITY, Condition, Curves
+from faultcell.errors import ImplausibleError
 from faultcell.profile import CONTEXT, Profile
 
+TRIAL_CURVES = 64
 # What the hub reads: it must stand first. A bundle holds curves of its owner, so that its licence is theirs to give.
 FRONT = """\
 ---
@@ -137,3 +139,20 @@ def _recipe(config: Config, metrics: Sequence[Mapping[str, Any]]) -> list[str]:
     )
     lines += [f"- last {phase} loss: {loss:.4f}" for phase, loss in {m["phase"]: m["loss"] for m in metrics}.items()]
     return lines
+
+
+def trial(draw: Callable[[Sequence[Condition], Sequence[int]], Curves], profile: Profile) -> str:
+    """How many of some curves, of every label with nothing but a depth asked for, must be drawn again."""
+    middle = {label: sum(ranges["peak_deviation_volt"]) / 2 for label, ranges in profile.ranges.items()}
+    kinds: list[tuple[str, str | None]] = [(label, None) for label in middle if label != NORMAL]
+    kinds = kinds or [(NORMAL, step) for step in profile.step_types]
+    asked = [
+        Condition(label, middle[label] if label != NORMAL else 0.0, step_type=step)
+        for label, step in kinds
+        for _ in range(TRIAL_CURVES // len(kinds))
+    ]
+    try:
+        again = draw(asked, range(len(asked))).known("redraw_count") > 0
+    except ImplausibleError:
+        return f"of {len(asked)}, in a trial, at least one never passed"
+    return f"{int(again.sum())} of {len(asked)} in a trial, with nothing but a depth asked for"

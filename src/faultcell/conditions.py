@@ -47,8 +47,8 @@ def conditions_of(curves: Curves, *, load: bool = True) -> list[Condition]:
 def between(known: Sequence[Condition], count: int, *, seed: int) -> list[Condition]:
     """Conditions to ask for when a few faults are to become many: each between those of two known curves of one label.
 
-    Every number both know is mixed with one random weight; limits, nominal capacity and the shape of a pulsed load are the
-    first one's. Condition *i* depends on `known`, `seed` and *i* alone.
+    Every number both know is mixed with one random weight; limits, nominal capacity and the shape of a pulsed load, as strong
+    as the mixed C-rate, are the first one's. Condition *i* depends on `known`, `seed` and *i* alone.
 
     Args:
         known: conditions of the known curves.
@@ -73,8 +73,15 @@ def _between(known: Sequence[Condition], rng: np.random.Generator) -> Condition:
         mixed[name] = one if one is None or other is None else one + weight * (other - one)
     for name in ("cycle_count", "repetition_count"):
         mixed[name] = None if mixed[name] is None else round(mixed[name])
-    pulsed = first.load is not None and first.load.is_pulsed
-    return replace(first, **mixed, load=first.load if pulsed else None, cell_id=None)
+    return replace(first, **mixed, load=_pulses(first, mixed["c_rate"]), cell_id=None)
+
+
+def _pulses(condition: Condition, c_rate: float | None) -> Load | None:
+    """The pulsed load of a condition, as strong as another C-rate asks for; None where it is steady."""
+    load = condition.load
+    if load is None or not load.is_pulsed:
+        return None
+    return Load(load.fraction, load.current_ampere * ((c_rate or 1.0) / (condition.c_rate or c_rate or 1.0)))
 
 
 def _condition(row: dict[str, Any], **known: Any) -> Condition:

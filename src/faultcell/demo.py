@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from faultcell import report
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.conditions import conditions_of
 from faultcell.config import Config, FinetuneConfig, TrainConfig
 from faultcell.curves import FAULTS, NORMAL, Condition, Curves, grid
@@ -27,7 +27,7 @@ TEST_SHARE = 0.3
 DRAWS = 6  # of each unseen curve
 GRID_POINTS = 5
 REPEAT = 8
-STEPS = (400, 200)
+STEPS = (200, 100)
 PAGE = "report.html"
 NOTE = (
     "The data are simulated, and the damage the faults do follows a declared law: these numbers show that the method works, "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -18,7 +19,7 @@ from faultcell.encoding.assemble import assemble
 from faultcell.encoding.decode import Samples, cooling_little, rebuild, with_noise
 from faultcell.encoding.encode import known_currents
 from faultcell.encoding.grid import CHANNELS, CURRENT, REST, has_tail
-from faultcell.errors import ImplausibleError
+from faultcell.errors import ConditionError, ImplausibleError, first_line
 from faultcell.frame import Frame
 from faultcell.known import ERRORS
 from faultcell.models.generative import Generative, Sampling
@@ -190,3 +191,11 @@ def _noise(stream: Sequence[int], size: int) -> Tensor:
     """Standard-normal numbers of a curve; a redraw has others."""
     seed = stream[0] if len(stream) == 1 else int(np.random.SeedSequence(list(stream)).generate_state(1, np.uint64)[0] >> 1)
     return torch.randn(size, generator=torch.Generator().manual_seed(seed))
+
+
+def whole_numbers(seeds: Iterable[object]) -> list[int]:
+    """Seeds of any integer type as integers; raises ConditionError for others."""
+    try:
+        return [operator.index(seed) for seed in seeds]  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ConditionError(f"seeds must be integers ({first_line(error)}): give a range, or an integer array") from error

@@ -124,15 +124,17 @@ class Profile(BaseModel):
         )
 
     def check(self, conditions: Sequence[Condition]) -> None:
-        """Refuse what the model cannot know.
+        """Refuse what the model cannot know, as `refuse` does.
 
         Warns:
             OutOfRangeWarning: once for each severity asked for beyond what was seen. A context of another cell is mostly a bit
                 beyond; tables say so of each curve.
-
-        Raises:
-            ConditionError: a fault or half-cycle the model has never seen, or a value that no cell has.
         """
+        self.refuse(conditions)
+        self._warn(conditions)
+
+    def refuse(self, conditions: Sequence[Condition]) -> None:
+        """Raise ConditionError for a fault or half-cycle the model has never seen, or a value that no cell has."""
         for label in dict.fromkeys(condition.fault for condition in conditions):
             self._check_label(label)
         for step in dict.fromkeys(condition.step for condition in conditions):
@@ -142,7 +144,6 @@ class Profile(BaseModel):
             for value in (getattr(condition, name) for condition in conditions):
                 if value is not None and not least <= value <= most:
                     raise ConditionError(f"{name} {value:g} is what no cell has: give it between {least:g} and {most:g} {unit}")
-        self._warn(conditions)
 
     def beyond(self, condition: Condition) -> dict[str, float]:
         """What of a condition lies outside of what was seen, severities and context, by name; then the curve extrapolates."""

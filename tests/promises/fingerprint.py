@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.config import Config, FinetuneConfig, GridConfig, NeighbourConfig, NetConfig, TrainConfig
 from faultcell.curves import Curves, grid
 

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.curves import Curves
 from strategies import CONFIG, FINETUNE, fault_curves, normal_curves
 

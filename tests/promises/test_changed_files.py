@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from faultcell import store
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.config import TrainConfig
 from faultcell.errors import BundleError, DataError
 from faultcell.files import read, write, write_blocks

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from test_damaged_files import check
 
 from faultcell import store
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.train import State
 from strategies import CONFIG, normal_curves
 

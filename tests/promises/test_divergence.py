@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from faultcell import running
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.config import Config, TrainConfig
 from faultcell.curves import Curves
 from faultcell.errors import TrainingError

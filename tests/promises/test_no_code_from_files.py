@@ -17,7 +17,7 @@ import torch
 
 from faultcell import store
 from faultcell.app.shelf import _id
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.curves import Curves
 from faultcell.errors import BundleError, DataError
 from faultcell.exchange import to_bdf
@@ -100,7 +100,7 @@ READ_ALL = """
 import sys, json, warnings
 sys.path.insert(0, {tests!r})
 warnings.simplefilter("ignore")
-import faultcell.augment, faultcell.files, faultcell.show, faultcell.report, faultcell.files.told, faultcell.app.shelf
+import faultcell.augmenter, faultcell.files, faultcell.show, faultcell.report, faultcell.files.told, faultcell.app.shelf
 from faultcell.errors import FaultCellError
 from faultcell.files import ingest, read
 from pathlib import Path
@@ -113,7 +113,7 @@ sys.addaudithook(watch)
 readers = [
     lambda path: ingest([path], lower=2.7, upper=4.2, nominal_capacity_ah=2.0),
     lambda path: read(path),
-    lambda path: faultcell.augment.Augmenter.load(path),
+    lambda path: faultcell.augmenter.Augmenter.load(path),
     lambda path: faultcell.show.facts(path),
     lambda path: faultcell.files.told.read_mapping(path),
     lambda path: faultcell.files.told.read_rated(path),

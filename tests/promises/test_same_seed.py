@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.curves import Curves, grid
 
 TOLERANCE = {"second": 0.05, "volt": 1e-4, "ampere": 1e-4}  # of curves on another processor, or a GPU

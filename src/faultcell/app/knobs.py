@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.curves import FAULTS, NORMAL, SEVERITY, Array
 from faultcell.encoding.condition_vector import CONTEXT, unscaled_context
 from faultcell.encoding.grid import DISCHARGE, STEPS

@@ -11,7 +11,7 @@ from typing import Any
 
 from faultcell import show, store
 from faultcell.app.knobs import Kind, Knob, kinds, knobs
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.curves import Curves
 from faultcell.errors import ConditionError, DataError
 from faultcell.files.curve_set import read_checked

@@ -1,6 +1,7 @@
 """The command line: one function a verb, its signature the options. Heavy imports happen inside the verbs.
 
     common.py  what the verbs share: options, selections, progress bars
+    augment.py the main verb: from normal curves and a few faults to a training set
     make.py    verbs that make curves or models: ingest, simulate, train, finetune, distil, sample, band
     judge.py   verbs that look at them: demo, show, evaluate, classify, study, report
     deploy.py  verbs of the way to other machines: export, doctor
@@ -16,18 +17,19 @@ import warnings
 
 import typer
 
-from faultcell.cli import deploy, judge, make, serve
+from faultcell.cli import augment, deploy, judge, make, serve
 from faultcell.errors import FaultCellError
 from faultcell.stopping import sigterm_ends
 
 app = typer.Typer(
-    help="Draw lithium-ion fault curves of a requested type and severity.",
+    help="Your own normal battery curves, gone wrong: fault curves of a requested type and severity to train classifiers with.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 # The verbs, in the order in which `--help` lists them.
 VERBS = (
+    augment.augment,
     judge.demo,
     make.ingest,
     make.simulate,

@@ -31,7 +31,7 @@ def export(
 ) -> None:
     """Write a fault classifier (--train) or the networks of a BUNDLE as ONNX, to run without torch (extra `onnx`)."""
     from faultcell import show as shown
-    from faultcell.augment import Augmenter
+    from faultcell.augmenter import Augmenter
     from faultcell.export import Order, export_classifier, export_generator
 
     chosen = given(classifier=classifier, fault=fault, view=view, tolerance=tolerance, steps=steps)

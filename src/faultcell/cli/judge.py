@@ -97,7 +97,7 @@ def evaluate(
 
 def _ensemble(bundle: Path, real: Curves, draws: int, reference: Path | None, seed: int) -> list[Curves]:
     """So many sets drawn for the conditions of real curves; warns where the model has seen their cells."""
-    from faultcell.augment import Augmenter
+    from faultcell.augmenter import Augmenter
     from faultcell.conditions import conditions_of
     from faultcell.severity import complete
 

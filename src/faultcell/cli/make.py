@@ -131,7 +131,7 @@ def train(
 ) -> None:
     """Pre-train on normal curves (label `normal` unless --label says otherwise)."""
     from faultcell import store
-    from faultcell.augment import Augmenter
+    from faultcell.augmenter import Augmenter
     from faultcell.config import Config, Kind, TrainConfig
     from faultcell.curves import NORMAL
 
@@ -163,7 +163,7 @@ def finetune(
 ) -> None:
     """Adapt a model to a handful of faults (every label but `normal` unless --label says otherwise)."""
     from faultcell import store
-    from faultcell.augment import Augmenter
+    from faultcell.augmenter import Augmenter
     from faultcell.config import FinetuneConfig, Unfreeze
 
     check("--unfreeze", unfreeze, get_args(Unfreeze))
@@ -195,7 +195,7 @@ def distil(
 ) -> None:
     """Teach a copy of a model to draw in one network evaluation (every label but `normal` unless --label says otherwise)."""
     from faultcell import store
-    from faultcell.augment import Augmenter
+    from faultcell.augmenter import Augmenter
     from faultcell.config import DistilConfig
 
     store.make_ready(out)
@@ -264,7 +264,7 @@ def sample(
 ) -> None:
     """Draw curves: by condition (--fault ...), or one for each curve of a set (--like)."""
     from faultcell import files
-    from faultcell.augment import Augmenter
+    from faultcell.augmenter import Augmenter
     from faultcell.conditions import conditions_of
 
     check_one_way(like, fault, reference)
@@ -303,7 +303,7 @@ def sample(
             reference=earlier,
             on_chunk=lambda n, m: tick("drawing", n, m),
         )
-        files.write_blocks(_counted(blocks, redraws, settings), out, config=settings)
+        files.write_blocks(counted(blocks, redraws, settings), out, config=settings)
     beyond = [found for condition in asked if (found := model.profile.beyond(condition))]
     if like is not None and len(beyond) > len(asked) / 2:
         said = f"most of what is asked for ({len(beyond)} of {len(asked)}) lies outside what the model has seen"
@@ -318,7 +318,7 @@ def sample(
     say(facts, as_json, text)
 
 
-def _counted(blocks: Iterable[Curves], redraws: Counter[str], settings: dict[str, Any]) -> Iterator[Curves]:
+def counted(blocks: Iterable[Curves], redraws: Counter[str], settings: dict[str, Any]) -> Iterator[Curves]:
     """Blocks as they are; how many of their curves were drawn again, and in how many draws, is counted and kept."""
     for curves in blocks:
         again = curves.known("redraw_count")
@@ -343,7 +343,7 @@ def band(
 ) -> None:
     """Draw a band for each curve of a set: where a curve of its conditions lies; and say how much of the real one is within."""
     from faultcell import bands, report
-    from faultcell.augment import Augmenter
+    from faultcell.augmenter import Augmenter
     from faultcell.conditions import conditions_of
 
     real = read(like, label=label, cells=cells, step_type=step_type)

@@ -11,7 +11,7 @@ def trial() -> Look:
     """Load the embedded data, train a tiny network for a step, draw a curve with it."""
     import warnings
 
-    from faultcell.augment import Augmenter
+    from faultcell.augmenter import Augmenter
     from faultcell.config import Config, NetConfig, TrainConfig
     from faultcell.curves import NORMAL, grid
     from faultcell.demo import embedded

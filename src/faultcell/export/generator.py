@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.errors import ExportError
 from faultcell.export.figures import BATCHES, difference, kilobytes, latencies
 from faultcell.export.folder import NETWORKS, export_folder, finish

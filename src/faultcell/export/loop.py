@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.encoding.condition_vector import STANDING, Vocabulary
 from faultcell.encoding.grid import CHANNELS
 from faultcell.export.folder import NETWORKS

@@ -29,6 +29,7 @@ from faultcell.severity import complete
 
 TABLES = ("timeseries.parquet", "halfcycles.parquet")
 CONFIG = "config.json"
+PICTURE = "augment.png"  # of some curves, where whoever wrote the set made one
 _NARROW = ("step_time_second", "voltage_volt", "current_ampere", "surface_temperature_celsius")
 # float32 is used as long as it keeps a millisecond, or a hundredth of a millivolt, ampere or degree.
 _KEPT = {"step_time_second": 5e-4}
@@ -102,6 +103,7 @@ def write_blocks(
     *,
     config: Mapping[str, Any] | None = None,
     at_last: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
+    picture: Callable[[], bytes] | None = None,
 ) -> Path:
     """The same for a set that comes in blocks, one or more; from the second on, each is on disk before the next is asked for.
 
@@ -112,13 +114,14 @@ def write_blocks(
         folder: where to.
         config: as in `write`.
         at_last: makes the table of all curves from that of all blocks; it is kept in memory till then.
+        picture: makes a PNG to lie beside, `PICTURE`, once all blocks are written.
     """
     coming = iter(blocks)
     head = list(itertools.islice(coming, 2))
     if not head:
         raise DataError(f"{folder}: found no curve to write, expected one at least: check the selection")
     narrow = _NARROW if len(head) == 1 else tuple(set(_NARROW) - set(_KEPT))
-    with whole_folder(folder, replaces=(*TABLES, CONFIG)) as temporary, _Tables(temporary) as tables:
+    with whole_folder(folder, replaces=(*TABLES, CONFIG, PICTURE)) as temporary, _Tables(temporary) as tables:
         kept = []
         while (curves := head.pop(0) if head else next(coming, None)) is not None:
             block = {TABLES[0]: _narrow(curves.timeseries, narrow)}
@@ -133,6 +136,8 @@ def write_blocks(
         if config is not None:
             text = json.dumps(dict(config), indent=2, sort_keys=True, default=str)
             (temporary / CONFIG).write_text(text + "\n", encoding="utf-8")
+        if picture is not None:
+            (temporary / PICTURE).write_bytes(picture())
         for path in tables.close():
             seal(path)
     return Path(folder)

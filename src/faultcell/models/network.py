@@ -251,10 +251,11 @@ class Network(Generative):
 
     def log_radius(self, condition: Tensor) -> Tensor:
         """How far the parts of curves of these conditions `(B, F)` stray, over how far such curves do `(B, C, S)`."""
-        shape = self.shape
-        size = (len(condition), shape.channels, len(shape.sections))
-        end = shape.features // 2 - 2
-        return condition[:, end - size[1] * size[2] : end].reshape(size) if shape.radii else torch.zeros(size)
+        parts = (self.shape.channels, len(self.shape.sections))
+        if not self.shape.radii:
+            return torch.zeros_like(condition[:, :1, None]).expand(-1, *parts)
+        end = self.shape.features // 2 - 2
+        return condition[:, end - parts[0] * parts[1] : end].reshape(-1, *parts)
 
     def kind(self, condition: Tensor) -> Tensor:
         """Normal or a fault, without or with a reference `(B,)`: the last two of the values that come before the flags."""

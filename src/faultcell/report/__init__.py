@@ -6,6 +6,7 @@ blocks.py    what a page consists of, as data
 dots.py      sources side by side, a panel for each measure
 overlays.py  real and drawn curves, one over the other
 singles.py   single drawn curves, large, over the real one
+gone_wrong.py  normal curves and the faults drawn from them
 bands.py     bands of drawn curves, and the real ones within
 bars.py      before and after, with intervals
 scores.py    the page of one generated set
@@ -25,6 +26,7 @@ from faultcell.lazy import lazy
 
 if TYPE_CHECKING:
     from faultcell.report.bands import band_figure
+    from faultcell.report.gone_wrong import gone_wrong_figure
     from faultcell.report.overlays import adherence, overlay
     from faultcell.report.results import write_results
     from faultcell.report.scores import COLUMNS, page
@@ -35,6 +37,7 @@ _HOME = {
     "COLUMNS": "scores",
     "adherence": "overlays",
     "band_figure": "bands",
+    "gone_wrong_figure": "gone_wrong",
     "overlay": "overlays",
     "page": "scores",
     "single_curves": "singles",
@@ -47,6 +50,7 @@ __all__ = [
     "COLUMNS",
     "adherence",
     "band_figure",
+    "gone_wrong_figure",
     "overlay",
     "page",
     "single_curves",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from faultcell.curves import Curves
+from faultcell.scoring.believability import broken
 from faultcell.scoring.scores import SetScore
 
 TOLD_APART, CLEARLY_TOLD_APART = 0.60, 0.75  # by a forest; 0.5 is chance
@@ -30,8 +34,28 @@ def verdict(sets: SetScore) -> str:
     return f"nothing that cells keep is broken, but they can {how} be told from real curves ({reason})"
 
 
+def of_shapes(drawn: Curves, real: Curves) -> str:
+    """One sentence on drawn curves of which no real ones are at hand but those they were drawn from."""
+    ours, theirs = _shares(drawn), _shares(real)
+    said = [words for name in ours if (words := _said(name, ours[name], theirs.get(name)))]
+    if said:
+        return f"do not train with these: {' and '.join(said)}"
+    shown = ", ".join(f"{name.replace('_', ' ')} {100 * share:.2g} %" for name, share in ours.items())
+    return f"nothing that cells keep is broken ({shown})"
+
+
+def _shares(curves: Curves) -> dict[str, float]:
+    """Of curves that break what cells keep, by the names of `believability.SHARES`; without what none of them can tell."""
+    known = {name: values[np.isfinite(values)] for name, values in broken(curves).items()}
+    return {name: float(values.mean()) for name, values in known.items() if values.size}
+
+
 def _broken(sets: SetScore, name: str) -> str | None:
-    ours, real = getattr(sets, name), getattr(sets, f"{name}_real")
+    return _said(name, getattr(sets, name), getattr(sets, f"{name}_real"))
+
+
+def _said(name: str, ours: float | None, real: float | None) -> str | None:
+    """What a share of curves that break what cells keep is in words, where real ones do not as often."""
     if ours is None or ours <= (real or 0.0) + MORE_THAN_REAL:
         return None
     return f"{round(100 * ours)} of 100 {WORDS[name]} (real curves: {round(100 * (real or 0.0))})"

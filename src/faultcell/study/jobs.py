@@ -15,7 +15,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.conditions import between, conditions_of
 from faultcell.config import TrainConfig
 from faultcell.controls import CHEAP

@@ -10,7 +10,7 @@ import torch
 from polars.testing import assert_frame_equal
 from torch import nn
 
-from faultcell.augment import Augmenter
+from faultcell.augmenter import Augmenter
 from faultcell.conditions import conditions_of
 from faultcell.config import DistilConfig
 from faultcell.curves import FAULTS, KEYS, SEVERITY, Condition, Curves, Limits, Load, grid
@@ -81,7 +81,7 @@ def test_a_chunk_border_changes_nothing(tuned):
 
 
 def test_a_stream_gives_the_curves_of_a_draw_block_by_block(tuned, monkeypatch):
-    monkeypatch.setattr("faultcell.augment.BLOCK", 3)
+    monkeypatch.setattr("faultcell.augmenter.BLOCK", 3)
     asked = [*mixed(), mixed()[0], *grid("overdischarge", peak_deviation_volt=0.4)]  # one cell's name twice, one without
     told = []
     parts = list(tuned.stream(asked, range(10), steps=STEPS, on_chunk=lambda n, m: told.append((n, m))))
@@ -97,7 +97,7 @@ def test_a_stream_refuses_before_it_draws(tuned):
 
 def test_a_distilled_model_draws_in_one_step_what_its_teacher_draws_in_several(tuned, tiny):
     before, (normal, few) = tuned.sha256, tiny
-    config = DistilConfig(steps=60, batch_size=16, warmup=5, teacher_steps=4)
+    config = DistilConfig(steps=120, batch_size=16, warmup=5, teacher_steps=4)
     # A network of a few steps has learnt too little for one evaluation to go wrong.
     network, generator = deepcopy(tuned.network), torch.Generator().manual_seed(0)
     for value in network.curve.parameters():

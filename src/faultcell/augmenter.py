@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,10 +13,11 @@ from torch import Tensor
 
 from faultcell import card, store
 from faultcell.config import Config, DistilConfig, FinetuneConfig
+from faultcell.counterfactuals import Plan, gone_wrong
 from faultcell.curves import FAULTS, NORMAL, Condition, Curves
-from faultcell.drawing import Drawing
+from faultcell.drawing import Drawing, whole_numbers
 from faultcell.encoding.condition_vector import STANDING, Vocabulary
-from faultcell.errors import ConditionError, ImplausibleError, TrainingError, first_line
+from faultcell.errors import ConditionError, TrainingError
 from faultcell.frame import Frame
 from faultcell.hub import Pretrained
 from faultcell.known import to_learn
@@ -30,7 +30,6 @@ from faultcell.running import Metrics, OnStep, Run, network_of
 from faultcell.sound import check_sizes, check_values, refusing, told
 
 BLOCK = 1024  # curves of a stream that are put together at once
-TRIAL_CURVES = 64  # drawn for the model card
 OnSnapshot = Callable[[int, "Augmenter"], None]
 
 
@@ -242,6 +241,64 @@ class Augmenter(Pretrained):
             tell = (lambda n, _, start=start: on_chunk(start + n, len(seeds))) if on_chunk else None
             yield drawing.of(conditions[part], whole_numbers(seeds[part]), on_chunk=tell)
 
+    def plan(
+        self,
+        normal: Curves,
+        *,
+        count: int | None = None,
+        faults: Sequence[str] | None = None,
+        severity: str | Sequence[float] = "between",
+        seed: int = 0,
+    ) -> Plan:
+        """Which fault is drawn from which normal curve, for `gone_wrong`; see `augment`."""
+        chosen = {"count": count, "faults": faults, "severity": severity, "seed": seed}
+        return Plan.of(normal, self.frame, self.profile, **chosen)  # type: ignore[arg-type]
+
+    def gone_wrong(
+        self, plan: Plan, *, seed: int = 0, steps: int | None = None, on_chunk: Callable[[int, int], None] | None = None
+    ) -> Iterator[Curves]:
+        """The faults of a plan, a block at a time: for more than memory holds."""
+        self.profile.refuse(plan.extremes)
+        how = Sampling(steps)
+        drawing = Drawing(self.network, self.frame, self.profile, self.sha256, how, plan.references)
+        return gone_wrong(plan, drawing, seed=seed, on_chunk=on_chunk)
+
+    def augment(
+        self,
+        normal: Curves,
+        *,
+        count: int | None = None,
+        faults: Sequence[str] | None = None,
+        severity: str | Sequence[float] = "between",
+        seed: int = 0,
+        steps: int | None = None,
+        on_chunk: Callable[[int, int], None] | None = None,
+    ) -> Curves:
+        """Your own normal curves, gone wrong: for each fault the next cycle of a cell, as deep as known faults are.
+
+        Every cell serves the same share, and within a cell no curve again before each has had its turn. What a curve was
+        drawn from is in the columns `source_cell_id` and `source_cycle_count`.
+
+        Args:
+            normal: normal curves, of the half-cycles in which the faults show.
+            count: how many faults in all; as many as bring each label to as many as there are normal curves of its half-cycle
+                where not given.
+            faults: which; all that the model was adapted to where not given.
+            severity: peak deviations `between` two known faults each, a `grid` over their range, or numbers to take in turn, V.
+            seed: of the choice and of the first curve; the next ones count on.
+            steps: network evaluations a curve; the configured number where not given.
+            on_chunk: called with curves done and curves in all.
+
+        Raises:
+            ConditionError: a fault the model has not seen, no normal curve of its half-cycle, or nothing to draw.
+            DataError: faults or generated curves are among the normal ones.
+
+        Warns:
+            OutOfRangeWarning: a severity outside what the model has seen, with the share of such curves.
+        """
+        plan = self.plan(normal, count=count, faults=faults, severity=severity, seed=seed)
+        return Curves.concat(self.gone_wrong(plan, seed=seed, steps=steps, on_chunk=on_chunk))
+
     def _drawing(
         self, conditions: Sequence[Condition], seeds: Sequence[int], reference: Curves | References | None, how: Sampling
     ) -> Drawing:
@@ -300,26 +357,11 @@ class Augmenter(Pretrained):
             "profile": self.profile.model_dump(mode="json"),
         }
         scheduler = Diffusion(self.config.diffusion).scheduler_config() if self.config.model == "diffusion" else {}
-        about: dict[str, Any] = {"sha256": self.sha256, "base": self.base, "metrics": self.metrics, "trial": self._trial()}
+        about: dict[str, Any] = {"sha256": self.sha256, "base": self.base, "metrics": self.metrics}
+        about["trial"] = card.trial(self.draw, self.profile)
         text = card.bundle_card(self.config, self.profile, **about)
         store.write_bundle(store.Bundle(self.tensors, config, scheduler, text, self.metrics), Path(folder))
         return Path(folder)
-
-    def _trial(self) -> str:
-        """How many of some curves, of every label with nothing but a depth asked for, must be drawn again."""
-        middle = {label: sum(ranges["peak_deviation_volt"]) / 2 for label, ranges in self.profile.ranges.items()}
-        kinds: list[tuple[str, str | None]] = [(label, None) for label in middle if label != NORMAL]
-        kinds = kinds or [(NORMAL, step) for step in self.profile.step_types]
-        asked = [
-            Condition(label, middle[label] if label != NORMAL else 0.0, step_type=step)
-            for label, step in kinds
-            for _ in range(TRIAL_CURVES // len(kinds))
-        ]
-        try:
-            again = self.draw(asked, range(len(asked))).known("redraw_count") > 0
-        except ImplausibleError:
-            return f"of {len(asked)}, in a trial, at least one never passed"
-        return f"{int(again.sum())} of {len(asked)} in a trial, with nothing but a depth asked for"
 
     @classmethod
     def load(cls, folder: str | Path) -> Augmenter:
@@ -339,11 +381,3 @@ class Augmenter(Pretrained):
             network.eval().requires_grad_(False)
             metrics = tuple(dict(line) for line in bundle.metrics)
             return cls(config, network, frame, profile, metrics, bundle.config["base_sha256"])
-
-
-def whole_numbers(seeds: Iterable[object]) -> list[int]:
-    """Seeds of any integer type as integers; raises ConditionError for others."""
-    try:
-        return [operator.index(seed) for seed in seeds]  # type: ignore[arg-type]
-    except TypeError as error:
-        raise ConditionError(f"seeds must be integers ({first_line(error)}): give a range, or an integer array") from error

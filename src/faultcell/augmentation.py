@@ -1,0 +1,76 @@
+"""From tables to a training set: learn from normal curves, adapt to a handful of faults, and draw many."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import polars as pl
+
+from faultcell.augmenter import Augmenter
+from faultcell.config import Config, FinetuneConfig, TrainConfig
+from faultcell.curves import Curves
+from faultcell.running import OnStep
+
+
+def augment(
+    normal: Curves,
+    few: Curves,
+    *,
+    count: int | None = None,
+    faults: Sequence[str] | None = None,
+    severity: str | Sequence[float] = "between",
+    config: Config | None = None,
+    finetune: FinetuneConfig | None = None,
+    seed: int = 0,
+    on_step: OnStep | None = None,
+    on_chunk: Callable[[int, int], None] | None = None,
+) -> Curves:
+    """From normal curves and a handful of faults to many faults: learn, adapt, and draw, see `Augmenter.augment`.
+
+    Args:
+        normal: normal curves, to learn from and to draw from.
+        few: known faults.
+        count: how many faults to draw, as in `Augmenter.augment`.
+        faults: which; all that are known where not given.
+        severity: as in `Augmenter.augment`.
+        config: of the model; the defaults with this seed where not given.
+        finetune: of the adaptation; the same.
+        seed: of all that is random.
+        on_step: called after each training step.
+        on_chunk: called with curves done and curves in all.
+    """
+    model = adapted(normal, few, config=config, finetune=finetune, seed=seed, on_step=on_step)
+    return model.augment(normal, count=count, faults=faults, severity=severity, seed=seed, on_chunk=on_chunk)
+
+
+def adapted(
+    normal: Curves,
+    few: Curves,
+    *,
+    config: Config | None = None,
+    finetune: FinetuneConfig | None = None,
+    seed: int = 0,
+    on_step: OnStep | None = None,
+) -> Augmenter:
+    """A model that has learnt from normal curves and was adapted to a few faults, with one seed for both."""
+    base = Augmenter.pretrain(normal, config=config or Config(train=TrainConfig(seed=seed)), on_step=on_step)
+    return base.finetune(few, normal=normal, config=finetune or FinetuneConfig(seed=seed), on_step=on_step)
+
+
+def beside_real(blocks: Iterable[Curves], real: Curves) -> Iterator[Curves]:
+    """Real curves, then blocks of drawn ones, all with the same columns: `synthetic` tells them apart."""
+    coming = iter(blocks)
+    first = next(coming)
+    marked = Curves(*(table.with_columns(synthetic=pl.lit(value=False)) for table in (real.timeseries, real.halfcycles)))
+    like = Curves.concat([Curves(part.timeseries[:0], part.halfcycles[:0]) for part in (marked, first)])
+    for part in itertools.chain([marked, first], coming):
+        yield Curves(_conformed(part.timeseries, like.timeseries), _conformed(part.halfcycles, like.halfcycles))
+
+
+def _conformed(table: pl.DataFrame, like: pl.DataFrame) -> pl.DataFrame:
+    """With the columns of another, in its order; what is missing is unknown."""
+    known = set(table.columns)
+    return table.select(
+        (pl.col(name) if name in known else pl.lit(None)).cast(dtype).alias(name) for name, dtype in like.schema.items()
+    )

@@ -1,0 +1,160 @@
+"""The main verb: from normal curves and a handful of faults to a training set."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from faultcell.cli.common import Json, Out, Seed, Tick, progress, read, say
+from faultcell.cli.make import counted, faults_of
+from faultcell.errors import ConditionError, DataError, OutOfRangeWarning
+
+if TYPE_CHECKING:
+    from faultcell.augmenter import Augmenter
+    from faultcell.counterfactuals import Plan
+    from faultcell.curves import Curves
+
+LOOKED_AT = 256  # drawn curves that the verdict is on
+
+
+def augment(
+    out: Out,
+    normal: Annotated[Path, typer.Option(metavar="DIR", help="Curve set with normal curves: to learn from, and to draw from.")],
+    bundle: Annotated[
+        Path | None, typer.Argument(metavar="[BUNDLE]", help="Adapted model; without one, a model is trained first.")
+    ] = None,
+    faults: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Curve set with the handful of known faults; needed without BUNDLE.")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="BUNDLE", help="Also keep the model that is trained, to draw more from.")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="How many faults; as many as there are normal curves if not given.")
+    ] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="Fault to draw; repeat for more. All known ones by default.")] = None,
+    severity: Annotated[
+        str,
+        typer.Option(metavar="between|grid|FILE", help="Between known faults, evenly spread, or a CSV's peak_deviation_volt."),
+    ] = "between",
+    with_real: Annotated[
+        bool, typer.Option("--with-real", help="Write normal, known and drawn curves together, ready for a classifier.")
+    ] = False,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Your own normal curves, gone wrong: from normal curves and a few faults to a training set, in one command."""
+    from faultcell import files, report
+    from faultcell.augmentation import beside_real
+    from faultcell.curves import Curves
+    from faultcell.scoring.verdict import of_shapes
+
+    if (bundle is None) == (faults is None) and not (bundle and with_real):
+        raise ConditionError("augment takes either a BUNDLE, or --faults DIR to train one (with BUNDLE, for --with-real alone)")
+    if keep is not None and bundle is not None:
+        raise ConditionError("--keep is for a model that is trained here: leave it out, or leave out BUNDLE")
+    depths = severity if severity in ("between", "grid") else _depths(Path(severity))
+    source = _normal(normal)
+    few = faults_of(faults, label=None, cells=None, step_type=None) if faults else None
+    with progress() as tick:
+        model = _model(bundle, source, few, keep=keep, seed=seed, tick=tick)
+        plan = model.plan(source, count=count, faults=fault, severity=depths, seed=seed)
+        settings = {
+            "verb": "augment",
+            "model_sha256": model.sha256,
+            "normal": normal.name,
+            "faults": faults.name if faults else None,
+            "severity": severity if isinstance(depths, str) else list(depths),
+            "seed": seed,
+            "cells_seen": list(model.profile.cells),
+        }
+        again, looked = Counter[str](), list[Curves]()
+        blocks = counted(model.gone_wrong(plan, seed=seed, on_chunk=lambda n, m: tick("drawing", n, m)), again, settings)
+        blocks = _looked_at(blocks, looked)
+        if with_real:
+            blocks = beside_real(blocks, Curves.concat([source, *([few] if few is not None else [])]))
+        files.write_blocks(blocks, out, config=settings, picture=lambda: report.gone_wrong_figure(source, looked[0]))
+    verdict = of_shapes(looked[0], source)
+    facts = {"out": str(out), "curves": len(plan), "verdict": verdict, "redrawn": again["curves"]}
+    facts |= {"model_sha256": model.sha256, "left_out": [str(one) for one in plan.unserved]}
+    say(facts, as_json, _said(plan, out, verdict=verdict, again=again, looked=len(looked[0])))
+
+
+def _model(bundle: Path | None, source: Curves, few: Curves | None, *, keep: Path | None, seed: int, tick: Tick) -> Augmenter:
+    """The model of a bundle, or one that is trained on these curves, and kept where that is asked for."""
+    from faultcell import store
+    from faultcell.augmentation import adapted
+    from faultcell.augmenter import Augmenter
+
+    if bundle is not None:
+        return Augmenter.load(bundle)
+    assert few is not None
+    if keep is not None:
+        store.make_ready(keep)
+    names = iter(("learning normal curves", "adapting to the faults"))
+    phase = [""]
+
+    def tell(step: Any) -> None:
+        if step.step == 1:
+            phase[0] = next(names)
+        tick(phase[0], step.step, step.steps)
+
+    model = adapted(source, few, seed=seed, on_step=tell)
+    if keep is not None:
+        model.save(keep)
+    return model
+
+
+def _normal(folder: Path) -> Curves:
+    """The normal curves of a set; warns of others."""
+    from faultcell.curves import NORMAL
+
+    whole = read(folder)
+    whole.refuse_generated("normal")
+    others = Counter(label for label in whole.halfcycles["label"] if label != NORMAL)
+    if len(others) and others.total() == len(whole):
+        raise DataError(f"{folder}: found no curve labelled normal, only {', '.join(map(str, others))}: check --normal")
+    if others:
+        said = ", ".join(f"{count} {label or 'without a label'}" for label, count in others.items())
+        warnings.warn(f"{folder}: left out are {said}: a fault is drawn from a normal curve", OutOfRangeWarning, stacklevel=2)
+    return whole.select(label=[NORMAL]) if others else whole
+
+
+def _depths(path: Path) -> tuple[float, ...]:
+    """The column `peak_deviation_volt` of a CSV file."""
+    import polars as pl
+
+    if not path.is_file():
+        raise ConditionError(f"--severity takes between, grid or a CSV file, found '{path}', which is none")
+    try:
+        return tuple(pl.read_csv(path)["peak_deviation_volt"].cast(pl.Float64))
+    except pl.exceptions.PolarsError as error:
+        raise ConditionError(f"{path}: found no column peak_deviation_volt of numbers ({error}): name the depths so") from error
+
+
+def _looked_at(blocks: Iterable[Curves], kept: list[Curves]) -> Iterator[Curves]:
+    """Blocks as they are; the first curves of the first are kept."""
+    coming = iter(blocks)
+    first = next(coming)
+    kept.append(first.take(range(min(len(first), LOOKED_AT))))
+    return itertools.chain([first], coming)
+
+
+def _said(plan: Plan, out: Path, *, verdict: str, again: Counter[str], looked: int) -> str:
+    """Three lines: what was drawn from what, what was left out or drawn again, and what of it can be believed."""
+    least, most = plan.often
+    often = f"each {most} times" if least == most else f"each {least} to {most} times"
+    cells = len({cell for cell, _ in plan.cycles})
+    labels = Counter(plan.labels[i] for i in plan.label.tolist())
+    drawn = ", ".join(f"{count} {name}" for name, count in labels.items())
+    lines = [f"{drawn} from {len(plan.normal)} normal curves of {cells} cells ({often}), in {out}; see augment.png"]
+    left = f"left out: {'; '.join(map(str, plan.unserved))}" if plan.unserved else "every normal curve can serve"
+    lines.append(f"{left}; drawn again, for no cell could have made them: {again['curves']}")
+    lines.append(f"{verdict}, of {looked} looked at; on cells left out: faultcell evaluate --bundle")
+    return "\n".join(lines)
