@@ -315,3 +315,13 @@ def test_without_aeon_minirocket_is_left_out_and_said_so(sets):
 def test_minirocket_learns_what_is_there():
     (curves, truth), (unseen, answers) = told_apart(), told_apart(seed=1)
     assert roc_auc_score(answers, rocket().fit(curves, truth).decision_function(unseen)) > 0.95
+
+
+def test_the_forest_learns_the_points_and_the_protocol_knows_none_of_them(sets, drawn):
+    quick = {**QUICK, "classifiers": ("forest", "protocol"), "controls": ("splice",)}
+    found = classify(train=sets[0], test=sets[1], synthetic=drawn, **quick)
+    by = {(row.classifier, row.arm, row.view): row for row in found.rows}
+    assert {arm for _, arm, _ in by} >= {"before", "splice", "synthetic"}
+    whole = {name: by[name, "before", "whole"].roc_auc for name in ("forest", "protocol")}
+    assert whole["forest"] > 0.95
+    assert whole["forest"] > whole["protocol"]

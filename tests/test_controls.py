@@ -21,13 +21,14 @@ from faultcell.controls import (
     Noise,
     Scaling,
     Smote,
+    Splice,
     TimeWarp,
 )
 from faultcell.curves import Curves, grid
 from faultcell.errors import ConditionError
 from faultcell.replay import MEAN_POINTS, Known, MeanCurve, Replay, mean
 from faultcell.severity import complete
-from strategies import LOWER, UPPER, charge, curves_of, discharge, fault_curves
+from strategies import LOWER, UPPER, charge, curves_of, discharge, fault_curves, normal_curves
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -362,3 +363,33 @@ def test_the_severity_is_measured_back_and_not_corrected(depths):
         drawn = ALL[name](depths).draw(asked, [1])
         assert drawn.known("requested_peak_deviation_volt") == 0.55
         assert abs(drawn.known("peak_deviation_volt") - 0.55) > 0.05
+
+
+# --- with scissors
+
+
+def test_a_splice_is_a_normal_curve_of_the_cell_with_the_end_of_a_known_fault(depths):
+    normal = normal_curves().select(step_type=["discharge"])
+    cell, cycle = normal.halfcycles.select("cell_id", "cycle_count").row(0)
+    asked = [replace(condition, cell_id=cell, cycle_count=cycle + 1) for condition in asking(1, depth=0.8)]
+    (made,) = samples(Splice(depths, normal).draw(asked, range(1)))
+    (source,), fault = samples(normal.take([0])), samples(depths)[2]
+    inside = (source["voltage_volt"] >= LOWER).argmin() or source["voltage_volt"].size
+    np.testing.assert_allclose(made["voltage_volt"][:inside], source["voltage_volt"][:inside])
+    beyond = fault["voltage_volt"] < LOWER
+    np.testing.assert_allclose(made["voltage_volt"][inside:], fault["voltage_volt"][beyond])
+    np.testing.assert_allclose(
+        np.diff(made["step_time_second"][inside:]), np.diff(fault["step_time_second"][beyond]), rtol=1e-6
+    )
+    assert (np.diff(made["step_time_second"]) > 0).all()
+    assert abs(np.diff(made["surface_temperature_celsius"])[inside - 1]) < 1e-6  # in one piece
+
+
+def test_a_splice_of_an_unknown_cell_takes_any_normal_curve_by_its_seed(depths):
+    normal = normal_curves().select(step_type=["discharge"])
+    source = Splice(depths, normal)
+    one, again = (source.draw(asking(6), range(6)) for _ in range(2))
+    assert same(one, again)
+    assert len({curve["voltage_volt"][3] for curve in samples(one)}) > 1
+    with pytest.raises(ConditionError, match="no normal discharge is known"):
+        Splice(depths, normal_curves().select(step_type=["charge"])).draw(asking(1), range(1))

@@ -14,6 +14,7 @@ RUNS = {
     "balance_curves": (["--steps", "3"], "PR-AUC"),
     "cycler_exports": (["--out", "exports", "--cells", "2"], "SIM-0002.csv"),
     "draw_faults": (["--steps", "3"], "MAE"),
+    "train_a_classifier": (["--steps", "3"], "PR-AUC"),
 }
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from faultcell.diagnosis.alarms import measure, recall_at
-from faultcell.diagnosis.gain import MEASURES, SIX, Fit, Table, interval, mean_name, p_value, verdicts
+from faultcell.diagnosis.gain import MEASURES, SIX, Fit, Table, harm, interval, mean_name, p_value, verdicts
 from faultcell.models.classifiers import NETS
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -128,3 +128,31 @@ def test_the_words_on_the_threshold_follow_from_what_it_finds(recall, false, nee
     assert len(notes) == 1
     assert f"finds {100 * recall:.0f} % at {100 * false:.0f} % false alarms" in notes[0]
     assert notes[0].endswith("no classifier is needed") != needed
+
+
+def test_harm_is_said_first_where_it_is_sure_and_after_it_where_it_is_possible():
+    before = scored([0.9, 0.91, 0.9, 0.92], "before")
+    assert harm(Table(before + scored([0.95, 0.96, 0.95, 0.97], "new")), generated=("new",)) == []
+    sure, possible = harm(
+        Table(before + scored([0.5, 0.52, 0.5, 0.5], "new") + scored([0.5, 1.0, 0.9, 0.91], "other")),
+        generated=("new", "other"),
+    )
+    assert sure.startswith("in_limits view, overcharge: new harms")
+    assert "recall of the nets by 0.4" in sure
+    assert "other may harm recall of the nets" in possible
+    trees = [
+        fit(arm, seed, classifier="forest", recall=value) for arm, value in (("before", 0.9), ("new", 0.6)) for seed in (0, 1)
+    ]
+    trees = [row.model_copy(update={"recall": row.recall + 0.01 * row.seed * (row.arm == "new")}) for row in trees]
+    (found,) = harm(Table(trees), generated=("new",))
+    assert "recall of the forest" in found
+
+
+def test_what_the_protocol_alone_explains_is_said():
+    rows = scored([0.8, 0.81], "before") + scored([0.9, 0.91], "new")
+    rows += [
+        fit(arm, seed, classifier="protocol", pr_auc=value) for arm, value in (("before", 0.3), ("new", 0.9)) for seed in (0, 1)
+    ]
+    said = [words for words in told(rows) if "C-rate, ambient temperature and duration alone" in words]
+    assert len(said) == 1
+    assert "new: " in said[0]

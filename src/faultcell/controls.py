@@ -14,7 +14,8 @@ from scipy.interpolate import PchipInterpolator
 
 from faultcell.curves import Array, Condition, Curves, Source
 from faultcell.encoding.decode import Samples
-from faultcell.replay import MEAN_POINTS, FromKnown, MeanCurve, Replay, at_fractions, mean
+from faultcell.errors import ConditionError
+from faultcell.replay import MEAN_POINTS, FromKnown, Known, MeanCurve, Replay, at_fractions, mean
 
 JITTER_SHARE = 0.03  # of the spread of a curve's voltage: 6 to 13 mV on the embedded faults
 SCALING_STD = 0.05
@@ -202,6 +203,63 @@ class Bootstrap(FromKnown):
         return mean([self._known.resampled[i] for i in self._known.nearest(condition, BOOTSTRAP_NEIGHBOURS)])
 
 
+class Splice(FromKnown):
+    """A normal curve up to its limit, and from there the end of the nearest known fault: a fault drawn with scissors.
+
+    The normal curve is the last of the condition's cell before its cycle; any, where there is none. What is beyond the limit is
+    the known fault's own, at its own pace; the temperature goes on from where the normal curve stood.
+
+    Args:
+        known: real faults.
+        normal: real normal curves.
+    """
+
+    origin = "splice"
+
+    def __init__(self, known: Curves, normal: Curves) -> None:
+        super().__init__(known)
+        self._normal = Known(normal)
+
+    def _curve(self, condition: Condition, rng: np.random.Generator) -> Samples:
+        normal, fault = self._normal.samples[self._before(condition, rng)], self._nearest(condition)
+        filled = self._known.filled(condition)
+        assert filled.limits is not None
+        sign, limit = (1.0, filled.limits.upper) if condition.step == "charge" else (-1.0, filled.limits.lower)
+        inside, beyond = (_until(curve.volt, sign=sign, limit=limit) for curve in (normal, fault))
+        head, tail = (
+            Samples(*(column[part] for column in (curve.second, curve.volt, curve.ampere, curve.celsius)))
+            for curve, part in ((normal, slice(0, max(inside, 2))), (fault, slice(min(beyond, fault.volt.size - 1), None)))
+        )
+        step = float(np.median(np.diff(tail.second))) if tail.second.size > 1 else 1.0
+        return Samples(
+            np.concatenate([head.second, head.second[-1] + max(step, 1e-3) + tail.second - tail.second[0]]),
+            np.concatenate([head.volt, tail.volt]),
+            np.concatenate([head.ampere, tail.ampere]),
+            np.concatenate([head.celsius, head.celsius[-1] + tail.celsius - tail.celsius[0]]),
+        )
+
+    def _before(self, condition: Condition, rng: np.random.Generator) -> int:
+        """The last normal curve of the condition's cell before its cycle, else any of its half-cycle."""
+        cycle = np.inf if condition.cycle_count is None else condition.cycle_count
+        own = [row for row in self._rows if row[1] == condition.step]
+        if not own:
+            raise ConditionError(f"no normal {condition.step} is known to splice a fault on")
+        earlier = [(row[2], row[3]) for row in own if row[0] == condition.cell_id and row[2] < cycle]
+        return max(earlier)[1] if earlier else own[int(rng.integers(len(own)))][3]
+
+    @cached_property
+    def _rows(self) -> list[tuple[str | None, str, int, int]]:
+        """Cell, half-cycle, cycle and position of the normal curves that have samples under load."""
+        known = enumerate(zip(self._normal.conditions, self._normal.samples, strict=True))
+        return [(c.cell_id, c.step, c.cycle_count or 0, i) for i, (c, curve) in known if curve.second.size > 1]
+
+
+def _until(volt: Array, *, sign: float, limit: float) -> int:
+    """How many samples come before the first that is beyond the limit; all of them where none is."""
+    beyond = np.flatnonzero(sign * (volt - limit) > 0)
+    return int(beyond[0]) if beyond.size else volt.size
+
+
 class Noise(FromKnown):
     """White noise, uniform over the voltages of all known curves, at the times of the nearest.
 
@@ -233,3 +291,5 @@ CHEAP: dict[str, Callable[[Curves], Source]] = {
     "bootstrap": Bootstrap,
     "mean_curve": MeanCurve,
 }
+# Controls that need normal curves beside the known faults.
+FROM_NORMAL: dict[str, Callable[[Curves, Curves], Source]] = {"splice": Splice}

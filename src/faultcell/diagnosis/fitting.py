@@ -24,6 +24,8 @@ class Data:
         added: curves the arm adds.
         test: scaled channels `(M, C, L)`.
         beyond: how far test curves go beyond their limit, V `(M, 1)`.
+        protocol: how the training curves were run; see `views.Seen` `(N, 3)`.
+        test_protocol: the same of the test curves `(M, 3)`.
     """
 
     train: NDArray[np.float32]
@@ -31,6 +33,8 @@ class Data:
     added: int
     test: NDArray[np.float32]
     beyond: Array
+    protocol: Array
+    test_protocol: Array
 
     @classmethod
     def of(cls, task: Task, extra: Curves | None) -> Data:
@@ -38,9 +42,12 @@ class Data:
         real, test = task.train.seen.values, task.test.seen
         seen = None if extra is None else see(extra, task.view)
         more = real[:0] if seen is None else seen.values[seen.usable]
+        protocol = task.train.seen.protocol
+        if seen is not None:
+            protocol = np.concatenate([protocol, seen.protocol[seen.usable]])
         truth = np.concatenate([task.train.truth, np.ones(len(more), dtype=np.int64)])
         train = task.scaled(np.concatenate([real, more]))
-        return cls(train, truth, len(more), task.scaled(test.values), test.beyond[:, None])
+        return cls(train, truth, len(more), task.scaled(test.values), test.beyond[:, None], protocol, test.protocol)
 
 
 def fit(name: str, data: Data, *, seed: int, steps: int, weighted: bool = False) -> Net:

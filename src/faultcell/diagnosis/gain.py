@@ -23,12 +23,15 @@ MEASURES = (
     "false_alarm_rate",
 )
 TESTED = {"recall": "recall", "f1": "F1", "pr_auc": "PR-AUC"}
+HARMED = {"recall": "recall", "pr_auc": "PR-AUC", "recall_at_1_percent": "recall at 1 % false alarms"}
 SIX = ("mlp", "cnn", "lstm", "gru", "bilstm", "cnn_lstm")
 BEFORE, WEIGHTED, THRESHOLD = "before", "class_weights", "threshold"
+FOREST, PROTOCOL_ONLY = "forest", "protocol"
 ALL_SIX = "all six"
 FEW_FALSE_ALARMS = 0.01
 CONFIDENCE = 0.95
 ENOUGH = 0.95  # a recall above which little is left to gain
+AS_GOOD = 0.02  # of PR-AUC: the protocol alone explains what is no further above it
 BLIND = 0.7  # a ROC-AUC below which a view tells little
 
 
@@ -221,9 +224,38 @@ def verdicts(table: Table, tests: Sequence[Comparison], *, generated: Sequence[s
     """
     found = []
     for place in table.places:
-        said = [*_threshold(table, place), *_room(table, place), *_rivals(place, tests, generated=generated)]
+        said = [*_threshold(table, place), *_room(table, place), *_protocol(table, place, generated=generated)]
+        said += _rivals(place, tests, generated=generated)
         found += [f"{place[1]} view, {place[0]}: {text}" for text in said]
     return found
+
+
+def harm(table: Table, *, generated: Sequence[str]) -> list[str]:
+    """Where generated curves make a classifier worse than with nothing added, in words: sure harm, then what may be.
+
+    Args:
+        table: the fits.
+        generated: names of the generated arms.
+    """
+    sure, possible = [], []
+    nets = mean_name(table.classifiers)
+    for place, arm in product(table.places, generated):
+        worse, open_ = [], []
+        for classifier, measure in product((nets, FOREST), HARMED):
+            pair = [table.by_seed(place, which, classifier=classifier, measure=measure) for which in (arm, BEFORE)]
+            if all(pair):
+                gap = interval([one - other for one, other in zip(*pair, strict=True)])
+                words = f"{HARMED[measure]} of the {'nets' if classifier == nets else classifier}"
+                if gap.high is not None and gap.high < 0:
+                    worse.append(f"{words} by {-gap.mean:.3f}")
+                elif gap.low is not None and gap.low < 0 and gap.mean < 0:
+                    open_.append(words)
+        where = f"{place[1]} view, {place[0]}: {arm}"
+        sure += [f"{where} harms: against nothing added it lowers {' and '.join(worse)}"] if worse else []
+        possible += (
+            [f"{where} may harm {' and '.join(open_)}: the interval against nothing added reaches below zero"] if open_ else []
+        )
+    return [*sure, *possible]
 
 
 def _threshold(table: Table, place: tuple[str, str]) -> Iterator[str]:
@@ -247,6 +279,18 @@ def _room(table: Table, place: tuple[str, str]) -> Iterator[str]:
             f"the best arm, {best}, has a ROC-AUC of {areas[best]:.2f} (chance is 0.5): this view shows little that "
             "carries over to other cells"
         )
+
+
+def _protocol(table: Table, place: tuple[str, str], *, generated: Sequence[str]) -> Iterator[str]:
+    """Whether how curves were run tells faults as well as the nets do."""
+    for arm in (BEFORE, *generated):
+        alone = table.by_seed(place, arm, classifier=PROTOCOL_ONLY, measure="pr_auc")
+        nets = table.of_nets(place, arm, measure="pr_auc")
+        if PROTOCOL_ONLY in table.classifiers and alone and nets and np.mean(alone) >= np.mean(nets) - AS_GOOD:
+            yield (
+                f"{arm}: C-rate, ambient temperature and duration alone have a PR-AUC of {np.mean(alone):.2f}, the nets "
+                f"{np.mean(nets):.2f}: what they find is how the faults were run"
+            )
 
 
 def _rivals(place: tuple[str, str], tests: Sequence[Comparison], *, generated: Sequence[str]) -> Iterator[str]:

@@ -15,19 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell import severity
-from faultcell.controls import CHEAP
+from faultcell.controls import CHEAP, FROM_NORMAL
 from faultcell.curves import FAULTS, Array, Curves
 from faultcell.diagnosis.alarms import measure
 from faultcell.diagnosis.fitting import Data, fit
-from faultcell.diagnosis.gain import BEFORE, THRESHOLD, WEIGHTED, Fit, Gain, Table, verdicts
+from faultcell.diagnosis.gain import BEFORE, FOREST, PROTOCOL_ONLY, THRESHOLD, WEIGHTED, Fit, Gain, Table, harm, verdicts
 from faultcell.diagnosis.tasks import Task, remarks, tasks_of
 from faultcell.diagnosis.views import LENGTH, MARGIN, VIEWS
 from faultcell.errors import DataError, MissingExtraError
-from faultcell.models.classifiers import NETS, PATCH, STEPS, Threshold, has_rocket, rocket
+from faultcell.models.classifiers import NETS, PATCH, STEPS, TREES, Threshold, forest, has_rocket, protocol_only, rocket
 from faultcell.workers import one_thread, spread
 
 ROCKET = "minirocket"
-CLASSIFIERS = (*NETS, ROCKET, THRESHOLD)
+CLASSIFIERS = (*NETS, FOREST, ROCKET, PROTOCOL_ONLY, THRESHOLD)
+CONTROLS = (*CHEAP, *FROM_NORMAL)
 PROTOCOL = (
     "A task is one fault against normal curves of the same half-cycle; no test cell is in training, nor behind a generated "
     "curve. The view `whole` is the loaded part, `in_limits` what of it lies before the voltage under load first comes within "
@@ -36,7 +37,10 @@ PROTOCOL = (
     "capacity, scaled by mean and spread of the real training curves. Arms: `before` is real curves only, `class_weights` the "
     "same with both classes weighted alike; each further arm adds the same number of fault curves, as many as make both "
     "classes equal, or as many as the smallest generated set has. Cheap controls know the real training faults and draw for "
-    "what the taken curves of the first generated set were asked for (without one, for conditions of known faults). Each fit "
+    "what the taken curves of the first generated set were asked for (without one, for conditions of known faults); `splice` "
+    "puts the end of the nearest known fault on the normal curve that a generated one was drawn from, or on any. `forest` has "
+    f"{TREES} trees on the same points, `protocol` is a logistic regression on C-rate, ambient temperature and duration alone. "
+    "Each fit "
     f"of a net takes {{steps}} optimiser steps on batches drawn with replacement; recurrent nets take {PATCH} points together. "
     "A seed sets initial weights, batches and which generated curves are taken. An alarm is a score above even odds; recall at "
     "1 % false alarms is that of the best threshold on the test curves. Intervals are 95 % t-intervals over {seeds} seeds; "
@@ -84,7 +88,7 @@ def classify(
         seeds: repetitions.
         classifiers: names of `CLASSIFIERS`; all that are installed where not given.
         views: names of `views.VIEWS`.
-        controls: names of `controls.CHEAP`; all of them where not given.
+        controls: names of `CONTROLS`; all of them where not given.
         steps: optimiser steps of a net.
         workers: processes; the result is the same for any number of them.
         on_fit: called with the number of fits that are done, and of all.
@@ -96,7 +100,7 @@ def classify(
     if seeds < 1 or steps < 1:
         raise DataError(f"seeds and steps must be at least 1, found {seeds} and {steps}")
     generated = {"synthetic": synthetic} if isinstance(synthetic, Curves) else dict(synthetic or {})
-    cheap = tuple(CHEAP) if controls is None else tuple(controls)
+    cheap = CONTROLS if controls is None else tuple(controls)
     asked = tuple(classifiers or (name for name in CLASSIFIERS if name != ROCKET or has_rocket()))
     _refuse_names(classifiers=asked, views=views, controls=cheap, generated=tuple(generated))
     refuse_leaks(train=train, test=test, generated=generated)
@@ -124,7 +128,7 @@ def classify(
         rows=rows,
         summary=list(table.summary()),
         tests=tests,
-        notes=[*notes, *verdicts(table, tests, generated=tuple(generated))],
+        notes=[*harm(table, generated=tuple(generated)), *notes, *verdicts(table, tests, generated=tuple(generated))],
     )
 
 
@@ -165,6 +169,14 @@ def _alarms(name: str, data: Data, *, job: _Job, steps: int) -> tuple[Array, NDA
     if name == ROCKET:
         ridge = rocket(seed=job.seed, class_weight="balanced" if weighted else None).fit(data.train, data.truth)
         return ridge.decision_function(data.test), ridge.predict(data.test)
+    if name == PROTOCOL_ONLY:
+        score = protocol_only().fit(data.protocol, data.truth).predict_proba(data.test_protocol)[:, 1]
+        return score, (score > 0.5).astype(np.int64)
+    if name == FOREST:
+        trees = forest(seed=job.seed, class_weight="balanced" if weighted else None)
+        flat = data.train.reshape(len(data.train), -1)
+        score = trees.fit(flat, data.truth).predict_proba(data.test.reshape(len(data.test), -1))[:, 1]
+        return score, (score > 0.5).astype(np.int64)
     with one_thread():
         score = fit(name, data, seed=job.seed, steps=steps, weighted=weighted).predict_proba(data.test)[:, 1].astype(np.float64)
     return score, (score > 0.5).astype(np.int64)
@@ -173,13 +185,13 @@ def _alarms(name: str, data: Data, *, job: _Job, steps: int) -> tuple[Array, NDA
 def _refuse_names(
     *, classifiers: Sequence[str], views: Sequence[str], controls: Sequence[str], generated: Sequence[str]
 ) -> None:
-    known = {"classifier": CLASSIFIERS, "view": tuple(VIEWS), "control": tuple(CHEAP)}
+    known = {"classifier": CLASSIFIERS, "view": tuple(VIEWS), "control": CONTROLS}
     for what, names in (("classifier", classifiers), ("view", views), ("control", controls)):
         for name in names:
             if name not in known[what]:
                 raise DataError(f"unknown {what} '{name}': choose from {', '.join(known[what])}")
     for name in generated:
-        if name in (BEFORE, WEIGHTED, *CHEAP):
+        if name in (BEFORE, WEIGHTED, *CONTROLS):
             raise DataError(f"a generated set is named '{name}', which is the name of another arm: rename it")
     if not classifiers or not views:
         raise DataError("there is nothing to fit: name at least one classifier and one view")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from faultcell import severity
 from faultcell.conditions import conditions_of
-from faultcell.controls import CHEAP
+from faultcell.controls import CHEAP, FROM_NORMAL
 from faultcell.curves import FAULTS, NORMAL, SEVERITY, Condition, Curves
 from faultcell.diagnosis.gain import BEFORE, WEIGHTED, Sizes, percent
 from faultcell.diagnosis.views import MARGIN, Seen, see
@@ -29,12 +29,14 @@ class Real:
         truth: one for a fault `(N,)`.
         seen: the same curves in the view.
         faults: the faults among them.
+        normal: the others.
         unusable: curves left out, since the view shows nothing of them.
     """
 
     truth: NDArray[np.int64]
     seen: Seen
     faults: Curves
+    normal: Curves
     unusable: int
 
     def count(self, fault: int) -> int:
@@ -98,7 +100,9 @@ class Task:
             return None
         if arm in self.generated:
             return _some(self.generated[arm], self.added, seed=seed)
-        return CHEAP[arm](self.train.faults).draw(self._asked(seed), range(seed * self.added, (seed + 1) * self.added))
+        real = self.train
+        source = FROM_NORMAL[arm](real.faults, real.normal) if arm in FROM_NORMAL else CHEAP[arm](real.faults)
+        return source.draw(self._asked(seed), range(seed * self.added, (seed + 1) * self.added))
 
     def _asked(self, seed: int) -> list[Condition]:
         """What the curves taken of the first generated set were asked for; without one, conditions of known faults."""
@@ -124,7 +128,11 @@ def requested(curves: Curves) -> list[Condition]:
     peak = pl.max_horizontal(pl.coalesce(*peaks, deep), pl.lit(severity.NOISE_VOLT)).alias(deep)
     conditions = conditions_of(Curves(whole.timeseries, whole.halfcycles.with_columns(peak)))
     others = told.drop(deep, strict=False).with_columns(pl.col("^cycle_count$").cast(pl.Int64)).to_dicts()
-    return [replace(c, **row) for c, row in zip(conditions, others, strict=True)] if others else conditions
+    found = [replace(c, **row) for c, row in zip(conditions, others, strict=True)] if others else conditions
+    if "source_cell_id" in curves.halfcycles.columns:
+        sources = curves.halfcycles["source_cell_id"].to_list()
+        found = [replace(c, cell_id=cell or c.cell_id) for c, cell in zip(found, sources, strict=True)]
+    return found
 
 
 def tasks_of(*, train: Curves, test: Curves, generated: Mapping[str, Curves], view: str) -> Iterator[Task | str]:
@@ -158,7 +166,8 @@ def _real(curves: Curves, label: str, *, view: str) -> Real:
     rows = np.flatnonzero(seen.usable)
     kept = both.take(rows.tolist())
     truth = (kept.halfcycles["label"] == label).to_numpy().astype(np.int64)
-    return Real(truth, seen.take(rows), kept.where(pl.col("label") == label), int((~seen.usable).sum()))
+    faults, normal = (kept.where(pl.col("label") == name) for name in (label, NORMAL))
+    return Real(truth, seen.take(rows), faults, normal, int((~seen.usable).sum()))
 
 
 def _faults(curves: Curves, label: str, *, view: str) -> Curves:

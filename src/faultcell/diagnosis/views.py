@@ -7,7 +7,7 @@ limits, cut by one rule for normal and fault curves, asks for more: does the sha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,16 +31,19 @@ class Seen:
         beyond: how far the part goes beyond the limit it can break, under load, V; zero where it does not `(N,)`.
         at_limit: whether the curve comes within `MARGIN` of that limit `(N,)`.
         usable: curves with a part to speak of `(N,)`.
+        protocol: how the curve was run, of which a fault says nothing: median |current| in C, ambient temperature over 25 degC,
+            0 where unknown, and logarithm of the part's seconds `(N, 3)`.
     """
 
     values: NDArray[np.float32]
     beyond: Array
     at_limit: NDArray[np.bool_]
     usable: NDArray[np.bool_]
+    protocol: Array
 
     def take(self, rows: NDArray[np.int64]) -> Seen:
         """The curves at these positions, in this order."""
-        return Seen(self.values[rows], self.beyond[rows], self.at_limit[rows], self.usable[rows])
+        return Seen(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +115,7 @@ def see(curves: Curves, view: str, *, length: int = LENGTH) -> Seen:
     shape = (len(curves), len(CHANNELS), length)
     values, beyond = np.zeros(shape, dtype=np.float32), np.zeros(len(curves))
     at_limit, usable = np.zeros(len(curves), dtype=bool), np.zeros(len(curves), dtype=bool)
+    protocol = np.column_stack([np.zeros(len(curves)), curves.known("ambient_temperature_celsius") - 25, np.zeros(len(curves))])
     for i, trace in enumerate(_traces(curves)):
         part = None if trace is None else VIEWS[view](trace)
         if trace is None or part is None or part.loaded.sum() < FEWEST or part.second[-1] <= part.second[0]:
@@ -119,7 +123,8 @@ def see(curves: Curves, view: str, *, length: int = LENGTH) -> Seen:
         values[i], usable[i] = _resampled(part, length), True
         beyond[i] = max(0.0, -float(part.inside[part.loaded].min()))
         at_limit[i] = crossing(trace) is not None
-    return Seen(values, beyond, at_limit, usable)
+        protocol[i, 0], protocol[i, 2] = np.median(part.rate[part.loaded]), np.log(part.second[-1] - part.second[0])
+    return Seen(values, beyond, at_limit, usable, np.nan_to_num(protocol))
 
 
 def _traces(curves: Curves) -> Iterator[Trace | None]:

@@ -1,4 +1,4 @@
-"""Fault classifiers, each a scikit-learn estimator: six small nets, MiniRocket, and the voltage threshold.
+"""Fault classifiers, each a scikit-learn estimator: six small nets, MiniRocket, a forest, and two that see next to nothing.
 
 The six nets are those of the paper (Batteries 2025, 11(7), 248, section 4.3): `(N, C, L)` arrays in, two logits out. They
 are fitted for a number of optimiser steps, not of epochs: with batches drawn with replacement, a larger training set buys no
@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.linear_model import RidgeClassifierCV
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNetClassifier
@@ -26,6 +27,7 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
 PATCH = 4
 HIDDEN = 32
+TREES = 200
 STEPS = 200
 BATCH = 64
 LEARNING_RATE = 8e-3  # falls to zero along a cosine
@@ -221,6 +223,23 @@ def rocket(*, seed: int = 0, class_weight: Literal["balanced"] | None = None) ->
 
     ridge = RidgeClassifierCV(alphas=np.logspace(-3, 3, 10), class_weight=class_weight)
     return make_pipeline(MiniRocket(random_state=seed), StandardScaler(with_mean=False), ridge)
+
+
+def forest(*, seed: int = 0, class_weight: Literal["balanced"] | None = None) -> RandomForestClassifier:
+    """A forest on the points of curves, not yet fitted: the strictest reader of what gives drawn curves away.
+
+    Breiman, "Random Forests", 2001, https://doi.org/10.1023/A:1010933404324.
+
+    Args:
+        seed: of the trees.
+        class_weight: `balanced` for classes that count alike.
+    """
+    return RandomForestClassifier(TREES, random_state=seed, class_weight=class_weight, n_jobs=1)
+
+
+def protocol_only() -> Pipeline:
+    """A logistic regression on how curves were run alone, not yet fitted: what it finds is the protocol, not the fault."""
+    return make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
 
 
 class Threshold(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
