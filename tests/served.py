@@ -93,7 +93,7 @@ def post(site, path, asked, **headers):
 
 
 def health(site):
-    with urllib.request.urlopen(f"{site.api}/health", timeout=20) as answer:
+    with urllib.request.urlopen(f"{site.api}/health", timeout=180) as answer:
         return json.load(answer)
 
 

@@ -259,6 +259,14 @@ def test_faults_among_the_normal_curves_are_left_out_with_a_warning(run, data, t
     assert "left out are" in done.err
 
 
+def test_a_picture_of_a_curve_that_served_twice(run, data, tiny, tmp_path):
+    files.write(tiny[0].select(step_type=["discharge"]).take([0, 1]), tmp_path / "two")
+    words = ("--normal", tmp_path / "two", "--fault", "overdischarge", "--count", 5)
+    done = run("augment", data / "model", *words, "--out", tmp_path / "more")
+    assert done.code == 0, done.err
+    assert (tmp_path / "more" / "augment.png").is_file()
+
+
 def test_a_file_of_depths(run, data, tmp_path):
     (tmp_path / "depths.csv").write_text("peak_deviation_volt\n0.2\n0.3\n")
     words = (data / "model", "--normal", data / "normal", "--count", 2, "--fault", "overdischarge")

@@ -27,7 +27,7 @@ FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
 )
-PATIENCE = 20_000  # milliseconds
+PATIENCE = 180_000  # milliseconds; against what hangs, not against a machine that is busy
 CURVE = "getElement(document.querySelector('.nicegui-echart').id.slice(1)).chart?.getOption().series.at(2)?.data"
 needs_nicegui = pytest.mark.skipif(importlib.util.find_spec("nicegui") is None, reason='needs the extra: "faultcell[app]"')
 needs_browser = pytest.mark.skipif(
@@ -40,7 +40,7 @@ def stopped(process):
     """Ctrl-C, and how it ended."""
     process.send_signal(signal.SIGINT)
     try:
-        return process.communicate(timeout=20)
+        return process.communicate(timeout=180)
     finally:
         process.kill()
 
@@ -150,17 +150,17 @@ def test_without_the_extra_the_remedy_is_named():
         "importlib.util.find_spec = lambda name, *more: None if name == 'nicegui' else find(name, *more)\n"
         "sys.argv = ['faultcell', 'serve', 'nowhere']\nfrom faultcell.cli import main\nmain()"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300)
     assert found.returncode == 1
     assert found.stderr == 'faultcell: NiceGUI is not installed: run `pip install "faultcell[app]"` and try again\n'
 
 
 def test_the_api_is_at_the_address_that_is_said(site):
-    with urllib.request.urlopen(f"{site.api}/bundles", timeout=20) as answer:
+    with urllib.request.urlopen(f"{site.api}/bundles", timeout=180) as answer:
         assert [entry["id"] for entry in json.load(answer)] == ["tuned", "base"]
     for path in ("/docs", "/redoc", "/openapi.json"):
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(site.page + path, timeout=20)
+            urllib.request.urlopen(site.page + path, timeout=180)
         with refused.value as answer:
             assert answer.code == 404
 

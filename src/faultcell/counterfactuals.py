@@ -29,7 +29,7 @@ from faultcell.references import References
 from faultcell.severity import complete
 
 SEVERITIES = ("between", "grid")
-FAR_INSIDE = 0.3  # of the rated window
+FAR_INSIDE = 0.1  # of the rated window
 NAMED = 3  # normal curves that cannot serve, by name
 SOURCE = ("source_cell_id", "source_cycle_count")
 BLOCK = 1024  # curves of a stream that are put together at once

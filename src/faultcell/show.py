@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PAIR_COLUMNS = (*COLUMNS, "kl", "js", "wasserstein", "peak_deviation_error_volt")
 GAIN_COLUMNS = ("recall", "f1", "pr_auc", "recall_at_1_percent")
+MOST_LISTED = 40  # cells and the like, in text
 STUDY = "study.json"
 EXPORTED = ("metrics.json", "config.json")
 SENTENCES = ("findings", "notes", "suspicions")
@@ -83,8 +84,14 @@ def text(found: dict[str, Any]) -> str:
         elif name in SENTENCES and isinstance(value, list):
             lines += [f"{name}:", *(f"  {sentence}" for sentence in value)]
         else:
-            lines.append(f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
+            lines.append(f"{name}: {_listed(value) if isinstance(value, list) else value}")
     return "\n".join(lines)
+
+
+def _listed(values: Sequence[object]) -> str:
+    """Values by commas; of very many the first ones."""
+    more = f" and {len(values) - MOST_LISTED} more" if len(values) > MOST_LISTED else ""
+    return ", ".join(map(str, values[:MOST_LISTED])) + more
 
 
 def files_found(files: Sequence[FileReport]) -> list[dict[str, Any]]:

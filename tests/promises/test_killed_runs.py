@@ -135,7 +135,7 @@ def test_sigterm_and_ctrl_c_leave_a_checkpoint_and_say_how_to_go_on(tmp_path, ta
         while running.poll() is None and progress(out) <= before:
             time.sleep(0.1)
         running.send_signal(number)
-        _, err = running.communicate(timeout=60)
+        _, err = running.communicate(timeout=300)
         assert running.returncode == 128 + number
         assert "Traceback" not in err
         assert f"stopped after step {progress(out)} of 4000, which is kept in {out}: go on with --resume" in err

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from itertools import zip_longest
 
-from matplotlib.lines import Line2D
-
 from faultcell.curves import KEYS, Curves
 from faultcell.plausibility import loaded_curves
 from faultcell.report.canvas import INK, LIMIT, legend, sheet
@@ -25,21 +23,22 @@ def gone_wrong_figure(normal: Curves, drawn: Curves) -> bytes:
     drawn = drawn.take(range(min(len(drawn), COLUMNS * LINES)))
     columns = ("source_cell_id", "source_cycle_count", "step_type", "label", "requested_peak_deviation_volt")
     rows = drawn.halfcycles.select(columns).rows()
-    sources = normal.take([place[row[:3]] for row in rows])
+    used = sorted({place[row[:3]] for row in rows})  # a curve may have served twice
+    known = dict(zip(used, loaded_curves(normal.take(used)), strict=True))
+    sources = [known[place[row[:3]]] for row in rows]
     with sheet(LINES, COLUMNS, size=(3.0 * COLUMNS, 2.4 * LINES), form="png") as page:
         panels = [axes for line in page.axes for axes in line]
-        for axes, row, one, other in zip_longest(panels, rows, loaded_curves(sources), loaded_curves(drawn)):
+        for axes, row, one, other in zip_longest(panels, rows, sources, loaded_curves(drawn)):
             if row is None:
                 axes.set_axis_off()
                 continue
-            axes.plot((one.time - one.time[:1]) / 60, one.voltage, color=INK, lw=1.3)
-            axes.plot((other.time - other.time[:1]) / 60, other.voltage, color=COLOR, lw=1.0)
-            axes.axhline(other.limit, color=LIMIT, lw=0.8, ls=":")
+            axes.plot((one.time - one.time[:1]) / 60, one.voltage, color=INK, lw=1.3, label="normal curve")
+            axes.plot((other.time - other.time[:1]) / 60, other.voltage, color=COLOR, lw=1.0, label="drawn from it")
+            axes.axhline(other.limit, color=LIMIT, lw=0.8, ls=":", label="rated limit")
             axes.set_title(f"{row[0]}, cycle {row[1]}: {row[3]}, {row[4]:.2f} V", fontsize=8)
         for axes in page.axes[-1]:
             axes.set_xlabel("time / min")
         for line in page.axes:
             line[0].set_ylabel("voltage / V")
-        names = (("normal curve", INK, "-"), ("drawn from it", COLOR, "-"), ("rated limit", LIMIT, ":"))
-        legend(page, [Line2D([], [], color=color, ls=style, label=name) for name, color, style in names])
+        legend(page, panels[0].get_lines())
     return page.data
