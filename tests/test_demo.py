@@ -46,7 +46,7 @@ def test_it_ends_with_a_page_that_stands_alone(told):
     assert not re.search(r"(https?:)?//[a-z]|@import|url\(", re.sub(r"base64,[^\"]*", "", text))
     links = Links()
     links.feed(text)
-    assert [tag for tag, _ in links.found] == ["img"] * 6
+    assert [tag for tag, _ in links.found] == ["img"] * 7
     assert all(value.startswith("data:image/png;base64,iVBORw0KGgo") for _, value in links.found)
     for words in ("overcharge", "overdischarge", "nearest replay", "mean curve", "simulated"):
         assert words in text
@@ -56,6 +56,7 @@ def test_there_is_a_picture_for_each_fault(told):
     folder = told[0].parent
     kinds = ("overcharge", "overdischarge")
     names = {f"{kind}{what}.png" for kind in kinds for what in ("", "_single", "_asked_and_got")}
+    names.add("augment.png")
     assert {path.name for path in folder.glob("*.png")} == names
     for name in names:
         data = (folder / name).read_bytes()

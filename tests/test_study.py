@@ -161,7 +161,8 @@ def test_the_tables_hold_every_source_variant_and_classifier(done):
     assert tables["cost"]["generator"].to_list() == ["diffusion", "wgan_gp"]
     assert tables["cost"]["pretrain_epochs"][0] == pytest.approx(6 * MODEL.train.batch_size / len(divide_of(done).normal))
     assert tables["epochs"]["step"].unique().sort().to_list() == [3, 6]
-    assert {"before", "class_weights", "replay", "diffusion", "wgan_gp"} == set(tables["fits"]["arm"])
+    arms = {"before", "class_weights", "replay", "splice", "diffusion", "wgan_gp", "augment"}
+    assert arms == set(tables["fits"]["arm"])
     assert set(tables["embedding"]["method"]) == {"PCA", "t-SNE"}
     assert set(tables["pearson"]["attribute"]) == {"peak_deviation_volt", "repetition_count", "cumulative_duration_second"}
 

@@ -25,6 +25,7 @@ from faultcell.train import Step
 FEW = 24
 TEST_SHARE = 0.3
 DRAWS = 6  # of each unseen curve
+SHOWN = 12  # normal curves, with a fault each
 GRID_POINTS = 5
 REPEAT = 8
 STEPS = (200, 100)
@@ -36,7 +37,16 @@ NOTE = (
     "that does not beat it is worth nothing. The peak deviation asked for is met by construction; shapes and durations are not."
 )
 PICTURES = {name: (f"{name}_single.png", f"{name}.png", f"{name}_asked_and_got.png") for name in FAULTS}
-RESULTS = (PAGE, "scores.json", "config.json", "model", "drawn", *(name for pair in PICTURES.values() for name in pair))
+GONE_WRONG = "augment.png"
+RESULTS = (
+    PAGE,
+    GONE_WRONG,
+    "scores.json",
+    "config.json",
+    "model",
+    "drawn",
+    *(name for pair in PICTURES.values() for name in pair),
+)
 Tick = Callable[[str, int, int], None]
 
 
@@ -51,6 +61,7 @@ class Story:
     model: Augmenter
     scores: Scores
     asked: dict[str, tuple[list[float], list[float]]]
+    gone_wrong: bytes
 
 
 def embedded() -> Curves:
@@ -110,8 +121,9 @@ def tell(data: Curves, *, seed: int, steps: tuple[int, int], tick: Tick) -> Stor
             for seeds in (range(turn * len(test), (turn + 1) * len(test)) for turn in range(DRAWS))
         ]
         asked = _adherence(model, few.labels, tick)
+        more = model.augment(normal, count=SHOWN, seed=seed)
         scores = evaluate(real=test, synthetic=drawn, train=few, thorough=False, draws=[drawn, *others])
-    return Story(few, test, drawn, others, model, scores, asked)
+    return Story(few, test, drawn, others, model, scores, asked, report.gone_wrong_figure(normal, more))
 
 
 def _adherence(model: Augmenter, labels: Sequence[str], tick: Tick) -> dict[str, tuple[list[float], list[float]]]:
@@ -138,6 +150,10 @@ def _pictures(story: Story) -> dict[str, tuple[str, bytes]]:
             f"{label}: {DRAWS} single drawn curves each (colour) over the real one of an unseen cell (black)",
             report.single_curves(story.test, [story.drawn, *story.others], label=label),
         )
+    made[GONE_WRONG] = (
+        "faultcell augment: normal curves that were learnt from (black), each with the fault its next cycle would have been",
+        story.gone_wrong,
+    )
     for label in story.scores.sources["synthetic"].by_label:
         side = "above the upper" if FAULTS[label].side == "high" else "below the lower"
         made[PICTURES[label][1]] = (

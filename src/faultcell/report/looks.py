@@ -61,6 +61,7 @@ LOOKS = {
     "smote": Look("SMOTE", GREY, "h", hollow=True),
     "bootstrap": Look("bootstrap", GREY, "p", hollow=True),
     "mean_curve": Look("mean curve", GREY, "d", (0, (1, 2)), hollow=True),  # type: ignore[arg-type]
+    "augment": Look("from normal curves", DRAWN, "*"),
     "splice": Look("splice", GREY, "8", hollow=True),
     "noise": Look("white noise", "#9ca3af", "x"),
     "before": Look("before: real curves only", INK, "H", hollow=True),

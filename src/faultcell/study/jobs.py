@@ -24,7 +24,7 @@ from faultcell.files import write
 from faultcell.files.atomic import write_text
 from faultcell.scoring import evaluate
 from faultcell.scoring.rows import BESIDE
-from faultcell.study.plan import DIFFUSION, StudyConfig, Variant, finetuning, pretraining
+from faultcell.study.plan import AUGMENT, DIFFUSION, StudyConfig, Variant, finetuning, pretraining
 from faultcell.study.split import Split
 from faultcell.workers import one_thread, spread
 
@@ -184,6 +184,13 @@ def ask(place: Place, name: str) -> Result:
         parts.append(model.draw(asked, range(first, first + len(asked))))
     made = Curves.concat(parts)
     write(made, place.drawn(f"{name} for training"))
+    return {"curves": len(made)}
+
+
+def gone_wrong(place: Place) -> Result:
+    """Draw the same from the normal curves that are known, each as its own reference."""
+    made = Augmenter.load(place.model(DIFFUSION)).augment(_split(place).normal, seed=place.config.seed)
+    write(made, place.drawn(AUGMENT))
     return {"curves": len(made)}
 
 

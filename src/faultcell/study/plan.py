@@ -11,6 +11,7 @@ from faultcell.controls import CHEAP
 
 GENERATORS: tuple[Kind, ...] = get_args(Kind)
 DIFFUSION: Kind = "diffusion"
+AUGMENT = "augment"  # the arm of curves that are drawn from normal ones
 
 
 class StudyConfig(BaseModel):

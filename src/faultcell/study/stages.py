@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from faultcell import __version__
+from faultcell.controls import FROM_NORMAL
 from faultcell.curves import Curves
 from faultcell.diagnosis import Gain, classify
 from faultcell.errors import DataError
@@ -18,7 +19,7 @@ from faultcell.files.swap import tidy
 from faultcell.profile import fingerprint
 from faultcell.study import findings, jobs, pearson, tables
 from faultcell.study.jobs import Job, Place, Result
-from faultcell.study.plan import DIFFUSION, StudyConfig, bases, variants
+from faultcell.study.plan import AUGMENT, DIFFUSION, StudyConfig, bases, variants
 from faultcell.study.split import Split, divide
 
 RESULT, PAGE, CONFIG, TABLES = "study.json", "report.html", "config.json", "tables"
@@ -64,6 +65,7 @@ def run(out: Path, data: Curves, *, config: StudyConfig | None = None, workers: 
     work += [Job(f"variant {variant.name}", jobs.vary, (variant,)) for variant in plan]
     results = _stage(place, "adapting and drawing", work=work, workers=workers, tick=tick)
     asking = [Job(f"ask {name}", jobs.ask, (name,)) for name in config.generators]
+    asking.append(Job("from normal curves", jobs.gone_wrong, ()))
     _stage(place, "drawing for classifiers", work=asking, workers=workers, tick=tick)
     gain = _gain(place, split, workers=workers, tick=tick)
     tick("writing", 0, 1)
@@ -119,11 +121,12 @@ def _gain(place: Place, split: Split, *, workers: int, tick: Tick) -> Gain:
     """What the curves drawn are worth to classifiers; the handful alone is known to all of them."""
     path = place.result("gain")
     if not path.is_file():
+        drawn: dict[str, Curves] = {name: read(place.drawn(f"{name} for training")) for name in place.config.generators}
         gain = classify(
             train=Curves.concat([split.normal, jobs.few_of(place)]),
             test=Curves.concat([split.negatives, split.test]),
-            synthetic={name: read(place.drawn(f"{name} for training")) for name in place.config.generators},
-            controls=place.config.controls,
+            synthetic={**drawn, AUGMENT: read(place.drawn(AUGMENT))},
+            controls=(*place.config.controls, *FROM_NORMAL),
             seeds=place.config.classifier_seeds,
             steps=place.config.classifier_steps,
             workers=workers,
