@@ -259,6 +259,19 @@ def test_faults_among_the_normal_curves_are_left_out_with_a_warning(run, data, t
     assert "left out are" in done.err
 
 
+def test_one_curve_of_two_kinds(tuned, tiny):
+    assert len(tuned.augment(tiny[0], count=1)) == 1
+
+
+def test_a_foreign_folder_is_refused_before_anything_is_read(run, data, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    done = run("augment", "--normal", tmp_path / "nowhere", "--faults", data / "few", "--out", tmp_path / "mine")
+    assert done.code == 1
+    assert "thesis.tex" in done.err
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
+
+
 def test_a_picture_of_a_curve_that_served_twice(run, data, tiny, tmp_path):
     files.write(tiny[0].select(step_type=["discharge"]).take([0, 1]), tmp_path / "two")
     words = ("--normal", tmp_path / "two", "--fault", "overdischarge", "--count", 5)

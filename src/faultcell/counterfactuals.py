@@ -305,6 +305,8 @@ def _counts(own: dict[str, list[int]], profile: Profile, count: int | None) -> d
 
 def _even(cells: Sequence[str], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Places of curves `(count,)`: every cell the same share, and within a cell no curve again before each had its turn."""
+    if not count:
+        return np.zeros(0, dtype=np.int64)
     names, number = np.unique(cells, return_inverse=True)
     turns = []
     for i in rng.permutation(len(names)):

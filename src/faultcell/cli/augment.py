@@ -53,12 +53,15 @@ def augment(
     from faultcell import files, report
     from faultcell.augmentation import beside_real
     from faultcell.curves import Curves
+    from faultcell.files.atomic import refuse_other
+    from faultcell.files.curve_set import CONTENTS
     from faultcell.scoring.verdict import of_shapes
 
     if (bundle is None) == (faults is None) and not (bundle and with_real):
         raise ConditionError("augment takes either a BUNDLE, or --faults DIR to train one (with BUNDLE, for --with-real alone)")
     if keep is not None and bundle is not None:
         raise ConditionError("--keep is for a model that is trained here: leave it out, or leave out BUNDLE")
+    refuse_other(out, CONTENTS)  # not after minutes of training
     depths = severity if severity in ("between", "grid") else _depths(Path(severity))
     source = _normal(normal)
     few = faults_of(faults, label=None, cells=None, step_type=None) if faults else None

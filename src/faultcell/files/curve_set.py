@@ -30,6 +30,7 @@ from faultcell.severity import complete
 TABLES = ("timeseries.parquet", "halfcycles.parquet")
 CONFIG = "config.json"
 PICTURE = "augment.png"  # of some curves, where whoever wrote the set made one
+CONTENTS = (*TABLES, CONFIG, PICTURE)
 _NARROW = ("step_time_second", "voltage_volt", "current_ampere", "surface_temperature_celsius")
 # float32 is used as long as it keeps a millisecond, or a hundredth of a millivolt, ampere or degree.
 _KEPT = {"step_time_second": 5e-4}
@@ -121,7 +122,7 @@ def write_blocks(
     if not head:
         raise DataError(f"{folder}: found no curve to write, expected one at least: check the selection")
     narrow = _NARROW if len(head) == 1 else tuple(set(_NARROW) - set(_KEPT))
-    with whole_folder(folder, replaces=(*TABLES, CONFIG, PICTURE)) as temporary, _Tables(temporary) as tables:
+    with whole_folder(folder, replaces=CONTENTS) as temporary, _Tables(temporary) as tables:
         kept = []
         while (curves := head.pop(0) if head else next(coming, None)) is not None:
             block = {TABLES[0]: _narrow(curves.timeseries, narrow)}
