@@ -239,7 +239,7 @@ class Network(Generative):
         # A graph that is exported cannot look at them, and has all.
         for own in range(KINDS) if torch.compiler.is_compiling() else sorted(set(kind.tolist())):
             near, other = (white @ factor.mT for factor in self.noise_factor[own])
-            smooth = torch.where((kind == own)[:, None], torch.lerp(near, other, share), smooth)
+            smooth = torch.where((kind == own)[:, None], near + share * (other - near), smooth)
         return smooth.transpose(0, 1)
 
     def far(self, condition: Tensor) -> Tensor:
