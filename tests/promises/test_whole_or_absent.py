@@ -243,7 +243,7 @@ def test_sigterm_leaves_the_whole_result_or_the_one_before(place, tally, names, 
         # Every other one in the last part, where the result is written.
         code, err, took = terminated(commands(place)[name], seconds[name] * rng.uniform(0.7 * (n % 2), 1))
         beside = sorted(entry.name for entry in place.iterdir())
-        # A library that is being loaded may call Python from C++, which cannot pass on the end and aborts; nothing is lost by it.
+        # A library that is being loaded may call Python from C++, which cannot pass the end on and aborts: nothing is lost.
         ends = (0, 143, -signal.SIGTERM, -signal.SIGABRT)
         sound = code in ends and "Traceback" not in err and len(read(place / "out"))
         if "evaluate" in names:
