@@ -81,7 +81,7 @@ def test_a_chunk_border_changes_nothing(tuned):
 
 
 def test_a_stream_gives_the_curves_of_a_draw_block_by_block(tuned, monkeypatch):
-    monkeypatch.setattr("faultcell.augmenter.BLOCK", 3)
+    monkeypatch.setattr("faultcell.drawing.BLOCK", 3)
     asked = [*mixed(), mixed()[0], *grid("overdischarge", peak_deviation_volt=0.4)]  # one cell's name twice, one without
     told = []
     parts = list(tuned.stream(asked, range(10), steps=STEPS, on_chunk=lambda n, m: told.append((n, m))))

@@ -52,10 +52,21 @@ def adapted(
     finetune: FinetuneConfig | None = None,
     seed: int = 0,
     on_step: OnStep | None = None,
+    on_adapt: OnStep | None = None,
 ) -> Augmenter:
-    """A model that has learnt from normal curves and was adapted to a few faults, with one seed for both."""
+    """A model that has learnt from normal curves and was adapted to a few faults, with one seed for both.
+
+    Args:
+        normal: normal curves.
+        few: known faults.
+        config: of the model; the defaults with this seed where not given.
+        finetune: of the adaptation; the same.
+        seed: of both.
+        on_step: called after each step of training.
+        on_adapt: called after each of the adaptation; as `on_step` where not given.
+    """
     base = Augmenter.pretrain(normal, config=config or Config(train=TrainConfig(seed=seed)), on_step=on_step)
-    return base.finetune(few, normal=normal, config=finetune or FinetuneConfig(seed=seed), on_step=on_step)
+    return base.finetune(few, normal=normal, config=finetune or FinetuneConfig(seed=seed), on_step=on_adapt or on_step)
 
 
 def beside_real(blocks: Iterable[Curves], real: Curves) -> Iterator[Curves]:

@@ -29,7 +29,6 @@ from faultcell.references import References
 from faultcell.running import Metrics, OnStep, Run, network_of
 from faultcell.sound import check_sizes, check_values, refusing, told
 
-BLOCK = 1024  # curves of a stream that are put together at once
 OnSnapshot = Callable[[int, "Augmenter"], None]
 
 
@@ -236,10 +235,7 @@ class Augmenter(Pretrained):
         curve a seed of its own.
         """
         drawing = self._drawing(conditions, seeds, reference, Sampling(steps, guidance))
-        for start in range(0, len(seeds), BLOCK):
-            part = slice(start, start + BLOCK)
-            tell = (lambda n, _, start=start: on_chunk(start + n, len(seeds))) if on_chunk else None
-            yield drawing.of(conditions[part], whole_numbers(seeds[part]), on_chunk=tell)
+        yield from drawing.blocks(conditions, seeds, on_chunk=on_chunk)
 
     def plan(
         self,
@@ -251,8 +247,7 @@ class Augmenter(Pretrained):
         seed: int = 0,
     ) -> Plan:
         """Which fault is drawn from which normal curve, for `gone_wrong`; see `augment`."""
-        chosen = {"count": count, "faults": faults, "severity": severity, "seed": seed}
-        return Plan.of(normal, self.frame, self.profile, **chosen)  # type: ignore[arg-type]
+        return Plan.of(normal, self.frame, self.profile, count=count, faults=faults, severity=severity, seed=seed)
 
     def gone_wrong(
         self, plan: Plan, *, seed: int = 0, steps: int | None = None, on_chunk: Callable[[int, int], None] | None = None

@@ -241,17 +241,26 @@ class Splice(FromKnown):
     def _before(self, condition: Condition, rng: np.random.Generator) -> int:
         """The last normal curve of the condition's cell before its cycle, else any of its half-cycle."""
         cycle = np.inf if condition.cycle_count is None else condition.cycle_count
-        own = [row for row in self._rows if row[1] == condition.step]
-        if not own:
+        cells = self._rows.get(condition.step, {})
+        if not cells:
             raise ConditionError(f"no normal {condition.step} is known to splice a fault on")
-        earlier = [(row[2], row[3]) for row in own if row[0] == condition.cell_id and row[2] < cycle]
-        return max(earlier)[1] if earlier else own[int(rng.integers(len(own)))][3]
+        earlier = [row for row in cells.get(condition.cell_id, ()) if row[0] < cycle]
+        own = self._any[condition.step]
+        return max(earlier)[1] if earlier else own[int(rng.integers(len(own)))]
 
     @cached_property
-    def _rows(self) -> list[tuple[str | None, str, int, int]]:
-        """Cell, half-cycle, cycle and position of the normal curves that have samples under load."""
-        known = enumerate(zip(self._normal.conditions, self._normal.samples, strict=True))
-        return [(c.cell_id, c.step, c.cycle_count or 0, i) for i, (c, curve) in known if curve.second.size > 1]
+    def _any(self) -> dict[str, list[int]]:
+        """Positions of the normal curves that have samples under load, by half-cycle."""
+        return {step: sorted(i for rows in cells.values() for _, i in rows) for step, cells in self._rows.items()}
+
+    @cached_property
+    def _rows(self) -> dict[str, dict[str | None, list[tuple[int, int]]]]:
+        """Cycles and positions of the same, by half-cycle and cell."""
+        found: dict[str, dict[str | None, list[tuple[int, int]]]] = {}
+        for i, (c, curve) in enumerate(zip(self._normal.conditions, self._normal.samples, strict=True)):
+            if curve.second.size > 1:
+                found.setdefault(c.step, {}).setdefault(c.cell_id, []).append((c.cycle_count or 0, i))
+        return found
 
 
 def _until(volt: Array, *, sign: float, limit: float) -> int:

@@ -22,7 +22,6 @@ from faultcell.curves import FAULTS, KEYS, NORMAL, SEVERITY, Array, Condition, C
 from faultcell.drawing import Drawing
 from faultcell.errors import ConditionError, DataError, OutOfRangeWarning
 from faultcell.frame import Frame
-from faultcell.kernel import LEAST_PEAK_VOLT, PEAK
 from faultcell.plausibility import loaded_curves
 from faultcell.profile import ROUNDING, Profile
 from faultcell.references import References
@@ -32,7 +31,6 @@ SEVERITIES = ("between", "grid")
 FAR_INSIDE = 0.1  # of the rated window
 NAMED = 3  # normal curves that cannot serve, by name
 SOURCE = ("source_cell_id", "source_cycle_count")
-BLOCK = 1024  # curves of a stream that are put together at once
 
 
 def counterfactual(normal: Sequence[Condition], faults: Sequence[Condition]) -> list[Condition]:
@@ -138,7 +136,8 @@ class Plan(Sequence[Condition]):
         conditions, keys = conditions_of(normal), normal.halfcycles.select(KEYS).rows()
         whole, steps = _whole(normal), {fault(name).step_type for name in labels}
         serving, unserved = _serving(conditions, keys, usable=set(references.keys), whole=whole, steps=steps)
-        own = {name: [row for row in serving if conditions[row].step == fault(name).step_type] for name in labels}
+        served, cycles = [conditions[row] for row in serving], [keys[row][:2] for row in serving]
+        own = {name: [i for i, c in enumerate(served) if c.step == fault(name).step_type] for name in labels}
         for name in labels:
             if not own[name]:
                 step = fault(name).step_type
@@ -148,28 +147,17 @@ class Plan(Sequence[Condition]):
                 )
         counts = _counts(own, profile, count)
         rng = np.random.default_rng(seed)
-        rows, depths = {}, {}
+        rows, depths = list[NDArray[np.int64]](), list[Array]()
         for name in labels:
-            rows[name] = _even([keys[row][0] for row in own[name]], counts[name], rng)
-            depths[name] = _depths(name, counts[name], frame, profile, severity=severity, rng=rng)
+            rows.append(np.array(own[name])[_even([cycles[i][0] for i in own[name]], counts[name], rng)])
+            depths.append(_depths(name, counts[name], frame, profile, severity=severity, rng=rng))
         # Labels take turns, so that whatever is looked at first shows all of them.
         turn = np.concatenate([np.arange(counts[name]) / max(counts[name], 1) for name in labels])
         label = np.repeat(np.arange(len(labels)), [counts[name] for name in labels])
         order = np.lexsort([label, turn])
-        place = {row: i for i, row in enumerate(serving)}
-        row = np.concatenate([[place[own[name][i]] for i in rows[name].tolist()] for name in labels]).astype(np.int64)
-        peak = np.concatenate([depths[name] for name in labels])
+        row, peak = np.concatenate(rows), np.concatenate(depths)
         _warn_beyond(peak, label, labels, profile)
-        return cls(
-            [conditions[i] for i in serving],
-            [keys[i][:2] for i in serving],
-            references,
-            row[order],
-            label[order],
-            labels,
-            peak[order],
-            unserved,
-        )
+        return cls(served, cycles, references, row[order], label[order], labels, peak[order], unserved)
 
     def __len__(self) -> int:
         return len(self.row)
@@ -192,9 +180,9 @@ class Plan(Sequence[Condition]):
         first = np.unique(self.row, return_index=True)[1].tolist()
         return [self[i] for i in (*first, *([int(self.peak.argmax())] if len(self) else []))]
 
-    def sources(self, part: slice) -> pl.DataFrame:
-        """The cells and cycles that faults were drawn from, by the columns `SOURCE` `(n, 2)`."""
-        rows = [self.cycles[row] for row in self.row[part].tolist()]
+    def sources(self, places: NDArray[np.int64]) -> pl.DataFrame:
+        """The cells and cycles that the faults at these places are drawn from, by the columns `SOURCE` `(n, 2)`."""
+        rows = [self.cycles[row] for row in self.row[places].tolist()]
         return pl.DataFrame(rows, schema=dict(zip(SOURCE, (pl.String, pl.Int64), strict=True)), orient="row")
 
     @property
@@ -217,12 +205,9 @@ def gone_wrong(
         seed: of the first curve; the next ones count on.
         on_chunk: called with curves done and curves in all.
     """
-    for start in range(0, len(plan), BLOCK):
-        part = slice(start, min(start + BLOCK, len(plan)))
-        seeds = range(seed + part.start, seed + part.stop)
-        tell = (lambda n, _, start=start: on_chunk(start + n, len(plan))) if on_chunk else None
-        made = replace(drawing, seen=Counter()).of(plan[part], seeds, on_chunk=tell)
-        sources = plan.sources(part)
+    for made in drawing.blocks(plan, range(seed, seed + len(plan)), on_chunk=on_chunk):
+        seeds = made.halfcycles["seed"]
+        sources = plan.sources(seeds.to_numpy() - seed)
         names = pl.Series("cell_id", [f"{cell}-{own:06d}" for cell, own in zip(sources[SOURCE[0]], seeds, strict=True)])
         lengths = np.diff(made.offsets)
         timeseries = made.timeseries.with_columns(names[np.repeat(np.arange(len(made)), lengths)])
@@ -331,6 +316,6 @@ def _depths(
         least, most = profile.ranges[name]["peak_deviation_volt"]
         return least + (most - least) * (np.arange(count) + 0.5) / max(count, 1)
     questions = frame.neighbours.known.questions
-    peaks = np.exp(questions.features[questions.label == frame.faults.index(name), PEAK]) - LEAST_PEAK_VOLT
+    peaks = questions.peak_volt[questions.label == frame.faults.index(name)]
     first, second = rng.choice(peaks, size=(2, count))
     return np.asarray(first + rng.uniform(size=count) * (second - first))

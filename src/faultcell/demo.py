@@ -13,12 +13,14 @@ from pathlib import Path
 import polars as pl
 
 from faultcell import report
+from faultcell.augmentation import adapted
 from faultcell.augmenter import Augmenter
 from faultcell.conditions import conditions_of
 from faultcell.config import Config, FinetuneConfig, TrainConfig
 from faultcell.curves import FAULTS, NORMAL, Condition, Curves, grid
 from faultcell.files import read, write
 from faultcell.files.atomic import refuse_other, whole_folder
+from faultcell.files.curve_set import PICTURE
 from faultcell.scoring import Scores, evaluate
 from faultcell.train import Step
 
@@ -37,10 +39,9 @@ NOTE = (
     "that does not beat it is worth nothing. The peak deviation asked for is met by construction; shapes and durations are not."
 )
 PICTURES = {name: (f"{name}_single.png", f"{name}.png", f"{name}_asked_and_got.png") for name in FAULTS}
-GONE_WRONG = "augment.png"
 RESULTS = (
     PAGE,
-    GONE_WRONG,
+    PICTURE,
     "scores.json",
     "config.json",
     "model",
@@ -103,16 +104,13 @@ def tell(data: Curves, *, seed: int, steps: tuple[int, int], tick: Tick) -> Stor
     test = unseen.where(pl.col("label") != NORMAL)
     kinds = [faults.select(label=[label]) for label in faults.labels]
     few = Curves.concat([kind.few(FEW // len(kinds), seed=seed) for kind in kinds])
-    base = Augmenter.pretrain(
+    model = adapted(
         normal,
-        config=Config(train=TrainConfig(steps=steps[0], seed=seed)),
-        on_step=_ticker(tick, "learning normal curves"),
-    )
-    model = base.finetune(
         few,
-        normal=normal,
-        config=FinetuneConfig(steps=steps[1], seed=seed),
-        on_step=_ticker(tick, f"adapting to {len(few)} faults"),
+        config=Config(train=TrainConfig(steps=steps[0], seed=seed)),
+        finetune=FinetuneConfig(steps=steps[1], seed=seed),
+        on_step=_ticker(tick, "learning normal curves"),
+        on_adapt=_ticker(tick, f"adapting to {len(few)} faults"),
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # unseen cells may ask for a little more than was seen: the scores say what it costs
@@ -150,7 +148,7 @@ def _pictures(story: Story) -> dict[str, tuple[str, bytes]]:
             f"{label}: {DRAWS} single drawn curves each (colour) over the real one of an unseen cell (black)",
             report.single_curves(story.test, [story.drawn, *story.others], label=label),
         )
-    made[GONE_WRONG] = (
+    made[PICTURE] = (
         "faultcell augment: normal curves that were learnt from (black), each with the fault its next cycle would have been",
         story.gone_wrong,
     )

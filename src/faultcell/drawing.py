@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -30,6 +30,7 @@ from faultcell.references import References
 
 RADIUS_STREAM = 2  # of random numbers, beside those of the curve and of its sensors
 ATTEMPTS = 20  # draws of a curve until one is plausible
+BLOCK = 1024  # curves of a stream that are put together at once
 CHUNK = 64  # curves drawn at once; always padded to this, so that a curve's bits do not depend on its neighbours
 
 
@@ -95,6 +96,15 @@ class Drawing:
         rows = self.frame.helped(complete, given)
         return given.named_in(put_together(stood=given.stood(complete, rows)), rows)
 
+    def blocks(
+        self, conditions: Sequence[Condition], seeds: Sequence[int], *, on_chunk: Callable[[int, int], None] | None = None
+    ) -> Iterator[Curves]:
+        """The same, a block of them at a time; `on_chunk` is called with curves done and curves in all."""
+        for start in range(0, len(seeds), BLOCK):
+            part = slice(start, start + BLOCK)
+            tell = (lambda n, _, start=start: on_chunk(start + n, len(seeds))) if on_chunk else None
+            yield self.of(conditions[part], whole_numbers(seeds[part]), on_chunk=tell)
+
     def _plausible(
         self, conditions: Sequence[Condition], seeds: Sequence[int]
     ) -> tuple[list[Condition], list[Samples], list[int]]:
@@ -149,9 +159,9 @@ class Drawing:
     ) -> tuple[Array, Array, NDArray[np.int64]]:
         """Coded channels `(B, C, L)`, seconds of head and tail `(B, 2)` and modes `(B,)` for at most `CHUNK` conditions."""
         count = len(conditions)
-        padded = [*conditions, *[conditions[-1]] * (CHUNK - count)]
-        noise = torch.stack([_noise(stream, self.network.noise_size) for stream in [*streams, *[(0,)] * (CHUNK - count)]])
-        uniform = np.stack([_uniform(stream) for stream in [*streams, *[(0,)] * (CHUNK - count)]])
+        padded, streams = [*conditions, *[conditions[-1]] * (CHUNK - count)], [*streams, *[(0,)] * (CHUNK - count)]
+        noise = torch.stack([_noise(stream, self.network.noise_size) for stream in streams])
+        uniform = np.stack([_uniform(stream) for stream in streams])
         asked = self.frame.ask(padded, self.references, np.pad(helped, (0, CHUNK - count), mode="edge"), uniform)
         drawn = self.network.draw_durations(asked.condition(), noise, self.how).clamp(-5, 5)
         seconds = asked.seconds(drawn)

@@ -35,6 +35,8 @@ OWNERS = {
     TEMPERATURE: ("head_celsius", "tail_celsius"),
     CURRENT: ("head_current", "tail_current"),
 }
+# Which of `known.ERRORS` are told as `condition_vector.RADII`, channel by channel.
+TOLD_RADII = [list(ERRORS).index(name) for parts in OWNERS.values() for name in parts]
 SECONDS = slice(2, 4)  # of `known.ERRORS`
 FEWEST_SHOWN = 8  # curves of a kind with a reference, for the network to be told of one
 
@@ -371,8 +373,7 @@ def _over_grid(width: Array, grid: GridConfig) -> Array:
 def _standing(questions: Questions, reach: Array, referenced: NDArray[np.bool_], radius: Array) -> NDArray[np.float32]:
     """How near the neighbours are, and how far curves stray; see `condition_vector.STANDING` `(N, S)`."""
     logarithms = np.log(np.maximum(reach[:, [HEAD, LASTS]], LEAST_REACH))
-    named = [list(ERRORS).index(name) for parts in OWNERS.values() for name in parts]
-    strays = np.log(np.clip(np.nan_to_num(radius[:, named], nan=1.0), LEAST_RADIUS, MOST_RADIUS))
+    strays = np.log(np.clip(np.nan_to_num(radius[:, TOLD_RADII], nan=1.0), LEAST_RADIUS, MOST_RADIUS))
     return np.column_stack([logarithms / 2, strays, questions.label >= 0, referenced]).astype(np.float32)
 
 

@@ -138,6 +138,11 @@ class Questions:
         return replace(self, past=past)._with(PAST, past)
 
     @property
+    def peak_volt(self) -> Array:
+        """Peak deviations, V `(N,)`."""
+        return np.asarray(np.exp(self.features[:, PEAK]) - LEAST_PEAK_VOLT)
+
+    @property
     def certain(self) -> Array:
         """Logarithms of the seconds beyond the limit where the past is the one fault that is asked for, else NaN `(N,)`.
 

@@ -6,6 +6,8 @@ To add a check, add a row to `CHECKS`: its words and a function of a curve, what
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -88,7 +90,8 @@ class Envelope(BaseModel):
         return cls(**kept)
 
 
-class LoadedCurve(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class LoadedCurve:
     """The loaded part of one curve: s, V, A, degC `(n,)`, whether it is a charge, the limit it can break and the window, V."""
 
     time: Array
@@ -101,29 +104,31 @@ class LoadedCurve(NamedTuple):
 
     def figures(self) -> dict[str, float]:
         """What `Envelope` bounds, but for what needs a nominal capacity; NaN where it has no meaning."""
-        warm = self.celsius[np.isfinite(self.celsius)]
         return {
             "against_volt": self.against,
             "flat_share": self.flat,
-            "least_celsius": float(warm.min()) if warm.size else np.nan,
-            "most_celsius": float(warm.max()) if warm.size else np.nan,
+            "least_celsius": float(self.warm.min()) if self.warm.size else np.nan,
+            "most_celsius": float(self.warm.max()) if self.warm.size else np.nan,
             "celsius_step": self.celsius_step,
             "cooling": self.cooling,
             "step_volt": self.step,
             "surge": self.surge,
         }
 
+    @cached_property
+    def warm(self) -> Array:
+        """Known surface temperatures, degC."""
+        return np.asarray(self.celsius[np.isfinite(self.celsius)])
+
     @property
     def celsius_step(self) -> float:
         """Largest change of the surface temperature from one known sample to the next, K; NaN where there are not two."""
-        warm = self.celsius[np.isfinite(self.celsius)]
-        return float(np.abs(np.diff(warm)).max()) if warm.size > 1 else np.nan
+        return float(np.abs(np.diff(self.warm)).max()) if self.warm.size > 1 else np.nan
 
     @property
     def cooling(self) -> float:
         """How far the surface temperature falls below what it had come to, K; NaN where it is unknown."""
-        warm = self.celsius[np.isfinite(self.celsius)]
-        return float((np.maximum.accumulate(warm) - warm).max()) if warm.size else np.nan
+        return float((np.maximum.accumulate(self.warm) - self.warm).max()) if self.warm.size else np.nan
 
     @property
     def step(self) -> float:
@@ -135,7 +140,7 @@ class LoadedCurve(NamedTuple):
         away = np.minimum.accumulate(np.abs(voltage - self.limit) > NEAR_LIMIT * self.window)
         return float(np.abs(np.diff(voltage[away])).max(initial=0.0))
 
-    @property
+    @cached_property
     def steady(self) -> NDArray[np.bool_]:
         """Where the current is held constant `(n,)`."""
         magnitude = np.abs(self.current)
@@ -162,9 +167,8 @@ class LoadedCurve(NamedTuple):
     @property
     def against(self) -> float:
         """How far the voltage goes against its direction under a constant load, after the first tenth of the time, V."""
-        steady = self.steady
-        kept = steady & (self.time - self.time[0] > START_SHARE * (self.time[-1] - self.time[0]))
-        if steady.mean() < 0.5 or kept.sum() < 4:
+        kept = self.steady & (self.time - self.time[0] > START_SHARE * (self.time[-1] - self.time[0]))
+        if self.steady.mean() < 0.5 or kept.sum() < 4:
             return 0.0  # a load that swings, or falls: nothing is constant
         progress = self.voltage[kept] if self.charge_step else -self.voltage[kept]
         return float((np.maximum.accumulate(progress) - progress).max())
@@ -268,7 +272,7 @@ def _lasts(curve: LoadedCurve, asked: Condition, seconds: tuple[float, float] | 
 
 def _warm(curve: LoadedCurve, asked: Condition, envelope: Envelope) -> bool:
     """Whether temperatures lie within what was seen, or near the ambient one that was asked for."""
-    warm = curve.celsius[np.isfinite(curve.celsius)]
+    warm = curve.warm
     if not warm.size:
         return True
     ambient = asked.ambient_temperature_celsius

@@ -12,7 +12,6 @@ from faultcell.augmenter import Augmenter
 from faultcell.curves import FAULTS, NORMAL, SEVERITY, Array
 from faultcell.encoding.condition_vector import CONTEXT, unscaled_context
 from faultcell.encoding.grid import DISCHARGE, STEPS
-from faultcell.kernel import LEAST_PEAK_VOLT
 
 BEYOND = 0.2  # share of the range seen by which a slider goes on beyond it, on either side
 STOPS = 100  # of a slider, at least, over what was seen
@@ -151,8 +150,7 @@ def knobs(model: Augmenter, kind: Kind) -> list[Knob]:
     ranges = {**model.profile.contexts.get(kind.step_type, {}), **model.profile.ranges.get(kind.label, {})}
     seen = {name: (np.array(ranges[name]), values[own]) for name, values in context.items() if name in ranges}
     if kind.label != NORMAL:
-        peaks = np.exp(known.features[own, len(CONTEXT)]) - LEAST_PEAK_VOLT
-        count = known.count[own]
+        peaks, count = known.peak_volt[own], known.count[own]
         for name, values in zip(SEVERITY, (peaks, count, count * np.exp(known.past[own])), strict=True):
             seen[name] = (np.array(ranges[name]), values)
     return [_knob(quantity, seen[quantity.name]) for quantity in QUANTITIES if _told(seen.get(quantity.name))]

@@ -7,7 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -100,15 +100,13 @@ def _model(bundle: Path | None, source: Curves, few: Curves | None, *, keep: Pat
     assert few is not None
     if keep is not None:
         store.make_ready(keep)
-    names = iter(("learning normal curves", "adapting to the faults"))
-    phase = [""]
-
-    def tell(step: Any) -> None:
-        if step.step == 1:
-            phase[0] = next(names)
-        tick(phase[0], step.step, step.steps)
-
-    model = adapted(source, few, seed=seed, on_step=tell)
+    model = adapted(
+        source,
+        few,
+        seed=seed,
+        on_step=lambda s: tick("learning normal curves", s.step, s.steps),
+        on_adapt=lambda s: tick("adapting to the faults", s.step, s.steps),
+    )
     if keep is not None:
         model.save(keep)
     return model

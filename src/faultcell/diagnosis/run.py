@@ -170,15 +170,15 @@ def _alarms(name: str, data: Data, *, job: _Job, steps: int) -> tuple[Array, NDA
         ridge = rocket(seed=job.seed, class_weight="balanced" if weighted else None).fit(data.train, data.truth)
         return ridge.decision_function(data.test), ridge.predict(data.test)
     if name == PROTOCOL_ONLY:
-        score = protocol_only().fit(data.protocol, data.truth).predict_proba(data.test_protocol)[:, 1]
-        return score, (score > 0.5).astype(np.int64)
-    if name == FOREST:
+        odds = protocol_only().fit(data.protocol, data.truth).predict_proba(data.test_protocol)
+    elif name == FOREST:
+        train, test = (values.reshape(len(values), -1) for values in (data.train, data.test))
         trees = forest(seed=job.seed, class_weight="balanced" if weighted else None)
-        flat = data.train.reshape(len(data.train), -1)
-        score = trees.fit(flat, data.truth).predict_proba(data.test.reshape(len(data.test), -1))[:, 1]
-        return score, (score > 0.5).astype(np.int64)
-    with one_thread():
-        score = fit(name, data, seed=job.seed, steps=steps, weighted=weighted).predict_proba(data.test)[:, 1].astype(np.float64)
+        odds = trees.fit(train, data.truth).predict_proba(test)
+    else:
+        with one_thread():
+            odds = fit(name, data, seed=job.seed, steps=steps, weighted=weighted).predict_proba(data.test)
+    score = odds[:, 1].astype(np.float64)
     return score, (score > 0.5).astype(np.int64)
 
 

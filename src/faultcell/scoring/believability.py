@@ -44,7 +44,12 @@ def broken(curves: Curves) -> dict[str, Array]:
 
 
 def _hot(one: LoadedCurve) -> float:
-    known = one.celsius[np.isfinite(one.celsius)]
-    if not known.size:
+    if not one.warm.size:
         return np.nan
-    return float(one.celsius_step > MOST_CELSIUS_STEP or known.min() < LEAST_CELSIUS or known.max() > MOST_CELSIUS)
+    return float(one.celsius_step > MOST_CELSIUS_STEP or one.warm.min() < LEAST_CELSIUS or one.warm.max() > MOST_CELSIUS)
+
+
+def share(values: Array) -> float | None:
+    """Mean of what is known, of `broken`; None where nothing is."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else None

@@ -13,7 +13,7 @@ from faultcell.conditions import conditions_of
 from faultcell.curves import FAULTS, Array, Curves
 from faultcell.encoding.condition_vector import Vocabulary
 from faultcell.replay import LEAST_SPREAD
-from faultcell.scoring.believability import broken
+from faultcell.scoring.believability import broken, share
 from faultcell.scoring.measured import Index, Match, Measured
 from faultcell.scoring.paired import groups
 from faultcell.scoring.scores import SetScore
@@ -66,7 +66,7 @@ def set_scores(match: Match, known: Known | None) -> dict[str, SetScore]:
 
     def scored(rows: Index, label: str | None) -> SetScore:
         part = _part(match, rows, known=known, label=label)
-        shares = {kind: _share(values[rows]) for kind, values in violations.items()}
+        shares = {kind: share(values[rows]) for kind, values in violations.items()}
         found = {**_as_sets(part), "spread_ratio": _spread(match, rows, near=near), **shares, **_believable(match, rows)}
         return SetScore(curves=len(rows), **{name: _finite(value) for name, value in found.items()})
 
@@ -93,8 +93,8 @@ def _believable(match: Match, rows: Index) -> Found:
     )
     areas = [area for area in told.values() if np.isfinite(area)]
     return {
-        **{name: _share(values) for name, values in ours.items()},
-        **{f"{name}_real": _share(values) for name, values in theirs.items()},
+        **{name: share(values) for name, values in ours.items()},
+        **{f"{name}_real": share(values) for name, values in theirs.items()},
         **({"forest_auc": float(np.mean(areas)), "forest_auc_worst": max(areas)} if areas else {}),
     }
 
@@ -241,11 +241,6 @@ def _capacity(real: Curves) -> Array:
     """Charge each cell holds, Ah, NaN where unknown `(N,)`."""
     conditions = conditions_of(real, load=False)
     return np.array([(c.nominal_capacity_ah or np.nan) * (c.state_of_health or np.nan) for c in conditions])
-
-
-def _share(values: Array) -> float | None:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else None
 
 
 def _finite(value: float | None) -> float | None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from faultcell.curves import Curves
-from faultcell.scoring.believability import broken
+from faultcell.scoring.believability import broken, share
 from faultcell.scoring.scores import SetScore
 
 TOLD_APART, CLEARLY_TOLD_APART = 0.60, 0.75  # by a forest; 0.5 is chance
@@ -36,18 +34,12 @@ def verdict(sets: SetScore) -> str:
 
 def of_shapes(drawn: Curves, real: Curves) -> str:
     """One sentence on drawn curves of which no real ones are at hand but those they were drawn from."""
-    ours, theirs = _shares(drawn), _shares(real)
-    said = [words for name in ours if (words := _said(name, ours[name], theirs.get(name)))]
+    ours, theirs = ({name: share(values) for name, values in broken(curves).items()} for curves in (drawn, real))
+    said = [words for name in ours if (words := _said(name, ours[name], theirs[name]))]
     if said:
         return f"do not train with these: {' and '.join(said)}"
-    shown = ", ".join(f"{name.replace('_', ' ')} {100 * share:.2g} %" for name, share in ours.items())
+    shown = ", ".join(f"{name.replace('_', ' ')} {100 * found:.2g} %" for name, found in ours.items() if found is not None)
     return f"nothing that cells keep is broken ({shown})"
-
-
-def _shares(curves: Curves) -> dict[str, float]:
-    """Of curves that break what cells keep, by the names of `believability.SHARES`; without what none of them can tell."""
-    known = {name: values[np.isfinite(values)] for name, values in broken(curves).items()}
-    return {name: float(values.mean()) for name, values in known.items() if values.size}
 
 
 def _broken(sets: SetScore, name: str) -> str | None:
