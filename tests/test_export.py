@@ -370,6 +370,14 @@ def test_a_baseline_is_refused_in_a_sentence(tuned, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_model_that_samples_otherwise_is_refused_in_a_sentence(tuned, tmp_path):
+    config = tuned.config.model_copy(update={"diffusion": tuned.config.diffusion.model_copy(update={"sampler": "ddim"})})
+    network = make(tuned.network.shape, config)
+    with pytest.raises(ExportError, match="export a model of the default preset"):
+        export_generator(replace(tuned, config=config, network=network), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- what cannot be written
 
 

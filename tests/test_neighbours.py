@@ -378,7 +378,7 @@ def test_thinning_keeps_the_share_of_every_cell_and_half_cycle():
 
 def test_what_is_stored_comes_back_and_expects_the_same(tuned):
     frame = tuned.frame
-    again = Frame.restored(frame.tensors(), faults=frame.faults, grid=GRID)
+    again = Frame.restored(frame.tensors(), tuned.config, faults=frame.faults)
     conditions = [
         Condition("overdischarge", peak_deviation_volt=0.4, c_rate=0.8, repetition_count=2, cumulative_duration_second=500.0),
         Condition("overcharge", peak_deviation_volt=0.1, state_of_health=0.9),

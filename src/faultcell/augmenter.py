@@ -24,10 +24,12 @@ from faultcell.known import to_learn
 from faultcell.models.diffusion import Diffusion
 from faultcell.models.generative import Generative, Sampling
 from faultcell.models.network import Network
+from faultcell.plain_frame import frame_kind
 from faultcell.profile import Profile, fingerprint
 from faultcell.references import References
 from faultcell.running import Metrics, OnStep, Run, network_of
 from faultcell.sound import check_sizes, check_values, refusing, told
+from faultcell.train import in_steps
 
 OnSnapshot = Callable[[int, "Augmenter"], None]
 
@@ -76,8 +78,9 @@ class Augmenter(Pretrained):
         """
         config = config or Config()
         normal, encoded, known, conditions = to_learn(normal, config, faults=tuple(FAULTS))
+        config = config.model_copy(update={"train": in_steps(config.train, len(known))})
         profile = Profile.of(normal, encoded, faults=tuple(FAULTS))
-        frame, posed = Frame.of(known, config, faults=profile.faults)
+        frame, posed = frame_kind(config).of(known, config, faults=profile.faults)
         torch.manual_seed(config.train.seed)
         network = network_of(config, profile.faults)
         faulty = len(Vocabulary(profile.faults)) + STANDING.index("faulty")
@@ -116,6 +119,8 @@ class Augmenter(Pretrained):
         config = config or FinetuneConfig()
         whole = self.config.model_copy(update={"finetune": config})
         few, encoded, known, conditions = to_learn(few, whole, faults=self.profile.faults)
+        config = in_steps(config, len(known))
+        whole = self.config.model_copy(update={"finetune": config})
         for name in set(few.labels) - {NORMAL, *self.profile.faults}:
             raise ConditionError(f"the model has no place for the fault '{name}': it has {', '.join(self.profile.faults)}")
         frame, posed = self.frame.adapted(known, whole)
@@ -255,7 +260,7 @@ class Augmenter(Pretrained):
         """The faults of a plan, a block at a time: for more than memory holds."""
         self.profile.refuse(plan.extremes)
         how = Sampling(steps)
-        drawing = Drawing(self.network, self.frame, self.profile, self.sha256, how, plan.references)
+        drawing = Drawing(self.network, self.frame, self.profile, self.sha256, how, plan.references, self.config.gate)
         return gone_wrong(plan, drawing, seed=seed, on_chunk=on_chunk)
 
     def augment(
@@ -304,7 +309,7 @@ class Augmenter(Pretrained):
             )
         given = self.references(reference, conditions) if isinstance(reference, Curves) else reference
         self.profile.check(conditions)
-        return Drawing(self.network, self.frame, self.profile, self.sha256, how, given)
+        return Drawing(self.network, self.frame, self.profile, self.sha256, how, given, self.config.gate)
 
     def references(self, reference: Curves, conditions: Sequence[Condition]) -> References:
         """Reference curves, ready to draw from.
@@ -317,6 +322,8 @@ class Augmenter(Pretrained):
             ConditionError: none of them can be used, or none is of a cell that is asked for.
             DataError: generated curves are among them.
         """
+        if not self.config.neighbours.expect:
+            raise ConditionError("the model expects nothing of known curves (neighbours.expect): it takes no reference")
         given = References.of(reference, faults=self.profile.faults, grid=self.config.grid)
         if conditions and not (given.find(conditions) >= 0).any():
             asked = ", ".join(sorted({str(condition.cell_id) for condition in conditions})[:5])
@@ -369,7 +376,7 @@ class Augmenter(Pretrained):
         with refusing(folder):
             config, profile = told(bundle.config)
             check_values(bundle.tensors, profile)
-            frame = Frame.restored(bundle.tensors, faults=profile.faults, grid=config.grid)
+            frame = frame_kind(config).restored(bundle.tensors, config, faults=profile.faults)
             network = network_of(config, profile.faults)
             weights = {k.removeprefix("network."): v for k, v in bundle.tensors.items() if k.startswith("network.")}
             network.load_state_dict(weights)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Unfreeze = Literal["progressive", "last", "last3", "all"]
+Unfreeze = Literal["progressive", "progressive3", "last", "last3", "all"]
 Prediction = Literal["epsilon", "v_prediction"]
 Kind = Literal["diffusion", "wgan_gp", "timevae", "timegan"]
 
@@ -24,6 +24,10 @@ class _Frozen(BaseModel):
 class GridConfig(_Frozen):
     """The anchored grid a curve is put on: points up to the crossing of the rated limit, and points beyond it."""
 
+    coordinate: Literal["voltage", "time"] = Field(
+        "voltage",
+        description="voltage: anchored at the limit and registered by voltage; time: at even times, the paper's",
+    )
     head: int = Field(96, ge=8, le=2048)
     tail: int = Field(32, ge=4, le=2048)
     warp: float = Field(0.6, ge=0, le=1, description="0: uniform in time; 1: cosine, dense at both ends of the head")
@@ -33,10 +37,18 @@ class GridConfig(_Frozen):
         """Points of a curve."""
         return self.head + self.tail
 
+    @property
+    def anchored(self) -> bool:
+        """Whether a curve is divided where it crosses its rated limit."""
+        return self.coordinate == "voltage"
+
 
 class NeighbourConfig(_Frozen):
     """What is expected of a curve from known ones, and how much is forgotten of it in training."""
 
+    expect: bool = Field(
+        True, description="expect a curve from known ones, and from a reference; else it is drawn whole, as the paper's"
+    )
     curves: int = Field(1024, ge=8, le=1_000_000, description="known curves of the source domain that a model keeps, at most")
     forgetful: float = Field(0.0, ge=0, le=1, description="share of curves that are trained once more with less known")
     forget_context: float = Field(0.25, ge=0, le=1, description="share of each context value made unknown in these")
@@ -59,6 +71,9 @@ class NetConfig(_Frozen):
         False, description="tell the curve network counts and cumulated times too (the paper's); else the durations alone"
     )
     context_in_curve: bool = Field(True, description="tell the curve network the context too; else its neighbours alone")
+    durations_in_curve: bool = Field(True, description="tell the curve network how long the curve lasts")
+    load_in_curve: bool = Field(True, description="tell the curve network a known load")
+    expectation: bool = Field(True, description="learn what conditions let expect by regression, and denoise what is beyond it")
     expectation_hidden: int = Field(192, ge=8, le=16_384)
 
 
@@ -80,6 +95,8 @@ class DiffusionConfig(_Frozen):
     timestep_power: float = Field(
         2.0, ge=1, description="training draws time steps as T u^p: above 1 it dwells on the little noise where curves differ"
     )
+    sampler: Literal["angle", "ddim"] = Field("angle", description="angle: ours, exact for Gaussians; ddim: that of diffusers")
+    clip_sample_range: float | None = Field(None, gt=0, description="of ddim: no clean curve is taken to be beyond it")
     num_inference_steps: int = Field(2, ge=1, le=1000, description="two do, but for white noise: take twenty there")
     guidance_scale: float = Field(1.0, ge=0, le=1000)
 
@@ -125,6 +142,7 @@ class TrainConfig(_Frozen):
     """Pre-training on the source domain. Longer is not better: a network that is trained for long recalls the cells it saw."""
 
     steps: int = Field(200, ge=1)
+    epochs: int | None = Field(None, ge=1, description="passes over the curves of the run, in place of steps")
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
@@ -170,9 +188,19 @@ class Config(_Frozen):
     gan: GanConfig = GanConfig()
     vae: VaeConfig = VaeConfig()
     timegan: TimeGanConfig = TimeGanConfig()
+    gate: bool = Field(
+        True,
+        description="draw again what no cell could have made; off only to see what a model draws by itself",
+    )
     train: TrainConfig = TrainConfig()
     finetune: FinetuneConfig | None = None
     distil: DistilConfig | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        if self.neighbours.expect and not self.grid.anchored:
+            raise ValueError("neighbours.expect needs grid.coordinate = voltage: give both, or neither")
+        return self
 
     @property
     def last_run(self) -> TrainConfig:

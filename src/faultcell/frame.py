@@ -19,10 +19,11 @@ from faultcell.curves import Array, Condition
 from faultcell.encoding.condition_vector import Vocabulary
 from faultcell.encoding.grid import CHANNELS, CURRENT, END, MODES, REST, START, SURGE, TEMPERATURE, VOLTAGE, smoothed
 from faultcell.encoding.scaler import Scaler
+from faultcell.expected import Expected
 from faultcell.kernel import HEAD, LASTS, Questions
 from faultcell.known import CURVES, ERRORS, Known
 from faultcell.models.generative import Batch
-from faultcell.neighbours import Correction, Expected, Neighbours
+from faultcell.neighbours import Correction, Neighbours
 from faultcell.posing import Posed, fit_persistence, pose
 from faultcell.references import References
 from faultcell.slopes import Slopes
@@ -109,16 +110,13 @@ class Frame:
             posed: what is expected of them.
             weight: of each in the loss.
         """
-        width = _width(self.widths, posed.questions, posed.expected, posed.referenced)
-        rest, mask, log_seconds = _rest(known, posed, self.neighbours.grid)
-        kind, grid = _kind(posed.questions, posed.referenced), self.neighbours.grid
-        errors = _errors(rest, mask, log_seconds, grid)
-        own = _or_one(errors)
-        curve = np.where(mask, self.scaler.forward(rest / _over_grid(own, grid), kind), 0.0)
-        durations = self.scaler.forward_durations(log_seconds / width[:, SECONDS], kind)
+        rest, mask, log_seconds, radius = self._relative(known, posed)
+        kind = _kind(posed.questions, posed.referenced)
+        curve = np.where(mask, self.scaler.forward(rest, kind), 0.0)
+        durations = self.scaler.forward_durations(log_seconds, kind)
         values, flags = Vocabulary(self.faults).encode([conditions[row] for row in posed.rows.tolist()])
         flags = flags * posed.told
-        standing = _standing(posed.questions, posed.expected.reach, posed.referenced, errors / width)
+        standing = _standing(posed.questions, posed.expected.reach, posed.referenced, radius)
         tensor = torch.from_numpy
         return Batch(
             curve=tensor(curve).float(),
@@ -131,6 +129,14 @@ class Frame:
             is_known=torch.ones(len(posed), 1),
             weight=torch.full((len(posed),), weight),
         )
+
+    def _relative(self, known: Known, posed: Posed) -> tuple[Array, NDArray[np.bool_], Array, Array]:
+        """What curves have beyond what is expected, of unit length; where it is known; seconds over their widths; radii."""
+        grid = self.neighbours.grid
+        width = _width(self.widths, posed.questions, posed.expected, posed.referenced)
+        rest, mask, log_seconds = _rest(known, posed, grid)
+        errors = _errors(rest, mask, log_seconds, grid)
+        return rest / _over_grid(_or_one(errors), grid), mask, log_seconds / width[:, SECONDS], errors / width
 
     def helped(self, conditions: Sequence[Condition], references: References) -> NDArray[np.int64]:
         """Which earlier curve helps each condition, -1 for none: one that lies otherwise on the grid does not `(N,)`.
@@ -191,7 +197,7 @@ class Frame:
         }
 
     @classmethod
-    def restored(cls, tensors: Mapping[str, Tensor], *, faults: Sequence[str], grid: GridConfig) -> Frame:
+    def restored(cls, tensors: Mapping[str, Tensor], config: Config, *, faults: Sequence[str]) -> Frame:
         """From what `tensors` gave."""
 
         def part(name: str, names: Sequence[str]) -> dict[str, NDArray[np.generic]]:
@@ -203,7 +209,14 @@ class Frame:
         scales, persistence = (tensors[f"neighbours.{name}"].numpy() for name in ("scales", "persistence"))
         return cls(
             tuple(faults),
-            Neighbours(Known(questions, **curves), scales, slopes, persistence, grid),  # type: ignore[arg-type]
+            Neighbours(
+                Known(questions, **curves),  # type: ignore[arg-type]
+                scales,
+                slopes,
+                persistence,
+                config.grid,
+                config.neighbours.expect,
+            ),
             Widths(**part("widths", _names(Widths))),  # type: ignore[arg-type]
             Radii(**part("radii", _names(Radii))),  # type: ignore[arg-type]
             Scaler(**part("scaler", _names(Scaler))),  # type: ignore[arg-type]
@@ -269,7 +282,7 @@ class Asked:
         """Coded channels from what a network drew, the direction in which each curve strays `(N, C, L)`."""
         grid = self.frame.neighbours.grid
         rest = smoothed(self.frame.scaler.inverse(drawn.double().numpy(), self.kind), grid)
-        rest /= _lengths(rest, grid)
+        rest /= self._lengths(rest)
         return np.asarray(self.expected.values + rest * _over_grid(self.radius * self.width, grid))
 
     def shown_at_rest(self) -> Array:
@@ -292,10 +305,17 @@ class Asked:
         known = np.isfinite(currents[:, 0])
         rest = np.zeros_like(self.expected.values)
         rest[known, CURRENT] = currents[known] - self.expected.values[known, CURRENT]
-        scaled = self.frame.scaler.forward(rest / _lengths(rest, grid), self.kind)[:, CURRENT]
-        scaled[np.isnan(seconds[:, 1]), grid.head :] = 0.0  # as in training, where a missing tail is masked
+        scaled = self.frame.scaler.forward(rest / self._lengths(rest), self.kind)[:, CURRENT]
+        if grid.anchored:
+            scaled[np.isnan(seconds[:, 1]), grid.head :] = 0.0  # as in training, where a missing tail is masked
         flags = torch.from_numpy(known[:, None]).float()
         return torch.from_numpy(scaled).float()[:, None] * flags[..., None], flags
+
+    def _lengths(self, rest: Array) -> Array:
+        """Root mean squares of the rests of whole curves, laid on the grid `(N, C, L)`."""
+        grid = self.frame.neighbours.grid
+        everywhere, no_seconds = np.ones(rest.shape, dtype=bool), np.zeros((len(rest), 2))
+        return _over_grid(_or_one(_errors(rest, everywhere, no_seconds, grid)), grid)
 
 
 def _correction(frame: Frame, questions: Questions, references: References, rows: NDArray[np.int64]) -> Correction:
@@ -331,12 +351,6 @@ def _errors(rest: Array, mask: NDArray[np.bool_], log_seconds: Array, grid: Grid
 def _or_one(errors: Array) -> Array:
     """Root mean squares to divide by `(N, E)`."""
     return np.where(np.isfinite(errors), np.maximum(errors, LEAST), 1.0)
-
-
-def _lengths(rest: Array, grid: GridConfig) -> Array:
-    """Root mean squares of the rests of whole curves, laid on the grid `(N, C, L)`."""
-    everywhere, no_seconds = np.ones(rest.shape, dtype=bool), np.zeros((len(rest), 2))
-    return _over_grid(_or_one(_errors(rest, everywhere, no_seconds, grid)), grid)
 
 
 def _strays(posed: Posed, ratios: Array, *, count: int) -> Array:

@@ -21,6 +21,7 @@ from faultcell.closing import nearest_cells, opened, own
 from faultcell.config import GridConfig
 from faultcell.curves import Array, Condition
 from faultcell.encoding.grid import CHANNELS, MODES, SHARES, STEPS, SURGE, VOLTAGE, prior, shares, smoothed
+from faultcell.expected import TYPICAL_LOG_SECONDS, Expected
 from faultcell.kernel import (
     FAR,
     FIRST_SCALE,
@@ -42,41 +43,11 @@ from faultcell.known import ERRORS, Known, log_steepness
 from faultcell.slopes import Slopes, drive
 
 COMPONENTS = 8  # of the voltages, in which distances are learnt
-TYPICAL_LOG_SECONDS = (float(np.log(3600.0)), 4.5)  # of head and tail, where nothing is known
 PAST_WEIGHT = 16.0  # curves for which it counts that the next fault of a cell lasts as its faults have lasted so far
 STRAY_WEIGHT, LARGEST_STRAY = 4.0, 6.0
 EMPTIED = 0.5  # of the cells, at most, that are closed to a curve slopes are learnt from, the nearest first
 DURATION_MARGIN = 0.1  # of the logarithm, beyond what was seen
 CHUNK = 256  # questions at once
-
-
-@dataclass(frozen=True, eq=False)
-class Expected:
-    """What is expected of curves.
-
-    Attributes:
-        values: coded channels `(N, C, L)`.
-        log_seconds: logarithms of the seconds of head and tail `(N, 2)`.
-        reach: root mean squared distance to the neighbours by each kernel `(N, K)`.
-        strays: how far the neighbours strayed, over how far curves stray on the whole, without and with a reference; near one
-            where neighbours are few `(N, 2, E)`.
-        way: mean way from the neighbours by the first kernel, in the conditions; see `slopes` `(N, F)`.
-    """
-
-    values: Array
-    log_seconds: Array
-    reach: Array
-    strays: Array
-    way: Array
-
-    def take(self, rows: NDArray[np.int64]) -> Expected:
-        """These rows."""
-        return Expected(*(getattr(self, field.name)[rows] for field in fields(self)))
-
-    @classmethod
-    def joined(cls, parts: Sequence[Expected]) -> Expected:
-        """The rows of all parts."""
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +92,7 @@ class Neighbours:
         slopes: of the coded channels inside the limits, `C * head` targets.
         persistence: distance at which half of how a cell differs from others is still there, by mode `(S,)`.
         grid: the anchored grid.
+        expects: whether anything is expected at all; else the known curves serve protocols and bounds alone.
     """
 
     known: Known
@@ -128,11 +100,19 @@ class Neighbours:
     slopes: Slopes
     persistence: Array
     grid: GridConfig
+    expects: bool = True
+
+    @classmethod
+    def silent(cls, known: Known, grid: GridConfig) -> Neighbours:
+        """Known curves from which nothing is expected."""
+        return cls(
+            known, _first_scales(), Slopes.none(len(CHANNELS) * grid.head), np.full(len(MODES), 1e6), grid, expects=False
+        )
 
     @classmethod
     def of(cls, known: Known, grid: GridConfig) -> Neighbours:
         """Learn the scales of the kernels."""
-        scales = np.stack([np.where(looks_at, FIRST_SCALE, 0.0) for looks_at in LOOKS_AT])[:, None].repeat(len(MODES), axis=1)
+        scales = _first_scales()
         for step in range(len(MODES)):
             same = known.take(np.flatnonzero(known.questions.mode == step))
             for kernel, (rows, targets) in enumerate(_targets(same, grid)):
@@ -210,6 +190,8 @@ class Neighbours:
         """The first half of `expect`: curves inside their limits, and all durations; nothing of a tail yet."""
         closed, inside = self._closed(asked, barred), slice(0, self.grid.head)
         values = np.tile(prior(self.grid), (len(asked), 1, 1))
+        if not self.expects:
+            return Expected.nothing(values)
         head, head_reach = self._near(HEAD, asked, closed)
         way = self._ways.to(drive(asked), head)
         values[..., inside] = self._mean_of(head, HEAD, otherwise=values[..., inside])
@@ -230,6 +212,8 @@ class Neighbours:
         self, asked: Questions, inside: Expected, log_seconds: Array, *, barred: NDArray[np.bool_] | None = None
     ) -> Expected:
         """The second half: how curves go on beyond their limits, known inside them, and how long they last `(N, 2)`."""
+        if not self.expects:
+            return inside
         entering = asked.lasting(log_seconds[:, 1]).entering(log_steepness(inside.values, log_seconds, self.grid))
         tail, tail_reach = self._near(TAIL, entering, self._closed(asked, barred))
         values, reach, strays = inside.values.copy(), inside.reach.copy(), inside.strays.copy()
@@ -337,6 +321,11 @@ class Neighbours:
     def apart(self, one: Questions, other: Questions) -> Array:
         """Distance of pairs of conditions by the first kernel `(N,)`."""
         return pairs_apart(one, other, self.known.questions, self.scales[HEAD])
+
+
+def _first_scales() -> Array:
+    """Scales of the kernels before any are learnt `(K, S, F + 1)`."""
+    return np.stack([np.where(looks_at, FIRST_SCALE, 0.0) for looks_at in LOOKS_AT])[:, None].repeat(len(MODES), axis=1)
 
 
 def _targets(known: Known, grid: GridConfig) -> list[tuple[NDArray[np.int64], Array]]:

@@ -17,9 +17,10 @@ from faultcell.config import NeighbourConfig
 from faultcell.curves import Array
 from faultcell.encoding.condition_vector import CONTEXT, Vocabulary
 from faultcell.encoding.grid import VOLTAGE
+from faultcell.expected import Expected
 from faultcell.kernel import CYCLE, Questions
 from faultcell.known import Known
-from faultcell.neighbours import Correction, Expected, Neighbours, persistent
+from faultcell.neighbours import Correction, Neighbours, persistent
 
 PERSISTENCES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 1e6)
 LONGEST_LAG = 10  # cycles between a training curve and its reference
@@ -63,6 +64,8 @@ def pose(known: Known, neighbours: Neighbours, vocabulary: Vocabulary, *, config
     plain = neighbours.expect(known.questions, known.log_seconds, barred=barred, cell=known.cell)
     all_rows = np.arange(len(known))
     as_it_is = Posed(all_rows, known.questions, plain, everything, np.zeros(len(known), dtype=bool))
+    if not neighbours.expects:
+        return as_it_is
     some = np.sort(rng.permutation(len(known))[: round(config.forgetful * len(known))])
     questions, told = _forgotten(known.questions.take(some), vocabulary, config, rng)
     fewer = neighbours.emptied(questions, barred[some], share=config.forget_cells, rng=rng)

@@ -130,6 +130,7 @@ def network_of(config: Config, faults: Sequence[str]) -> Generative:
         known=1,
         hidden=torch.from_numpy(np.tile(hidden, 2)),
         standing=len(STANDING),
-        radii=True,
+        radii=config.neighbours.expect,
+        durations_told=config.net.durations_in_curve,
     )
     return make(shape, config)

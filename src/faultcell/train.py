@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from faultcell.config import TrainConfig, Unfreeze
 from faultcell.errors import TrainingError
 from faultcell.models.generative import Batch, Generative, Phase
 
+T = TypeVar("T", bound=TrainConfig)
 # Losses are of scaled values. Sound runs of all models stay below 30; of those that rose above this, none came to anything.
 LARGEST_LOSS = 1e4
 
@@ -143,14 +144,23 @@ def thaw(groups: list[list[nn.Module]], *, unfreeze: Unfreeze, done: float) -> i
     Args:
         groups: layers from the output inwards.
         unfreeze: `last` and `last3` groups, `all`, or `progressive`: one more group at a time, evenly over the first half of
-            the run; the second half is for the whole network.
+            the run; the second half is for the whole network. `progressive3` stops at three groups.
         done: share of the run that is done, 0 to 1.
     """
-    counts = {"last": 1, "last3": 3, "all": len(groups), "progressive": 1 + int(2 * done * len(groups))}
+    half = min(2 * done, 1.0)
+    counts = {"last": 1, "last3": 3, "all": len(groups), "progressive": 1 + int(half * len(groups))}
+    counts["progressive3"] = min(1 + int(half * 3), 3)
     for i, group in enumerate(groups):
         for module in group:
             module.requires_grad_(i < counts[unfreeze])
     return min(counts[unfreeze], len(groups))
+
+
+def in_steps(config: T, curves: int) -> T:
+    """Knobs whose epochs, if any, are told in steps: passes over so many curves."""
+    if config.epochs is None:
+        return config
+    return config.model_copy(update={"steps": max(1, math.ceil(config.epochs * curves / config.batch_size)), "epochs": None})
 
 
 def mixed(data: Sequence[Batch], size: int, generator: torch.Generator) -> Batch:

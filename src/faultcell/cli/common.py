@@ -28,6 +28,13 @@ Cells = Annotated[
 StepTypes = Annotated[list[str] | None, typer.Option("--step-type", help="Only charge or discharge curves.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all that is random.")]
 TrainSteps = Annotated[int | None, typer.Option("--steps", min=1, help="Training steps.")]
+Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Model to draw from.")]
+Reference = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Earlier curves of the same cells: their part inside the limits, and their past."),
+]
+SamplerSteps = Annotated[int | None, typer.Option("--steps", min=1, help="Network evaluations a curve.")]
+Preset = Annotated[str | None, typer.Option(help="That of the model, told for certainty: paper, or default.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from what a stopped run left in --out, or start.")]
 Mlflow = Annotated[
     str | None,

@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from faultcell.cli.common import (
+    Bundle,
     Cells,
     Json,
     Labels,
     Mlflow,
     Out,
+    Preset,
+    Reference,
     Resume,
+    SamplerSteps,
     Seed,
     StepTypes,
     TrainSteps,
@@ -120,6 +124,7 @@ def train(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Curve set of the source domain.")],
     out: Out,
     model: Annotated[str, typer.Option(help="diffusion, or a baseline: wgan_gp, timevae, timegan.")] = "diffusion",
+    preset: Annotated[str, typer.Option(help="default, or paper: the paper's model, without anything of ours.")] = "default",
     steps: TrainSteps = None,
     seed: Seed = 0,
     resume: Resume = False,
@@ -132,13 +137,16 @@ def train(
     """Pre-train on normal curves (label `normal` unless --label says otherwise)."""
     from faultcell import store
     from faultcell.augmenter import Augmenter
-    from faultcell.config import Config, Kind, TrainConfig
+    from faultcell.config import Kind
     from faultcell.curves import NORMAL
+    from faultcell.presets import PRESETS, budget
 
     check("--model", model, get_args(Kind))
+    check("--preset", preset, tuple(PRESETS))
     store.make_ready(out)
     normal = read(folder, label=label or [NORMAL], cells=cells, step_type=step_type)
-    config = Config(model=model, train=TrainConfig(**given(steps=steps), seed=seed))
+    chosen = PRESETS[preset]()
+    config = chosen.model_copy(update={"model": model, "train": budget(chosen.train, steps=steps, seed=seed), "finetune": None})
     if not resume:
         store.forget(out)  # not before all that was named could be read
     with watched("training", mlflow=mlflow, config=config) as (tell, keep):
@@ -151,7 +159,10 @@ def finetune(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Curve set with the faults.")],
     out: Out,
     normal: Annotated[Path | None, typer.Option(metavar="DIR", help="Normal curves for L_T + lambda L_S.")] = None,
-    unfreeze: Annotated[str, typer.Option(help="progressive, last, last3 or all.")] = "progressive",
+    unfreeze: Annotated[
+        str | None, typer.Option(help="progressive, progressive3, last, last3 or all; that of the preset if not given.")
+    ] = None,
+    preset: Preset = None,
     steps: TrainSteps = None,
     seed: Seed = 0,
     resume: Resume = False,
@@ -164,14 +175,16 @@ def finetune(
     """Adapt a model to a handful of faults (every label but `normal` unless --label says otherwise)."""
     from faultcell import store
     from faultcell.augmenter import Augmenter
-    from faultcell.config import FinetuneConfig, Unfreeze
+    from faultcell.config import Unfreeze
+    from faultcell.presets import budget, finetuning
 
-    check("--unfreeze", unfreeze, get_args(Unfreeze))
+    check("--unfreeze", unfreeze or "all", get_args(Unfreeze))
     store.make_ready(out)
     base = Augmenter.load(bundle)
+    knobs = finetuning(base.config, preset)
     few = faults_of(folder, label=label, cells=cells, step_type=step_type)
     source = normals_of(normal, step_type=step_type)
-    config = FinetuneConfig(**given(steps=steps), seed=seed, unfreeze=unfreeze)
+    config = budget(knobs, steps=steps, seed=seed, **given(unfreeze=unfreeze))
     if not resume:
         store.forget(out)
     with watched("fine-tuning", mlflow=mlflow, config=config) as (tell, keep):
@@ -231,14 +244,6 @@ def normals_of(folder: Path | None, *, step_type: list[str] | None) -> Curves | 
     return read(folder, label=[NORMAL], step_type=step_type) if folder else None
 
 
-Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Model to draw from.")]
-Reference = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="Earlier curves of the same cells: their part inside the limits, and their past."),
-]
-SamplerSteps = Annotated[int | None, typer.Option(min=1, help="Network evaluations a curve.")]
-
-
 def sample(
     bundle: Bundle,
     out: Out,
@@ -255,6 +260,7 @@ def sample(
         Path | None, typer.Option(metavar="DIR", help="One curve for each curve of this set, with its conditions.")
     ] = None,
     reference: Reference = None,
+    preset: Preset = None,
     steps: SamplerSteps = None,
     seed: Seed = 0,
     label: Labels = None,
@@ -266,6 +272,7 @@ def sample(
     from faultcell import files
     from faultcell.augmenter import Augmenter
     from faultcell.conditions import conditions_of
+    from faultcell.presets import agreed
 
     check_one_way(like, fault, reference)
     values = {
@@ -288,6 +295,8 @@ def sample(
     model = Augmenter.load(bundle)
     settings = {
         "verb": "sample",
+        "preset": agreed(model.config, preset),
+        "gate": model.config.gate,
         "model_sha256": model.sha256,
         "seed": seed,
         "steps": steps or model.config.diffusion.num_inference_steps,

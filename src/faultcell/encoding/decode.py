@@ -66,10 +66,24 @@ def rebuild(
         grid: the grid.
     """
     coded = coded.astype(np.float64)
+    if not grid.anchored:
+        return [_evenly(coded[i], float(seconds[i, 0]), condition, grid) for i, condition in enumerate(conditions)]
     return [
         _Curve(coded[i], np.nan_to_num(seconds[i]), condition, int(mode[i]), grid).samples()
         for i, condition in enumerate(conditions)
     ]
+
+
+def _evenly(coded: Array, seconds: float, condition: Condition, grid: GridConfig) -> Samples:
+    """A curve that stands at even times: nothing about it holds by construction."""
+    assert condition.limits is not None
+    times = grid_times(grid, np.array([[seconds, np.nan]]))[0]
+    volt = condition.limits.lower + (condition.limits.upper - condition.limits.lower) * coded[VOLTAGE]
+    ambient = condition.ambient_temperature_celsius
+    celsius = coded[TEMPERATURE] + (TYPICAL_CELSIUS if ambient is None else ambient)
+    sign, nominal = (1.0 if condition.step == "charge" else -1.0), condition.nominal_capacity_ah or 1.0
+    ampere = sign * np.maximum(sign * coded[CURRENT], 1.01 * REST_C_RATE[condition.step]) * nominal
+    return Samples(times, volt, ampere, celsius)
 
 
 def cooling_little(curve: Samples, most: float) -> Samples:

@@ -140,6 +140,8 @@ def _place(curve: _Columns, condition: Condition, grid: GridConfig) -> tuple[Arr
     on = curve.rows(curve.loaded)
     if on.time.size < FEWEST_SAMPLES or condition.limits is None or not condition.nominal_capacity_ah:
         return None
+    if not grid.anchored:
+        return _evenly(on, condition, grid)
     parts = _divide(on, condition)
     if parts is None:
         return None
@@ -161,6 +163,23 @@ def _place(curve: _Columns, condition: Condition, grid: GridConfig) -> tuple[Arr
         values[:, grid.head :] = np.nan
     mask = np.isfinite(values)
     return np.where(mask, values, 0.0), mask, seconds, parts.mode
+
+
+def _evenly(on: _Columns, condition: Condition, grid: GridConfig) -> tuple[Array, NDArray[np.bool_], Array, int] | None:
+    """The same at even times: nothing is divided, and the duration is that of the whole curve."""
+    assert condition.limits is not None
+    time = on.time - on.time[0]
+    if time[-1] <= 0:
+        return None
+    seconds = np.array([float(time[-1]), np.nan])
+    times = grid_times(grid, seconds[None])[0]
+    values = np.full((len(CHANNELS), grid.length), np.nan)
+    volt = (on.voltage - condition.limits.lower) / (condition.limits.upper - condition.limits.lower)
+    values[VOLTAGE] = np.interp(times, time, volt)
+    values[TEMPERATURE] = coded_temperature(np.interp(times, time, on.temperature), seconds, condition, grid)
+    values[CURRENT] = coded_current(time, on.current / (condition.nominal_capacity_ah or 1.0), seconds, condition, grid)
+    mask = np.isfinite(values)
+    return np.where(mask, values, 0.0), mask, seconds, STEPS.index(condition.step)
 
 
 def _divide(on: _Columns, condition: Condition) -> _Parts | None:
@@ -240,7 +259,8 @@ def coded_temperature(celsius: Array, seconds: Array, condition: Condition, grid
     """
     ambient = condition.ambient_temperature_celsius
     coded = celsius - (TYPICAL_CELSIUS if ambient is None else ambient)
-    coded[grid.head :] = (celsius[grid.head :] - celsius[grid.head - 1]) / warming(float(np.nan_to_num(seconds[1])))
+    if grid.anchored:
+        coded[grid.head :] = (celsius[grid.head :] - celsius[grid.head - 1]) / warming(float(np.nan_to_num(seconds[1])))
     return coded
 
 
@@ -255,7 +275,7 @@ def coded_current(time: Array, c_rate: Array, seconds: Array, condition: Conditi
         grid: the grid.
     """
     coded = np.interp(grid_times(grid, seconds[None])[0], time, c_rate)
-    if condition.step != "charge":
+    if condition.step != "charge" or not grid.anchored:
         return np.asarray(coded)
     crossing, tail = seconds[0], np.nan_to_num(seconds[1])
     full = max(float(np.interp(crossing, time, c_rate)), 1e-6)

@@ -17,6 +17,9 @@ Layout of the voltage channel `(L,)`, `L = head + tail`:
 A *surge* (a charge whose voltage peaks within its first moments and then falls back, as most measured over-voltages) has its
 head up to the peak and its tail from there down to the voltage of its hold.
 
+With `GridConfig.coordinate = "time"` none of this holds: every channel stands at `L` even fractions of the curve's own time, a
+voltage as its fraction of the rated window. That is the paper's.
+
 References:
     Dubarry et al., Incremental capacity analysis, 2006, https://doi.org/10.1149/1.2221767.
     Ramsay and Li, Curve registration, 1998, https://doi.org/10.1111/1467-9868.00129.
@@ -67,6 +70,8 @@ def hold_positions(grid: GridConfig) -> Array:
 def grid_times(grid: GridConfig, seconds: Array) -> Array:
     """Seconds of every point in time `(N, L)` for durations of head and tail `(N, 2)`, a missing tail taken as zero."""
     head, tail = seconds[:, :1], np.nan_to_num(seconds[:, 1:])
+    if not grid.anchored:
+        return np.asarray(head * np.linspace(0.0, 1.0, grid.length))
     return np.concatenate([head * head_positions(grid), head + tail * tail_positions(grid)], axis=1)
 
 
@@ -83,6 +88,8 @@ def has_tail(condition: Condition) -> bool:
 def prior(grid: GridConfig) -> Array:
     """What is expected of a curve where nothing is known, coded `(C, L)`: even shares, no rest, no warming, no current."""
     mean = np.zeros((len(CHANNELS), grid.length))
+    if not grid.anchored:
+        return mean
     mean[VOLTAGE, [START, END]] = LEVEL_WEIGHT / 2
     return mean
 

@@ -57,6 +57,48 @@ class Scaler:
         mean, std, duration_mean, duration_std, duration_seen, seen = (np.stack(part) for part in zip(*parts, strict=True))
         return cls(mean, std, duration_mean, duration_std, seen, duration_seen)
 
+    @classmethod
+    def to_range(
+        cls, values: Array, mask: NDArray[np.bool_], durations: Array, *, mode: NDArray[np.int64], modes: int, kinds: int
+    ) -> Scaler:
+        """Each channel to 0 at its least and 1 at its most, the same at all points and for all kinds of a mode; the paper's.
+
+        Args:
+            values: `(N, C, L)`.
+            mask: where they are known `(N, C, L)`.
+            durations: `(N, 2)`, NaN where unknown; these are standardised.
+            mode: of each curve `(N,)`.
+            modes: how many modes there are; kind *k* is of mode `k % modes`.
+            kinds: how many kinds there are.
+        """
+        parts = []
+        for index in range(modes):
+            chosen, two = mode == index, durations[mode == index]
+            known = mask[chosen]
+            least = np.where(known, values[chosen], np.inf).min(axis=(0, 2), initial=np.inf)
+            most = np.where(known, values[chosen], -np.inf).max(axis=(0, 2), initial=-np.inf)
+            there = np.isfinite(least)
+            low, wide = np.where(there, least, 0.0), np.where(there, np.maximum(most - least, FLOOR), 1.0)
+            shape = known.shape[1:]
+            seen = np.broadcast_to(known.any(axis=2).sum(axis=0)[:, None], shape).astype(np.float64)
+            grid = (np.broadcast_to(part[:, None], shape) for part in (low, wide))
+            parts.append((*grid, *_moments(np.nan_to_num(two), np.isfinite(two)), seen))
+        each = [np.stack([part[i] for part in parts]) for i in range(len(parts[0]))]
+        mean, std, duration_mean, duration_std, duration_seen, seen = (np.concatenate([x] * (kinds // modes)) for x in each)
+        return cls(mean, std, duration_mean, duration_std, seen, duration_seen)
+
+    def completed(self, other: Scaler) -> Scaler:
+        """The same scaler, with another's numbers where it has seen nothing."""
+        found = {
+            "seen": np.maximum(self.seen, other.seen),
+            "duration_seen": np.maximum(self.duration_seen, other.duration_seen),
+        }
+        for prefix in ("", "duration_"):
+            new = getattr(self, f"{prefix}seen") == 0
+            names = (f"{prefix}mean", f"{prefix}std")
+            found |= {name: np.where(new, getattr(other, name), getattr(self, name)) for name in names}
+        return Scaler(**found)
+
     def adapted(self, few: Scaler) -> Scaler:
         """The same scaler, for faults with the numbers of a few, drawn towards those of normal curves of their kind.
 

@@ -70,7 +70,7 @@ def export_generator(model: Augmenter, out: Path) -> dict[str, Any]:
         What was measured, as in `metrics.json`.
 
     Raises:
-        ExportError: the model is a baseline, cannot be written, or gives other numbers there.
+        ExportError: the model is a baseline or the paper's, cannot be written, or gives other numbers there.
         MissingExtraError: the extra `onnx` is not installed.
     """
     require()
@@ -78,6 +78,11 @@ def export_generator(model: Augmenter, out: Path) -> dict[str, Any]:
     if not isinstance(network, Network):
         raise ExportError(
             f"the model is a {model.config.model}, which has no denoiser to walk with: export a bundle of the diffusion model"
+        )
+    if network.diffusion.config.sampler != "angle" or not model.config.neighbours.expect:
+        raise ExportError(
+            "what goes with the networks tells how to walk by the angle around what neighbours let expect (diffusion.sampler, "
+            "neighbours.expect): export a model of the default preset"
         )
     modules = (Durations(network).eval(), Start(network).eval(), Denoiser(network).eval())
     with export_folder(out) as draft:

@@ -93,6 +93,7 @@ class Shape:
         standing: values at the end of a condition that are known of every curve; the last two say
             whether it is a fault, and whether a reference helped.
         radii: whether those before the two say how far each part of each channel strays, as logarithms.
+        durations_told: whether the curve is told how long it lasts.
     """
 
     channels: int
@@ -101,6 +102,7 @@ class Shape:
     hidden: Tensor
     standing: int
     radii: bool = False
+    durations_told: bool = True
 
     @property
     def length(self) -> int:
@@ -211,7 +213,8 @@ class Generative(nn.Module, ABC):
         Returns:
             `(B, F + 4)`.
         """
-        return torch.cat([condition * self.shown, durations * mask, mask.to(durations.dtype)], dim=1)
+        kept = mask.to(durations.dtype) * self.shape.durations_told
+        return torch.cat([condition * self.shown, durations * kept, kept], dim=1)
 
     def tell_blurred(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """What the curve is told in training `(B, F + 4)`: durations a little wrong, as drawn ones are.

@@ -63,6 +63,7 @@ class Network(Generative):
 
     def __init__(self, shape: Shape, *, config: NetConfig, diffusion: DiffusionConfig, blur: float) -> None:
         super().__init__(shape, blur=blur)
+        self.config = config
         self.diffusion = Diffusion(diffusion)
         self._lesson: tuple[Network, int, int] | None = None
         self.noise_size = DURATIONS + shape.channels * shape.length
@@ -70,7 +71,8 @@ class Network(Generative):
         self.register_buffer("temperature", torch.ones(()))
         features, told = shape.features, shape.features + 2 * DURATIONS
         self.durations = DurationNet(features, hidden=config.duration_hidden, embedding=config.embedding)
-        self.expectation = Expectation(told, shape=(shape.channels, shape.length), hidden=config.expectation_hidden)
+        expectation = Expectation(told, shape=(shape.channels, shape.length), hidden=config.expectation_hidden)
+        self.expectation = expectation if config.expectation else None
         self.expected_durations = Expectation(features, shape=(DURATIONS,), hidden=config.duration_hidden)
         self.curve = UNet(
             shape.channels,
@@ -121,12 +123,13 @@ class Network(Generative):
     def groups(self) -> list[list[nn.Module]]:
         """The layers of all networks, from the output inwards."""
         networks = (self.curve, self.durations, self.expectation, self.expected_durations)
-        return joined(*(network.groups() for network in networks))
+        return joined(*(network.groups() for network in networks if network is not None))
 
     def entrances(self) -> list[nn.Linear]:
         """The first layers of the embeddings and expectations."""
         first = (self.curve.embed.condition, self.durations.embed.condition)
-        layers = [part[0] for part in (*first, self.expectation.first, self.expected_durations.first)]
+        expectations = (self.expectation, self.expected_durations)
+        layers = [part[0] for part in (*first, *(network.first for network in expectations if network is not None))]
         return [layer for layer in layers if isinstance(layer, nn.Linear)]
 
     def look_at(self, batch: Batch) -> None:
@@ -154,6 +157,8 @@ class Network(Generative):
 
         A network that has not fully learnt its conditions draws too wide: curves it was trained on show by how much.
         """
+        if self.expectation is None:
+            return  # the whole curve is drawn: there is no rest to be as wide as
         some = batch.take(torch.linspace(0, len(batch) - 1, min(len(batch), CALIBRATION)).long())
         condition = self.tell(some.condition, some.durations, some.durations_mask)
         told = Told(condition, self.expect(condition), some.known, some.is_known)
@@ -171,7 +176,7 @@ class Network(Generative):
         lengths = lengths + masked_error(self.expected_durations(condition), batch.durations, batch.durations_mask)
         condition = self.tell_blurred(batch, generator)
         expected = self.expect(condition)
-        expectations = masked_error(expected, batch.curve, batch.mask)
+        expectations = masked_error(expected, batch.curve, batch.mask) if self.expectation else torch.zeros(len(batch))
         noise = self.smooth(torch.randn(batch.curve.shape, generator=generator), condition)
         noisy, t, target = self._noised(curve, noise, generator)
         # The expectation learns by regression alone: the noise of the other loss would only disturb it.
@@ -208,6 +213,8 @@ class Network(Generative):
 
     def expect(self, condition: Tensor) -> Tensor:
         """The curve that conditions and durations `(B, F)` let expect `(B, C, L)`."""
+        if self.expectation is None:
+            return torch.zeros(len(condition), self.shape.channels, self.shape.length)
         return self.smooth(self.expectation(condition), condition)
 
     def denoise(self, x: Tensor, t: Tensor, told: Told) -> Tensor:
@@ -220,7 +227,8 @@ class Network(Generative):
         """
 
         def rest(x: Tensor) -> Tensor:
-            return self.smooth(self.curve(x, t, told.condition, told.known, told.is_known), told.condition)
+            is_known = told.is_known if self.config.load_in_curve else torch.zeros_like(told.is_known)
+            return self.smooth(self.curve(x, t, told.condition, told.known, is_known), told.condition)
 
         return around(told.expected, rest, x, diffusion=self.diffusion, t=t)
 
