@@ -34,7 +34,7 @@ LABEL, OTHER = "overdischarge", "overcharge"
 SOURCES = ("floor", "diffusion", "wgan_gp", "replay", "mean_curve", "noise")
 # One number for each source: lower is better, and the mean curve is first.
 LEVEL = dict(zip(SOURCES, (0.001, 0.0123, 0.02, 0.03, 0.0111, 0.9), strict=True))
-SECTIONS = ["data", "findings", "limits", "cost", "growth", "fidelity", "sets", "severity", "ablations", "diagnosis"]
+SECTIONS = ["data", "findings", "claims", "limits", "cost", "growth", "fidelity", "sets", "severity", "ablations", "diagnosis"]
 SECTIONS += ["pearson", "embedding", "protocols", "settings", "repeat"]
 # Table -> the section that shows it, and what that says without it.
 SHOWN_IN = {

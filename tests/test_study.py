@@ -7,22 +7,38 @@ import numpy as np
 import polars as pl
 import pytest
 
+from faultcell import presets
 from faultcell.conditions import between, conditions_of
 from faultcell.config import GanConfig
 from faultcell.curves import NORMAL, Curves
 from faultcell.demo import embedded
+from faultcell.diagnosis.gain import Interval
 from faultcell.errors import ConditionError, DataError
 from faultcell.study import StudyConfig, findings, jobs, pearson, run
+from faultcell.study.claims import DOES_NOT, HOLDS, UNKNOWN, verdict
 from faultcell.study.jobs import Job, Place
-from faultcell.study.plan import bases, defaults, finetuning, pretraining, variants
+from faultcell.study.plan import bases, defaults, finetuning, from_normal, pretraining, variants
 from faultcell.study.split import Split, divide
 from strategies import CONFIG, FINETUNE, charge, curves_of, discharge, fault_curves, normal_curves
 
 pytestmark = pytest.mark.filterwarnings("ignore::faultcell.errors.OutOfRangeWarning")
 MODEL = CONFIG.model_copy(update={"finetune": FINETUNE, "gan": GanConfig(widths=(16, 16), hidden=16, critic_updates=1)})
+PAPER = presets.paper().model_copy(
+    update={
+        "net": CONFIG.net.model_copy(
+            update={name: getattr(presets.paper().net, name) for name in presets.paper().net.model_fields_set - {"attention"}}
+        ),
+        "gan": MODEL.gan,
+        "finetune": presets.paper().finetune.model_copy(update={"epochs": None, "steps": 6}),
+    }
+)
 TINY = StudyConfig(
     model=MODEL,
-    generators=("diffusion", "wgan_gp"),
+    paper=PAPER,
+    paper_steps=6,
+    splits=2,
+    generators=("diffusion", "wgan_gp", "paper"),
+    views=("whole",),
     controls=("replay",),
     pretrain_steps=6,
     finetune_steps=6,
@@ -33,7 +49,7 @@ TINY = StudyConfig(
     sampling_steps=(2,),
     repeats=2,
     snapshots=(0.5, 1.0),
-    classifier_seeds=2,
+    classifier_seeds=1,
     classifier_steps=3,
 )
 
@@ -144,7 +160,7 @@ def test_variants_change_what_they_are_named_for():
     assert not any(pretraining(config, "no attention").net.attention)
     assert pretraining(config, "epsilon").diffusion.prediction_type == "epsilon"
     assert finetuning(config, unfreeze="last").unfreeze == "last"
-    assert set(bases(config)) == {variant.base for variant in variants(config)} - {None, "diffusion"}
+    assert set(bases(config)) == {variant.base for variant in variants(config)} - {None, "diffusion", "paper"}
     assert StudyConfig(generators=("timevae", "diffusion")).generators == ("diffusion", "timevae")
 
 
@@ -153,22 +169,67 @@ def test_variants_change_what_they_are_named_for():
 
 def test_the_tables_hold_every_source_variant_and_classifier(done):
     tables = done.tables
-    everybody = ["floor", "diffusion", "wgan_gp", "replay", "noise"]
+    generators = ["diffusion", "wgan_gp", "paper"]
+    everybody = ["floor", *generators, "replay", "noise"]
     assert tables["fidelity"]["source"].unique(maintain_order=True).to_list() == everybody
     assert tables["sets"]["source"].unique(maintain_order=True).to_list() == everybody
     assert set(tables["fidelity"]["group"]) == {"all", "label", "severity", "cell"}
     assert set(tables["ablations"]["variant"]) == {*defaults(TINY).values(), *(v.name for v in variants(TINY))}
-    assert tables["cost"]["generator"].to_list() == ["diffusion", "wgan_gp"]
+    assert tables["cost"]["generator"].to_list() == generators
+    assert set(tables["splits"]["source"]) == set(everybody)
+    assert tables["splits"]["split"].unique().sort().to_list() == [0, 1]
     assert tables["cost"]["pretrain_epochs"][0] == pytest.approx(6 * MODEL.train.batch_size / len(divide_of(done).normal))
     assert tables["epochs"]["step"].unique().sort().to_list() == [3, 6]
-    arms = {"before", "class_weights", "replay", "splice", "diffusion", "wgan_gp", "augment"}
+    arms = {"before", "class_weights", "replay", "splice", *generators, *map(from_normal, generators)}
     assert arms == set(tables["fits"]["arm"])
+    assert set(tables["fits"]["seed"]) == {0, 1}  # a number for each split
     assert set(tables["embedding"]["method"]) == {"PCA", "t-SNE"}
     assert set(tables["pearson"]["attribute"]) == {"peak_deviation_volt", "repetition_count", "cumulative_duration_second"}
 
 
 def divide_of(done):
     return Split.load(done.folder / "data")
+
+
+def test_the_paper_has_a_grid_of_its_own_and_every_split_cells_of_its_own(done):
+    kept = json.loads((done.folder / "models" / "paper" / "config.json").read_text())["config"]
+    assert kept["grid"]["coordinate"] == "time"
+    assert not kept["neighbours"]["expect"]
+    first, second = (Split.load(folder / "data") for folder in (done.folder, done.folder / "splits" / "1"))
+    assert set(first.test.cells) != set(second.test.cells)
+    assert cells(second.normal, second.faults).isdisjoint(cells(second.test, second.negatives))
+
+
+def test_every_claim_of_the_paper_has_an_answer_for_its_model_and_for_ours(done):
+    claims = done.tables["claims"]
+    assert set(claims["label"]) == {"overcharge", "overdischarge"}
+    assert claims.filter(label="overcharge").height >= 7
+    assert set(claims["preset_verdict"]) | set(claims["ours_verdict"]) <= {HOLDS, DOES_NOT, UNKNOWN}
+    attention = claims.filter(pl.col("claim").str.contains("attention"), label="overcharge").row(0, named=True)
+    assert attention["preset"].startswith("PCC ")
+    assert attention["preset"] != attention["ours"]
+    measured = claims.filter(~pl.col("claim").str.contains("GAN"))  # whose rival on the paper's grid is not in this study
+    assert "not measured" not in [*measured["preset"], *measured["ours"]]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.01, 0.2, HOLDS), (-0.05, 0.1, DOES_NOT), (-0.05, 0.5, UNKNOWN), (-0.4, -0.1, DOES_NOT), (None, None, UNKNOWN)],
+)
+def test_a_claim_holds_or_does_not_only_beyond_chance(low, high, expected):
+    assert verdict(Interval(mean=0.0, low=low, high=high), 0.62) == expected
+
+
+def test_a_study_of_the_paper_s_model_alone_has_it_once():
+    own = StudyConfig(model=presets.paper(), pretrain_steps=None)
+    assert own.compared == ("diffusion", "wgan_gp", "timevae", "timegan")
+    assert pretraining(own, "diffusion").train.epochs == presets.paper().train.epochs
+    assert not any(variant.group.startswith("paper") for variant in variants(own))
+
+
+def test_a_generator_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="there is no generator 'gan'"):
+        StudyConfig(generators=("gan",))
 
 
 def test_the_last_snapshot_is_the_model(done):
@@ -193,8 +254,8 @@ def test_findings_and_limits_are_said(done):
 
 def test_progress_is_told_to_the_end(done):
     last = {what: (n, m) for what, n, m in done.ticks}
-    stages = {"pre-training", "adapting and drawing", "drawing for classifiers", "fitting classifiers", "writing"}
-    assert set(last) == stages
+    stages = {"pre-training", "adapting and drawing", "drawing for classifiers", "fitting classifiers"}
+    assert set(last) == {*stages, *(f"split 2: {stage}" for stage in stages), "writing"}
     assert all(n == m for n, m in last.values())
 
 
@@ -212,7 +273,7 @@ def test_a_stopped_study_goes_on_and_ends_the_same_in_one_process_as_in_two(done
     assert not (folder / "study.json").exists()
     again = []
     run(folder, data, config=TINY, tick=lambda *tick: again.append(tick))
-    everything = len(TINY.generators) + len(bases(TINY))
+    everything = len(TINY.compared) + len(bases(TINY))
     assert again[0] == ("pre-training", everything, everything)  # nothing of it was done again
     assert ("adapting and drawing", 3, seen[-1][2]) in again
     assert (folder / "study.json").read_text() == (done.folder / "study.json").read_text()

@@ -17,6 +17,7 @@ from faultcell.cli.common import (
     Seed,
     StepTypes,
     Workers,
+    check,
     cores,
     given,
     progress,
@@ -192,6 +193,10 @@ def study(
         Path | None, typer.Option(metavar="DIR", help="Curve set with normal curves and faults; the embedded one if not given.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Every table and figure at budgets that fit into minutes.")] = False,
+    preset: Annotated[
+        str, typer.Option(help="default, with the paper's model beside it; or paper: everything on the paper's grid.")
+    ] = "default",
+    splits: Annotated[int | None, typer.Option(min=1, help="Splits by cell, over which intervals are taken.")] = None,
     steps: Annotated[
         int | None, typer.Option(min=3, help="Steps of every pre-training; fine-tuning takes 35 % as many.")
     ] = None,
@@ -205,11 +210,18 @@ def study(
     """The paper's study on cells held out: baselines, cheap controls, ablations, classifiers; ends with an HTML page."""
     from faultcell import study as studies
     from faultcell.demo import embedded
+    from faultcell.presets import PRESETS
     from faultcell.report import write_study
 
+    check("--preset", preset, tuple(PRESETS))
     make = studies.StudyConfig.quick if quick else studies.StudyConfig
-    budget = {"pretrain_steps": steps, "finetune_steps": round(0.35 * steps)} if steps else {}
-    config = make(seed=seed, chosen_on=separated(chosen_on), **budget)
+    budget: dict[str, int | None] = (
+        {"pretrain_steps": None, "finetune_steps": None} if preset != "default" and not quick else {}
+    )
+    if steps:
+        budget = {"pretrain_steps": steps, "finetune_steps": round(0.35 * steps), "paper_steps": steps}
+    model, chosen = PRESETS[preset](), separated(chosen_on)
+    config = make(model=model, seed=seed, chosen_on=chosen, **budget, **given(splits=splits))
     with progress() as tick:
         result = studies.run(out, read(data) if data else embedded(), config=config, workers=workers or cores(), tick=tick)
     page = write_study(out)

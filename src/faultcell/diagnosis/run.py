@@ -19,7 +19,7 @@ from faultcell.controls import CHEAP, FROM_NORMAL
 from faultcell.curves import FAULTS, Array, Curves
 from faultcell.diagnosis.alarms import measure
 from faultcell.diagnosis.fitting import Data, fit
-from faultcell.diagnosis.gain import BEFORE, FOREST, PROTOCOL_ONLY, THRESHOLD, WEIGHTED, Fit, Gain, Table, harm, verdicts
+from faultcell.diagnosis.gain import BEFORE, FOREST, PROTOCOL_ONLY, THRESHOLD, WEIGHTED, Fit, Gain, Sizes, Table, harm, verdicts
 from faultcell.diagnosis.tasks import Task, remarks, tasks_of
 from faultcell.diagnosis.views import LENGTH, MARGIN, VIEWS
 from faultcell.errors import DataError, MissingExtraError
@@ -120,16 +120,33 @@ def classify(
     notes += [note for task in tasks for note in remarks(task, names=tuple(generated))]
     if classifiers is None and not has_rocket():
         notes.append('minirocket is left out: aeon is not installed (`pip install "faultcell[rocket]"`)')
+    sizes, protocol = [task.sizes for task in tasks], PROTOCOL.format(steps=steps, seeds=seeds)
+    return _gain(rows, sizes, notes, generated=tuple(generated), protocol=protocol)
+
+
+def over_splits(gains: Sequence[Gain]) -> Gain:
+    """The gains of several splits by cell as one: intervals and tests are over splits, the seeds of each are averaged."""
+    rows = [row.model_copy(update={"seed": split}) for split, gain in enumerate(gains) for row in gain.rows]
+    arms = dict.fromkeys(row.arm for row in rows)
+    generated = tuple(arm for arm in arms if arm not in (BEFORE, WEIGHTED, *CONTROLS))
+    notes = dict.fromkeys(note for gain in gains for note in _remarks(gain, generated))
+    said = f" Intervals and tests are over {len(gains)} splits by cell, paired; the seeds of a split are averaged."
+    return _gain(rows, gains[0].tasks, [*notes], generated=generated, protocol=gains[0].protocol + said)
+
+
+def _remarks(gain: Gain, generated: Sequence[str]) -> list[str]:
+    """The notes of a gain that its numbers alone do not make."""
+    table = Table(gain.rows)
+    made = {*harm(table, generated=generated), *verdicts(table, gain.tests, generated=generated)}
+    return [note for note in gain.notes if note not in made]
+
+
+def _gain(rows: list[Fit], sizes: Sequence[Sizes], notes: Sequence[str], *, generated: tuple[str, ...], protocol: str) -> Gain:
+    """The record of some fits, with what they say."""
     table = Table(rows)
-    tests = list(table.tests(tuple(generated)))
-    return Gain(
-        protocol=PROTOCOL.format(steps=steps, seeds=seeds),
-        tasks=[task.sizes for task in tasks],
-        rows=rows,
-        summary=list(table.summary()),
-        tests=tests,
-        notes=[*harm(table, generated=tuple(generated)), *notes, *verdicts(table, tests, generated=tuple(generated))],
-    )
+    tests = list(table.tests(generated))
+    said = [*harm(table, generated=generated), *notes, *verdicts(table, tests, generated=generated)]
+    return Gain(protocol=protocol, tasks=list(sizes), rows=rows, summary=list(table.summary()), tests=tests, notes=said)
 
 
 def _run(jobs: Sequence[_Job], plan: _Plan, *, workers: int, on_fit: Callable[[int, int], None] | None) -> list[Fit]:

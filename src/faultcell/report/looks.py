@@ -7,11 +7,11 @@ apart; markers and lines differ too, so that a black-and-white print can be read
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from faultcell.controls import CHEAP
-from faultcell.study.plan import GENERATORS
+from faultcell.study.plan import GENERATORS, from_normal
 
 GREY, INK, DRAWN = "#6b7280", "#1f2937", "#d55e00"
 
@@ -53,6 +53,8 @@ LOOKS = {
     "wgan_gp": Look("WGAN-GP", "#0072b2", "s", "-."),
     "timevae": Look("TimeVAE", "#009e73", "^", (0, (5, 1, 1, 1, 1, 1))),  # type: ignore[arg-type]
     "timegan": Look("TimeGAN", "#cc79a7", "D", (0, (2, 1))),  # type: ignore[arg-type]
+    "paper": Look("the paper's diffusion", "#f0b400", "o", (0, (4, 2))),  # type: ignore[arg-type]
+    "paper_wgan_gp": Look("GAN on the paper's grid", "#56b4e9", "v", (0, (4, 2, 1, 2))),  # type: ignore[arg-type]
     "replay": Look("nearest replay", GREY, "P", ":", hollow=True),
     "jitter": Look("jitter", GREY, "v", hollow=True),
     "scaling": Look("scaling", GREY, "<", hollow=True),
@@ -66,6 +68,11 @@ LOOKS = {
     "noise": Look("white noise", "#9ca3af", "x"),
     "before": Look("before: real curves only", INK, "H", hollow=True),
     "class_weights": Look("class weights", "#56b4e9", "s", hollow=True),
+}
+LOOKS |= {
+    from_normal(name): replace(LOOKS[name], name=f"{LOOKS[name].name}, from normal curves", marker="*")
+    for name in GENERATORS
+    if from_normal(name) not in LOOKS
 }
 FAULT_LOOKS = (Look("", "#d55e00", "o", "-"), Look("", "#0072b2", "s", "--"), Look("", "#009e73", "^", "-."))
 CLASSIFIERS = {
@@ -90,7 +97,8 @@ def look(source: str) -> Look:
 
 def kind(source: str) -> str:
     """`generator`, `cheap`, or `reference` for the floor and noise."""
-    return "generator" if source in (*GENERATORS, "synthetic") else "cheap" if source in CHEAP else "reference"
+    drawn = (*GENERATORS, *map(from_normal, GENERATORS), "synthetic")
+    return "generator" if source in drawn else "cheap" if source in CHEAP else "reference"
 
 
 def spoken(sentence: str) -> str:

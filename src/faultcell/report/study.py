@@ -9,6 +9,7 @@ from faultcell.report.folder import Study
 from faultcell.report.scores import environment
 from faultcell.report.sections import (
     ablations,
+    claims,
     correlations,
     cost,
     diagnosis,
@@ -27,6 +28,7 @@ LEAD = "Drawn fault curves against real ones, cheap controls and a paper."
 SECTIONS = (
     overview.data,
     overview.findings,
+    claims.section,
     overview.limits,
     cost.section,
     growth.section,

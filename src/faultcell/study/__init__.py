@@ -5,6 +5,7 @@
 - `jobs.py`: the work: pre-train, adapt, draw, score; each result a file, so that a study can be gone on with
 - `pearson.py`: severity attributes against waveforms
 - `tables.py`: results as flat tables
+- `claims.py`: which of the paper's claims hold
 - `findings.py`: what the numbers say, in sentences made from them
 - `paper.py`: what the paper reports
 - `stages.py`: all of it in order

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import t
 
-from faultcell.study.plan import DIFFUSION, GENERATORS
+from faultcell.study.plan import DIFFUSION, GENERATORS, PAPER
 from faultcell.study.tables import FLOOR, NOISE
 
 LOWER_IS_BETTER = {"mae": True, "dpcc": False}
@@ -91,12 +91,13 @@ def _sets(table: pl.DataFrame, label: str) -> Iterator[str]:
 def _ablations(table: pl.DataFrame, label: str) -> Iterator[str]:
     """Every question's differences, against what chance alone does."""
     mine = table.filter(label=label)
-    band = chance(mine.filter(question="chance")["mae"].to_list())
     for question in mine["question"].unique(maintain_order=True).to_list():
         rows = mine.filter(question=question).to_dicts()
         own = next(row for row in rows if row["own"])
-        if question == "chance" or len(rows) < 2:
+        if question.endswith("chance") or len(rows) < 2:
             continue
+        seeds = f"{PAPER}: chance" if question.startswith(PAPER) else "chance"
+        band = chance(mine.filter(question=seeds)["mae"].to_list())
         parts = [f"{row['variant']} {row['mae']:.3g} ({_against(row['mae'], band)})" for row in rows if not row["own"]]
         named = f"{label}, {question}, MAE: {own['variant']} {own['mae']:.3g}; {', '.join(parts)}"
         yield named + (f"; other seeds give {max(band[0], 0.0):.3g} to {band[1]:.3g}." if band else ".")

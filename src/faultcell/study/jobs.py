@@ -24,20 +24,29 @@ from faultcell.files import write
 from faultcell.files.atomic import write_text
 from faultcell.scoring import evaluate
 from faultcell.scoring.rows import BESIDE
-from faultcell.study.plan import AUGMENT, DIFFUSION, StudyConfig, Variant, finetuning, pretraining
+from faultcell.study.plan import DIFFUSION, StudyConfig, Variant, finetuning, from_normal, pretraining
 from faultcell.study.split import Split
 from faultcell.workers import one_thread, spread
 
 Result = dict[str, Any]
+SPLITS = "splits"
 ASKED = 10_000  # seeds of curves drawn to train classifiers begin here; those of scored curves at 0
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where everything of a study lies."""
+    """Where everything of a study, or of one of its further splits, lies."""
 
     folder: Path
     config: StudyConfig
+    number: int = 0
+
+    def of_split(self, number: int) -> Place:
+        """Where everything of one split lies, which has another seed; the first is the study's own."""
+        if number == 0:
+            return self
+        config = self.config.model_copy(update={"seed": self.config.seed + number})
+        return Place(self.folder / SPLITS / str(number), config, number)
 
     @property
     def split(self) -> Path:
@@ -122,8 +131,9 @@ def pretrain(place: Place, name: str) -> Result:
 def adapt(place: Place, name: str) -> Result:
     """Adapt a generator to the handful of faults, draw for the conditions held out, and score."""
     split, few, snapshots = _split(place), few_of(place), []
-    base, knobs = Augmenter.load(place.model(f"{name} base")), finetuning(place.config)
-    at = sorted({max(1, round(share * knobs.steps)) for share in place.config.snapshots}) if name == DIFFUSION else []
+    base, knobs = Augmenter.load(place.model(f"{name} base")), finetuning(place.config, name)
+    looked_at = name == DIFFUSION and place.number == 0
+    at = sorted({max(1, round(share * knobs.steps)) for share in place.config.snapshots}) if looked_at else []
     spent = [0.0]
 
     def look(step: int, model: Augmenter) -> None:
@@ -134,12 +144,14 @@ def adapt(place: Place, name: str) -> Result:
     started = time.perf_counter()
     model = base.finetune(few, normal=split.normal, config=knobs, on_snapshot=(at, look))
     seconds = time.perf_counter() - started - spent[0]
+    knobs = model.config.finetune or knobs
     model.save(place.model(name))
     started = time.perf_counter()
     drawn = model.draw(conditions_of(split.test), range(len(split.test)))
     per_curve = (time.perf_counter() - started) / len(drawn)
     write(drawn, place.drawn(name))
-    scores = evaluate(real=split.test, synthetic=drawn, train=few, beside=BESIDE if name == DIFFUSION else ())
+    how: dict[str, Any] = {"beside": BESIDE if name == DIFFUSION else (), "thorough": place.number == 0}
+    scores = evaluate(real=split.test, synthetic=drawn, train=few, **how)
     cost = {"seconds": seconds, "seconds_per_curve": per_curve, **_cost(model, knobs, curves=len(few))}
     return {"cost": cost, "scores": scores.model_dump(mode="json"), "snapshots": snapshots}
 
@@ -149,7 +161,7 @@ def cheap(place: Place, name: str) -> Result:
     split, few = _split(place), few_of(place)
     drawn = CHEAP[name](few).draw(conditions_of(split.test), range(len(split.test)))
     write(drawn, place.drawn(name))
-    scores = evaluate(real=split.test, synthetic=drawn, train=few, beside=())
+    scores = evaluate(real=split.test, synthetic=drawn, train=few, beside=(), thorough=place.number == 0)
     return {"scores": scores.model_dump(mode="json")}
 
 
@@ -158,12 +170,12 @@ def vary(place: Place, variant: Variant) -> Result:
     split, few, started = _split(place), few_of(place, variant.few), time.perf_counter()
     if variant.base is None:
         scratch = pretraining(place.config, DIFFUSION)
-        steps = scratch.train.steps + place.config.finetune_steps
+        steps = scratch.train.steps + finetuning(place.config).steps
         alone = scratch.model_copy(update={"train": scratch.train.model_copy(update={"steps": steps})})
         model = Augmenter.pretrain(few, config=alone)
     elif variant.trains:
         base = Augmenter.load(place.model(f"{variant.base} base"))
-        model = base.finetune(few, normal=split.normal, config=finetuning(place.config, **variant.finetune))
+        model = base.finetune(few, normal=split.normal, config=finetuning(place.config, variant.base, **variant.finetune))
     else:
         model = Augmenter.load(place.model(DIFFUSION))
     seconds = time.perf_counter() - started
@@ -187,10 +199,10 @@ def ask(place: Place, name: str) -> Result:
     return {"curves": len(made)}
 
 
-def gone_wrong(place: Place) -> Result:
-    """Draw the same from the normal curves that are known, each as its own reference."""
-    made = Augmenter.load(place.model(DIFFUSION)).augment(_split(place).normal, seed=place.config.seed)
-    write(made, place.drawn(AUGMENT))
+def gone_wrong(place: Place, name: str) -> Result:
+    """Draw the same from the normal curves that are known, each as its own reference where a generator takes one."""
+    made = Augmenter.load(place.model(name)).augment(_split(place).normal, seed=place.config.seed)
+    write(made, place.drawn(from_normal(name)))
     return {"curves": len(made)}
 
 

@@ -8,10 +8,19 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from faultcell.config import Config, FinetuneConfig, Kind
 from faultcell.controls import CHEAP
+from faultcell.diagnosis.views import VIEWS
+from faultcell.presets import paper, preset_of
 
-GENERATORS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 DIFFUSION: Kind = "diffusion"
-AUGMENT = "augment"  # the arm of curves that are drawn from normal ones
+PAPER, PAPER_GAN = "paper", "paper_wgan_gp"  # the paper's model, and the GAN on the same grid
+GENERATORS: tuple[str, ...] = (*KINDS, PAPER, PAPER_GAN)
+AUGMENT = "augment"  # the arm of curves that our model draws from normal ones
+
+
+def from_normal(name: str) -> str:
+    """The arm of curves that a generator draws from normal ones."""
+    return AUGMENT if name == DIFFUSION else f"{name}_from_normal"
 
 
 class StudyConfig(BaseModel):
@@ -20,10 +29,14 @@ class StudyConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: Config = Field(Config(), description="what every model of the study starts from")
-    generators: tuple[Kind, ...] = Field(GENERATORS, description="to compare; the diffusion model is always the first")
+    paper: Config = Field(paper(), description="the paper's model, and the GAN on the same grid")
+    paper_steps: int | None = Field(
+        None, ge=1, description="of its pre-training, in place of its epochs; the GAN takes as many"
+    )
+    generators: tuple[str, ...] = Field(GENERATORS, description="to compare; the diffusion model is always the first")
     controls: tuple[str, ...] = Field(tuple(CHEAP), description="cheap sources to compare with")
-    pretrain_steps: int = Field(400, ge=1, description="optimiser steps, the same for every generator")
-    finetune_steps: int = Field(200, ge=1)
+    pretrain_steps: int | None = Field(400, ge=1, description="optimiser steps, the same for all; None: as the model says")
+    finetune_steps: int | None = Field(200, ge=1)
     few: int = Field(25, ge=2, description="fault curves of each kind to adapt to")
     counts: tuple[int, ...] = Field((5, 10, 50), description="other numbers of fault curves to adapt to")
     lambdas: tuple[float, ...] = Field((0.0, 0.3, 3.0), description="other weights of the source loss")
@@ -33,14 +46,25 @@ class StudyConfig(BaseModel):
     snapshots: tuple[float, ...] = Field((0.02, 0.1, 0.25, 0.5, 1.0), description="shares of fine-tuning to look at")
     test_share: float = Field(0.3, gt=0, lt=1, description="of the cells with each fault, and of the cells without any")
     chosen_on: tuple[str, ...] = Field((), description="cells on which settings were chosen: never held out")
-    classifier_seeds: int = Field(5, ge=2)
+    splits: int = Field(5, ge=1, description="by cell; classifiers and fidelity on each, ablations on the first")
+    views: tuple[str, ...] = Field(tuple(VIEWS), description="of curves, that classifiers get")
+    classifier_seeds: int = Field(1, ge=1, description="of each split")
     classifier_steps: int = Field(200, ge=1)
     seed: int = 0
 
     @field_validator("generators")
     @classmethod
-    def _diffusion_first(cls, names: tuple[Kind, ...]) -> tuple[Kind, ...]:
+    def _diffusion_first(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in GENERATORS:
+                raise ValueError(f"there is no generator '{name}': there are {', '.join(GENERATORS)}")
         return (DIFFUSION, *(name for name in names if name != DIFFUSION))
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The generators; the paper's once, where the study's own model is the paper's."""
+        same = (PAPER, PAPER_GAN) if preset_of(self.model) == PAPER else ()
+        return tuple(name for name in self.generators if name not in same)
 
     @classmethod
     def quick(cls, **changes: Any) -> StudyConfig:
@@ -54,6 +78,9 @@ class StudyConfig(BaseModel):
             "sampling_steps": (4, 50),
             "controls": ("replay", "jitter", "time_warp", "smote", "mean_curve"),
             "classifier_steps": 50,
+            "paper_steps": 500,
+            "splits": 2,
+            "views": ("whole",),
         }
         return cls(**{**small, **changes})
 
@@ -94,8 +121,18 @@ def bases(config: StudyConfig) -> dict[str, dict[str, dict[str, Any]]]:
         "no attention": {"net": {"attention": nowhere, "bottleneck_attention": False}},
         "no condition bias": {"net": {"bias_rank": 0}},
         "epsilon": {"diffusion": {"prediction_type": "epsilon"}},
+        **(
+            {f"{PAPER} no attention": {"net": {"attention": nowhere, "bottleneck_attention": False}}}
+            if _has_paper(config)
+            else {}
+        ),
+        **{f"{PAPER} seed {seed}": {"train": {"seed": seed}} for seed in _other_seeds(config) if _has_paper(config)},
         **{f"seed {seed}": {"train": {"seed": seed}} for seed in _other_seeds(config)},
     }
+
+
+def _has_paper(config: StudyConfig) -> bool:
+    return PAPER in config.compared
 
 
 def _other_seeds(config: StudyConfig) -> range:
@@ -115,6 +152,22 @@ def variants(config: StudyConfig) -> list[Variant]:
     made += [Variant(name=way, group="unfreezing", finetune={"unfreeze": way}) for way in ("last", "last3", "all")]
     made += [Variant(name=f"lambda {x:g}", group="lambda", finetune={"lambda_source": x}) for x in config.lambdas]
     made += [Variant(name=f"{n} curves", group="fault curves", few=n) for n in config.counts if n != config.few]
+    if _has_paper(config):
+        made += [
+            Variant(
+                name=f"{PAPER} seed {seed}",
+                group=f"{PAPER}: chance",
+                base=f"{PAPER} seed {seed}",
+                seed=seed,
+                finetune={"seed": seed},
+            )
+            for seed in _other_seeds(config)
+        ]
+        made += [Variant(name=f"{PAPER} no attention", group=f"{PAPER}: attention", base=f"{PAPER} no attention")]
+        made += [
+            Variant(name=f"{PAPER} {way}", group=f"{PAPER}: unfreezing", base=PAPER, finetune={"unfreeze": way})
+            for way in ("last", "last3", "progressive", "all")
+        ]
     made += [Variant(name=f"{n} steps", group="sampling steps", draw={"steps": n}) for n in config.sampling_steps]
     made += [Variant(name=f"guidance {x:g}", group="guidance", draw={"guidance": x}) for x in config.guidances]
     return made
@@ -122,7 +175,7 @@ def variants(config: StudyConfig) -> list[Variant]:
 
 def defaults(config: StudyConfig) -> dict[str, str]:
     """What the study's own model is called in each of the questions."""
-    knobs, diffusion = finetuning(config), config.model.diffusion
+    knobs, diffusion, papers = finetuning(config), config.model.diffusion, finetuning(config, PAPER).unfreeze
     return {
         "chance": f"seed {config.seed}",
         "attention": "attention",
@@ -132,6 +185,15 @@ def defaults(config: StudyConfig) -> dict[str, str]:
         "unfreezing": knobs.unfreeze,
         "lambda": f"lambda {knobs.lambda_source:g}",
         "fault curves": f"{config.few} curves",
+        **(
+            {
+                f"{PAPER}: chance": f"{PAPER} seed {config.seed}",
+                f"{PAPER}: attention": f"{PAPER} attention",
+                f"{PAPER}: unfreezing": f"{PAPER} {papers}",
+            }
+            if _has_paper(config)
+            else {}
+        ),
         "sampling steps": f"{diffusion.num_inference_steps} steps",
         "guidance": f"guidance {diffusion.guidance_scale:g}",
     }
@@ -139,16 +201,22 @@ def defaults(config: StudyConfig) -> dict[str, str]:
 
 def pretraining(config: StudyConfig, base: str) -> Config:
     """The configuration of a pre-trained model of the study, by name."""
-    kind = next((name for name in GENERATORS if name == base), DIFFUSION)
-    train = config.model.train.model_copy(update={"steps": config.pretrain_steps, "seed": config.seed})
-    made = config.model.model_copy(update={"model": kind, "train": train})
+    of_paper, bare = base.startswith(PAPER), base.removeprefix(f"{PAPER}_")
+    kind = next((name for name in KINDS if name == bare), DIFFUSION)
+    first, steps = (config.paper, config.paper_steps) if of_paper else (config.model, config.pretrain_steps)
+    fixed = {} if steps is None else {"steps": steps, "epochs": None}
+    train = first.train.model_copy(update={**fixed, "seed": config.seed})
+    made = first.model_copy(update={"model": kind, "train": train, "finetune": None})
     sections = {
         section: getattr(made, section).model_copy(update=changes) for section, changes in bases(config).get(base, {}).items()
     }
     return made.model_copy(update=sections)
 
 
-def finetuning(config: StudyConfig, **changes: Any) -> FinetuneConfig:
-    """The knobs of a fine-tuning of the study."""
+def finetuning(config: StudyConfig, base: str = DIFFUSION, **changes: Any) -> FinetuneConfig:
+    """The knobs of a fine-tuning of the study, from a pre-trained model by name."""
+    if base.startswith(PAPER):
+        return (config.paper.finetune or FinetuneConfig()).model_copy(update={"seed": config.seed, **changes})
     knobs = config.model.finetune or FinetuneConfig()
-    return knobs.model_copy(update={"steps": config.finetune_steps, "seed": config.seed, **changes})
+    fixed = {} if config.finetune_steps is None else {"steps": config.finetune_steps, "epochs": None}
+    return knobs.model_copy(update={**fixed, "seed": config.seed, **changes})

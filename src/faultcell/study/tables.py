@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from faultcell.curves import Curves
 from faultcell.diagnosis.gain import Gain
 from faultcell.study.jobs import Place, Result, few_of, slug
 from faultcell.study.pearson import waveforms
-from faultcell.study.plan import DIFFUSION, StudyConfig, Variant, defaults
+from faultcell.study.plan import DIFFUSION, PAPER, StudyConfig, Variant, defaults
 
 # Rows of `evaluate` that stand beside every generator, in the order a table shows them.
 FLOOR, NOISE = "floor", "noise"
@@ -27,6 +27,17 @@ def fidelity(adapted: Mapping[str, Result], cheap: Mapping[str, Result]) -> pl.D
         {"source": name, "group": group, "name": part, **score}
         for name, source in _sources(adapted, cheap)
         for group, part, score in _parts(source)
+    ]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def splits(each: Sequence[tuple[Mapping[str, Result], Mapping[str, Result]]]) -> pl.DataFrame:
+    """Paired scores of each fault in every split: one row for each split, source and fault."""
+    rows = [
+        {"split": number, "source": name, "name": part, **score}
+        for number, (adapted, cheap) in enumerate(each)
+        for name, source in _sources(adapted, cheap)
+        for part, score in source["by_label"].items()
     ]
     return pl.DataFrame(rows, infer_schema_length=None)
 
@@ -65,12 +76,16 @@ def _parts(source: Result) -> Iterator[tuple[str, str, Result]]:
 
 def ablations(config: StudyConfig, plan: list[Variant], *, results: Mapping[str, Result], few: int) -> pl.DataFrame:
     """One row for each question, variant and fault; the study's own model answers every question first."""
-    source = results[DIFFUSION]["scores"]["sources"]["synthetic"]
+
+    def own(group: str) -> Result:
+        found: Result = results[PAPER if group.startswith(PAPER) else DIFFUSION]["scores"]["sources"]["synthetic"]
+        return found
+
     rows = [
         {"question": group, "variant": name, "own": True, "few": few, "seconds": None, **score}
         for group, name in defaults(config).items()
         if any(variant.group == group for variant in plan)
-        for score in _by_label(source)
+        for score in _by_label(own(group))
     ]
     for variant in plan:
         found = results[slug(f"variant {variant.name}")]

@@ -14,7 +14,7 @@ from faultcell.report.looks import look
 from faultcell.report.sections.fidelity import PAIRED
 from faultcell.study.findings import chance
 from faultcell.study.paper import CITATION, FIDELITY, LETTER
-from faultcell.study.plan import DIFFUSION
+from faultcell.study.plan import DIFFUSION, PAPER
 
 CHANCE = "chance"
 FIGURES = (
@@ -22,6 +22,7 @@ FIGURES = (
     ("Unfreezing and transfer (the paper's Figure 8)", ("unfreezing", "transfer")),
     ("Loss and number of fault curves", ("prediction", "lambda", "fault curves")),
     ("Drawing", ("sampling steps", "guidance")),
+    ("The paper's model: attention and unfreezing", (f"{PAPER}: attention", f"{PAPER}: unfreezing")),
 )
 COLUMNS = (
     Column("kl", "KL"),
@@ -47,9 +48,10 @@ def section(study: Study) -> Section:
     return Section("ablations", "Ablations (the paper's Figures 7 and 8, and more)", [*blocks, Text(note, note=True)])
 
 
-def band(study: Study, label: str, *, key: str) -> tuple[float, float] | None:
-    """Where other seeds alone would put the study's own model; None with a single seed."""
-    rows = study.rows("ablations", question=CHANCE, label=label)
+def band(study: Study, label: str, *, key: str, question: str = CHANCE) -> tuple[float, float] | None:
+    """Where other seeds alone would put the own model, of the study or of the paper; None with a single seed."""
+    of_paper = question.startswith(PAPER)
+    rows = study.rows("ablations", question=f"{PAPER}: {CHANCE}" if of_paper else CHANCE, label=label)
     return chance([row[key] for row in rows if row.get(key) is not None])
 
 
@@ -73,7 +75,7 @@ def _picture(study: Study, title: str, *, questions: Sequence[str]) -> Picture:
     with sheet(len(rows), len(PAIRED), size=(11, height), sharey="row", sharex="col") as page:
         for line, (label, found) in zip(page.axes, rows.items(), strict=True):
             for axes, panel in zip(line, PAIRED, strict=True):
-                _panel(axes, panel, rows=found, chance=band(study, label, key=panel.key))
+                _panel(axes, panel, rows=found, chance=band(study, label, key=panel.key, question=questions[0]))
                 rows_named(axes, [f"{row['variant']}{' (ours)' if row['own'] else ''}" for row in found])
             line[0].set_ylabel(label)
         for axes, panel in zip(page.axes[0], PAIRED, strict=True):
@@ -122,9 +124,12 @@ def _dot(*, own: bool) -> dict[str, Any]:
 
 
 def _table(study: Study, label: str) -> Table:
-    chance = band(study, label, key="mae")
-    rows = [row for name in study.names("ablations", "question") for row in _ordered(study, label, questions=[name])]
-    lines = [[*_head(row), *(Cell(column.spell(row)) for column in COLUMNS), *_tail(row, label, chance=chance)] for row in rows]
+    lines, rows = [], []
+    for name in study.names("ablations", "question"):
+        chance, own = band(study, label, key="mae", question=name), _ordered(study, label, questions=[name])
+        spelled = [[Cell(column.spell(row)) for column in COLUMNS] for row in own]
+        lines += [[*_head(row), *cells, *_tail(row, label, chance=chance)] for row, cells in zip(own, spelled, strict=True)]
+        rows += own
     head = [
         "variant",
         "question",
@@ -142,7 +147,7 @@ def _head(row: Row) -> list[Cell]:
 
 
 def _tail(row: Row, label: str, *, chance: tuple[float, float] | None) -> list[Cell]:
-    found = FIDELITY.get((str(row["variant"]), LETTER.get(label, "")), {})
+    found = FIDELITY.get((str(row["variant"]).removeprefix(f"{PAPER} "), LETTER.get(label, "")), {})
     paper = f"{number(found.get('mae'))} / {number(found.get('pcc'))}" if found else ""
     return [Cell(_against(row, chance)), Cell("" if row["own"] else number(row.get("seconds"))), Cell(paper)]
 
@@ -150,7 +155,7 @@ def _tail(row: Row, label: str, *, chance: tuple[float, float] | None) -> list[C
 def _against(row: Row, chance: tuple[float, float] | None) -> str:
     """In words, whether a variant's error is beyond chance."""
     value = row.get("mae")
-    if row["own"] or row["question"] == CHANCE:
+    if row["own"] or row["question"].endswith(CHANCE):
         return "ours" if row["own"] else "other seed"
     if value is None or chance is None:
         return MISSING

@@ -28,9 +28,9 @@ SIZES = {
 NAMES = "recall, F1, PR-AUC and recall at 1 % false alarms"
 READING = (
     "Two views of every curve: the whole loaded part, in which crossing the limit gives the fault away, and what lies within "
-    "the limits, where a classifier would be of use before anything is broken. Bars are 95 % intervals over seeds. The best "
-    "cheap control, class weights among them, is the one with the highest mean over the nets on these very test curves, which "
-    "flatters it a little; dashed in the figures."
+    "the limits, where a classifier would be of use before anything is broken. Bars are 95 % intervals over splits by cell. "
+    "The best cheap control, class weights among them, is the one with the highest mean over the nets on these very test "
+    "curves, which flatters it a little; dashed in the figures."
 )
 APART = (
     f"The paper ({CITATION}, Figure 9) does not say which view its curves give nor how its test curves were chosen: its "

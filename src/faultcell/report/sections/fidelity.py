@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from faultcell.report.blocks import Block, Column, Picture, Section, Text, not_measured
+from faultcell.diagnosis.gain import interval
+from faultcell.report.blocks import Block, Cell, Column, Picture, Section, Table, Text, not_measured, number
 from faultcell.report.dots import Panel, compared, dots
 from faultcell.report.folder import Row, Study
-from faultcell.report.looks import look
+from faultcell.report.looks import kind, look
 from faultcell.study.paper import CITATION, FIDELITY, LETTER
-from faultcell.study.plan import GENERATORS
+from faultcell.study.plan import DIFFUSION
 
 PAIRED = (
     Panel("kl", "KL", log=True),
@@ -50,7 +51,29 @@ def section(study: Study) -> Section:
     for label in study.labels:
         rows = {str(row["source"]): row for row in study.rows("fidelity", group="label", name=label)}
         blocks += _of_fault(rows, label) if rows else [not_measured(f"the study holds no paired scores of {label}")]
-    return Section("fidelity", "Fidelity (the paper's Figure 6)", [*blocks, Text(APART, note=True)])
+    return Section("fidelity", "Fidelity (the paper's Figure 6)", [*blocks, *_over_splits(study), Text(APART, note=True)])
+
+
+def _over_splits(study: Study) -> Iterator[Block]:
+    """Means over splits by cell, with their intervals."""
+    number_of = len(study.names("splits", "split"))
+    for label in study.labels if number_of > 1 else ():
+        lines = []
+        for source in study.names("splits", "source", name=label):
+            rows = study.rows("splits", source=source, name=label)
+            lines.append([Cell(look(source).name), *(_mean(rows, panel.key) for panel in PAIRED)])
+        head = ["source", *(panel.title for panel in PAIRED)]
+        caption = f"{label}: mean over {number_of} splits by cell (95 % interval)"
+        yield Table(head, lines, caption, [kind(source) for source in study.names("splits", "source", name=label)])
+
+
+def _mean(rows: Sequence[Row], key: str) -> Cell:
+    values = [row[key] for row in rows if row.get(key) is not None]
+    if not values:
+        return Cell(number(None))
+    found = interval(values)
+    told = found.low is not None and found.high is not None
+    return Cell(f"{number(found.mean)} ({number(found.low)} to {number(found.high)})" if told else number(found.mean))
 
 
 def _of_fault(rows: dict[str, Row], label: str) -> list[Block]:
@@ -65,7 +88,7 @@ def _picture(rows: dict[str, Row], label: str) -> Picture:
 
 def _paper(label: str) -> Iterator[Row]:
     """What the paper reports for the generators of a fault."""
-    for name in GENERATORS:
+    for name in (DIFFUSION, "wgan_gp"):
         found = FIDELITY.get((name, LETTER.get(label, "")))
         if found:
             yield {"name": f"paper: {look(name).name if name != 'wgan_gp' else 'GAN'} ({LETTER[label]})", **found}

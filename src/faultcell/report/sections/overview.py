@@ -46,7 +46,7 @@ def _cells(study: Study) -> str:
     number = f"{len(held_out)} cells held out ({held_out[0]} and others)" if held_out else "an unknown number of cells held out"
     return (
         "The files do not tell whether the cells are simulated or real: look at where the curves came from before you believe "
-        f"that any of this holds for yours. Everything was scored on {number}, in one split."
+        f"that any of this holds for yours. Figures and ablations were scored on {number}, in the first split."
     )
 
 
