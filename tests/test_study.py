@@ -49,6 +49,7 @@ TINY = StudyConfig(
     sampling_steps=(2,),
     repeats=2,
     snapshots=(0.5, 1.0),
+    classifiers=("mlp", "cnn", "bilstm", "forest", "threshold"),
     classifier_seeds=1,
     classifier_steps=3,
 )

@@ -48,6 +48,7 @@ class StudyConfig(BaseModel):
     chosen_on: tuple[str, ...] = Field((), description="cells on which settings were chosen: never held out")
     splits: int = Field(5, ge=1, description="by cell; classifiers and fidelity on each, ablations on the first")
     views: tuple[str, ...] = Field(tuple(VIEWS), description="of curves, that classifiers get")
+    classifiers: tuple[str, ...] | None = Field(None, description="names of `diagnosis.run.CLASSIFIERS`; None: all")
     classifier_seeds: int = Field(1, ge=1, description="of each split")
     classifier_steps: int = Field(200, ge=1)
     seed: int = 0

@@ -175,6 +175,7 @@ def _gain(place: Place, split: Split, *, workers: int, tick: Tick) -> Gain:
             test=Curves.concat([split.negatives, split.test]),
             synthetic=drawn,
             views=place.config.views,
+            classifiers=place.config.classifiers,
             controls=(*place.config.controls, *FROM_NORMAL),
             seeds=place.config.classifier_seeds,
             steps=place.config.classifier_steps,
