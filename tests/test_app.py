@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -17,6 +18,8 @@ from urllib.parse import quote
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("nicegui", reason='the page needs the extra: pip install "faultcell[app]"')
@@ -26,15 +29,17 @@ from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 import faulty
-from faultcell.app import api, chart, desk, guard, server
+from faultcell.app import api, chart, desk, guard, server, uploads
 from faultcell.app.asked import MOST_CURVES, MOST_STEPS, Conditions, Draw, Source, conditions_from
 from faultcell.app.desk import BusyError, Desk, LateError, LostError, Newest
 from faultcell.app.drawn import SHOWN, show, source_of, typical
-from faultcell.app.guard import MOST_BODY, Guard
+from faultcell.app.guard import MOST_BODY, MOST_UPLOAD, Guard
 from faultcell.app.knobs import kinds, knobs
 from faultcell.app.normals import Normals
+from faultcell.app.packs import bdf_csv
 from faultcell.app.shelf import Shelf
 from faultcell.app.tables import facts_html
+from faultcell.app.uploads import normals_of
 from faultcell.app.worker import FailedError, GoneError, Worker
 from faultcell.conditions import conditions_of
 from faultcell.counterfactuals import counterfactual
@@ -825,3 +830,113 @@ def test_a_taken_port_and_every_address_are_refused(monkeypatch):
 @pytest.mark.parametrize(("host", "local"), [("127.0.0.1", True), ("localhost", True), ("::1", True), ("192.0.2.1", False)])
 def test_what_is_local(host, local):
     assert server.is_local(host) is local
+
+
+# --- a visitor's own curve set
+
+
+@pytest.fixture(scope="module")
+def tables(folders):
+    return {path.name: path.read_bytes() for path in folders.real.iterdir() if path.suffix == ".parquet"}
+
+
+def zipped(files, *, compression=zipfile.ZIP_STORED):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", compression) as archive:
+        for name, content in files:
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def test_a_set_of_ones_own_comes_as_zip_or_tables_or_csv(tables, tiny, tmp_path):
+    normal = Curves.concat([tiny[0].take([0, 1]), tiny[0].take([8, 9])])
+    (tmp_path / "mine.csv").write_bytes(bdf_csv(normal))
+    for files in (
+        {"mine.zip": zipped((f"../a/{name}", content) for name, content in tables.items())},
+        {"deflated.zip": zipped(tables.items(), compression=zipfile.ZIP_DEFLATED)},
+        {name.replace(".", " (1)."): content for name, content in tables.items()},
+    ):
+        found = normals_of(files)
+        assert found.cycles(["discharge"]) == {f"N{cell}": [1, 2, 3, 4] for cell in range(6)}
+        assert set(found.curves.labels) == {"normal"}
+    found = normals_of({"Mine.CSV": (tmp_path / "mine.csv").read_bytes()})
+    assert found.cycles(["charge"]) == {"N0": [1], "N1": [1]}
+    assert found.one("N1", 1, "discharge").column("voltage_volt") == pytest.approx(tiny[0].take([9]).column("voltage_volt"))
+
+
+def refused(files):
+    """The sentence."""
+    with pytest.raises(DataError) as error:
+        normals_of(files)
+    said = str(error.value)
+    assert "\n" not in said
+    assert tempfile.gettempdir() not in said
+    return said
+
+
+def test_what_is_no_curve_set_is_refused_in_a_sentence(tables, tuned, tiny, monkeypatch):
+    timeseries, halfcycles = (tables[f"{name}.parquet"] for name in ("timeseries", "halfcycles"))
+    assert "found notes.txt, expected a zip" in refused({"notes.txt": b"hello"})
+    assert "timeseries.parquet" in refused({"timeseries.parquet": timeseries})
+    assert "no zip with one" in refused({"a.zip": zipped([("readme", b"x")])})
+    assert "no zip with one" in refused({"a.zip": zipped([*tables.items(), ("b/timeseries.parquet", timeseries)])})
+    assert "no zip with one" in refused({"a.zip": zipped(tables.items())[:-40]})
+    broken = bytearray(zipped(tables.items(), compression=zipfile.ZIP_DEFLATED))
+    broken[200:300] = bytes(100)
+    assert "damaged zip" in refused({"a.zip": bytes(broken)})
+    damaged = timeseries[:500] + b"\0" + timeseries[501:]
+    assert "timeseries.parquet" in refused({"timeseries.parquet": damaged, "halfcycles.parquet": halfcycles})
+    assert "only overdischarge, overcharge" in refused(packed_set(tiny[1]))
+    assert "generated" in refused(packed_set(tuned.draw([Condition("normal")], [0])))
+    cut = Curves(tiny[0].take([1]).timeseries[:30], tiny[0].take([1]).halfcycles)
+    assert "1 broken off far inside their limits (N0 cycle 1)" in refused(packed_set(cut))
+    assert refused({"x.csv": b"a,b\n1,2\n"})
+    monkeypatch.setattr(uploads, "MOST_SAMPLES", 100)
+    assert "samples of normal curves, expected at most 100" in refused({"a.zip": zipped(tables.items())})
+
+
+def packed_set(curves):
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(curves, Path(folder) / "set")
+        return {"set.zip": zipped((part.name, part.read_bytes()) for part in path.iterdir())}
+
+
+def test_what_unpacks_to_too_much_is_refused(tables):
+    bomb = zipped([("timeseries.parquet", bytes(uploads.MOST_UNPACKED + 1)), ("halfcycles.parquet", b"")], compression=8)
+    assert len(bomb) < 200_000
+    assert "unpacks to more than 32 MiB" in refused({"a.zip": bomb})
+    assert "larger than 8 MiB" in refused({"a.zip": bytes(MOST_UPLOAD + 1)})
+    samples = pq.read_table(io.BytesIO(tables["timeseries.parquet"]))
+    many = io.BytesIO()
+    pq.write_table(pa.table({name: pa.repeat(samples[name][0], 30_000_000) for name in samples.column_names}), many)
+    rows = {"timeseries.parquet": many.getvalue(), "halfcycles.parquet": tables["halfcycles.parquet"]}
+    assert "timeseries.parquet: found" in refused({"a.zip": zipped(rows.items())})
+
+
+def test_only_so_many_sets_are_held_and_those_of_closed_pages_are_not(tiny, monkeypatch):
+    monkeypatch.setattr(uploads, "MOST_HELD", 2)
+    held, sets = uploads.Held(), [Normals(tiny[0], {}) for _ in range(2)]
+    for one in sets:
+        held.refuse_more()
+        held.keep(one)
+    with pytest.raises(DataError, match="2 curve sets of visitors are held"):
+        held.refuse_more()
+    del one
+    sets.pop()
+    held.refuse_more()
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "status"),
+    [("upload/3", MOST_UPLOAD, 200), ("upload/3", MOST_UPLOAD + MOST_BODY + 1, 413), ("other/3", MOST_BODY + 1, 413)],
+)
+def test_a_page_takes_larger_bodies_for_files_alone(path, size, status):
+    async def app(scope, receive, send):
+        length = len((await receive())["body"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": str(length).encode()})
+
+    client = TestClient(Guard(app, port=PORT), base_url=f"http://localhost:{PORT}")
+    found = client.post(f"/_nicegui/client/0f-a1/{path}", content=bytes(size))
+    assert found.status_code == status
+    assert status != 200 or found.text == str(size)

@@ -27,7 +27,10 @@ LEGEND = (
     ("90 % of them", f'stroke="{DRAWN}" stroke-width="11" stroke-opacity="0.2"'),
     ("rated limits", f'stroke="{GREY}" stroke-width="1.6" stroke-dasharray="1.6 3"'),
 )
-BESIDE = {"nearest real curves": f'stroke="{INK}" stroke-width="1.8"', "the normal curve": f'stroke="{INK}" stroke-width="1.2"'}
+BESIDE = {  # by where curves come from
+    "conditions": ("nearest real curves", f'stroke="{INK}" stroke-width="1.8"'),
+    "normal": ("the normal curve", f'stroke="{INK}" stroke-width="1.2"'),
+}
 
 
 def blank(channel: Channel, *, closer: bool) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from faultcell.app import packs
+from faultcell.app import packs, uploads
 from faultcell.app.asked import Draw, Format
 from faultcell.app.drawn import Shown, draw, show, source_of, typical, warnings_of
+from faultcell.app.normals import Normals
 from faultcell.app.shelf import Entry, Shelf
 from faultcell.app.worker import Tick
 from faultcell.curves import KEYS, SEVERITY, TIMESERIES, Curves
@@ -50,6 +52,11 @@ def packed(shelf: Shelf, bundle_id: str, asked: Draw, own: Curves | None = None,
     drawn = draw(entry, asked, normal=normal, tick=tick)
     content = _content(entry, asked, drawn=drawn, warnings=warnings_of(entry, asked.condition(normal)))
     return Packed(content, MEDIA_TYPES[asked.format], SUFFIXES[asked.format])
+
+
+def received(_: Shelf, files: Mapping[str, bytes], *, tick: Tick) -> Normals:
+    """The normal curves of a visitor's own set: read here, where what hangs or swells can be ended."""
+    return uploads.normals_of(files)
 
 
 def _content(entry: Entry, asked: Draw, *, drawn: Curves, warnings: list[str]) -> bytes:
