@@ -90,6 +90,7 @@ def options(shown: Shown, channel: Channel, *, closer: bool) -> dict[str, Any]:
             _limit(name, value if channel == "volt" and low <= value <= high else None, span=(start, end))
             for name, value in zip(("lower", "upper"), limits, strict=True)
         ],
+        # Last, so above all others: below a dozen of its faults nobody would see it.
         *_lines("normal", normal, count=1, decimals=decimals, style={"color": INK, "width": 1.2}),
     ]
     return found

@@ -23,6 +23,7 @@ from faultcell.errors import ConditionError, FaultCellError
 
 MODES = {"conditions": "From conditions", "normal": "From a normal cycle"}
 CHANNELS: dict[Channel, str] = {"volt": "Voltage", "ampere": "Current"}
+PLAIN = 'unelevated dense padding="2px 12px" toggle-color=dark text-color=dark'
 HEADINGS = ("The whole curve", "The end, where the fault is")
 LONG = 2.0  # seconds after which a visitor is told to wait
 WAIT = "This draw takes long: it waits for others, or for the process that draws to start again."
@@ -47,6 +48,8 @@ class DrawTab:
         self._shown: Shown | None = None
         self._painted = False
         self._newest = Newest(self._draw)
+        self._mode = ui.toggle(dict(MODES), value="conditions", on_change=lambda e: self._turn_to(e.value))
+        self._mode.classes("mode").props(f'{PLAIN} aria-label="Where curves come from"')
         with ui.element("div").classes("draw"):
             with ui.element("div").classes("controls"):
                 self._build_controls()
@@ -63,8 +66,6 @@ class DrawTab:
     # --- what is on it
 
     def _build_controls(self) -> None:
-        self._mode = ui.toggle(dict(MODES), value="conditions", on_change=lambda e: self._turn_to(e.value))
-        self._mode.props('unelevated dense spread toggle-color=dark text-color=dark aria-label="Where curves come from"')
         self._places = {mode: ui.element("div").classes("form") for mode in MODES}
         with ui.element("div").classes("actions"):
             ui.button("Redraw", on_click=self._redraw).props("unelevated no-caps color=dark")
@@ -74,9 +75,7 @@ class DrawTab:
         with ui.element("div").classes("bar"):
             self._legend = html("", tag="ul").classes("legend")
             self._channel = ui.toggle(dict(CHANNELS), value="volt", on_change=self._paint)
-            self._channel.props(
-                'unelevated dense padding="2px 12px" toggle-color=dark text-color=dark aria-label="Shown quantity"'
-            )
+            self._channel.props(f'{PLAIN} aria-label="Shown quantity"')
         self._said = html("").classes("said").props('role=status aria-live=polite aria-label="Notices"')
         with ui.element("div").classes("charts"):
             self._charts = [self._build_chart(heading, closer=place > 0) for place, heading in enumerate(HEADINGS)]

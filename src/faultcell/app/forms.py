@@ -24,6 +24,9 @@ from faultcell.errors import ConditionError, DataError, FaultCellError
 
 SERVED = "The real curves served"
 NOTHING = "There is no normal cycle to draw from yet: choose a curve set of yours, or start the page with --real DIR."
+ALL_ELSE = (
+    "Drawn is the next cycle of this cell. Load, temperature and health are its own; how long it lasts is left to the model."
+)
 READING = "Reading the curve set."
 TOO_LARGE = f"A curve set of yours takes at most {MOST_UPLOAD >> 20} MiB: take fewer cells or cycles."
 TAKES = (
@@ -144,11 +147,13 @@ class NormalForm(Form):
         self._desk, self._held, self._say = desk, held, say
         self._sets = {} if shelf.normals is None else {SERVED: shelf.normals}
         self._quiet = False
+        self._depth_of: tuple[str, str | None] = ("", None)  # model and fault whose slider there is
         self._set = self._select("Curve set")
         self._cell, self._cycle = self._select("Cell"), self._select("Normal cycle")
         self._fault = self._select("Fault")
         self._left_out = ui.label().classes("muted")
         self._knobs = ui.element("div")
+        ui.label(ALL_ELSE).classes("muted")
         self._build_upload()
         ui.context.client.on_delete(lambda: self._sets.clear())
         self._settle()
@@ -169,7 +174,7 @@ class NormalForm(Form):
 
     def use(self, entry: Entry) -> None:
         """Ask another model."""
-        self._entry, self._dials = entry, []
+        self._entry = entry
         self._settle()
 
     def request(self, count: int, seed: int) -> Draw:
@@ -202,7 +207,7 @@ class NormalForm(Form):
             on_rejected=lambda: self._say(TOO_LARGE, True),
         )
         self._upload.classes("unseen").props('accept=".zip,.parquet,.csv"')
-        button = ui.button("A curve set of mine").props("outline no-caps color=dark")
+        button = ui.button("Choose a curve set of your own").props("outline no-caps color=dark")
         button.on("click", js_handler=f"() => getElement({self._upload.id}).$refs.qRef.pickFiles()")
         ui.label(TAKES).classes("muted")
 
@@ -223,7 +228,7 @@ class NormalForm(Form):
         finally:
             self._upload.reset()
         self._held.keep(found)
-        name = f"Mine: {', '.join(files)}"
+        name = f"Your own: {', '.join(files)}"
         self._sets = {key: value for key, value in self._sets.items() if key == SERVED} | {name: found}
         self._settle(name)
 
@@ -242,12 +247,11 @@ class NormalForm(Form):
         cell = self._offer(self._cell, list(cycles))
         cycle = self._offer(self._cycle, cycles.get(cell, []))
         own = [] if normals is None or cycle is None else normals.steps(cell, cycle)
-        before = self._fault.value
         label = self._offer(self._fault, [kind.label for kind in self._faults() if kind.step_type in own])
         self._quiet = False
         self._left_out.set_text("" if normals is None or not normals.unserved else _left_out(normals))
         self._left_out.set_visibility(bool(self._left_out.text))
-        if label != before or not self._dials:
+        if (self._entry.id, label) != self._depth_of:
             self._build_depth(label)
         self._on_change()
 
@@ -263,7 +267,7 @@ class NormalForm(Form):
 
     def _build_depth(self, label: str | None) -> None:
         self._knobs.clear()
-        self._dials = []
+        self._dials, self._depth_of = [], (self._entry.id, label)
         knobs = [] if label is None else self._entry.knobs[label]
         with self._knobs:
             self._build_dials("Severity", [knob for knob in knobs if knob.quantity.name == SEVERITY[0]])
