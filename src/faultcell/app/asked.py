@@ -51,7 +51,7 @@ class Source(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    cell_id: str = Field(max_length=1000, description="a cell of the curve set that is served (`--real`)")
+    cell_id: str = Field(max_length=10_000, description="a cell of the curve set that is served (`--real`)")
     cycle_count: int = Field(ge=0, le=2**53, description="number of the normal cycle in the life of that cell")
 
 
