@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -16,6 +17,9 @@ from types import SimpleNamespace
 from urllib.parse import quote
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 pytest.importorskip("nicegui", reason='the page needs the extra: pip install "faultcell[app]"')
@@ -25,18 +29,24 @@ from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 import faulty
-from faultcell.app import api, chart, desk, guard, server
-from faultcell.app.asked import MOST_CURVES, MOST_STEPS, Conditions, Draw, conditions_from
+from faultcell.app import api, chart, desk, guard, server, uploads
+from faultcell.app.asked import MOST_CURVES, MOST_STEPS, Conditions, Draw, Source, conditions_from
 from faultcell.app.desk import BusyError, Desk, LateError, LostError, Newest
-from faultcell.app.drawn import SHOWN, show, typical
-from faultcell.app.guard import MOST_BODY, Guard
+from faultcell.app.drawn import SHOWN, show, source_of, typical
+from faultcell.app.guard import MOST_BODY, MOST_UPLOAD, Guard
 from faultcell.app.knobs import kinds, knobs
+from faultcell.app.normals import Normals
+from faultcell.app.packs import bdf_csv
 from faultcell.app.shelf import Shelf
 from faultcell.app.tables import facts_html
+from faultcell.app.uploads import normals_of
 from faultcell.app.worker import FailedError, GoneError, Worker
-from faultcell.curves import Condition, Curves
+from faultcell.conditions import conditions_of
+from faultcell.counterfactuals import counterfactual
+from faultcell.curves import FAULTS, Condition, Curves
 from faultcell.errors import BundleError, ConditionError, DataError, FaultCellError
 from faultcell.files import ingest, read, write
+from faultcell.severity import excursion
 
 PORT = 8080
 OVERDISCHARGE = {"fault": "overdischarge", "peak_deviation_volt": 0.5}
@@ -194,6 +204,109 @@ def test_foreign_text_is_escaped():
     assert "<b>" not in found
     assert "<i>" not in found
     assert "&lt;script&gt;" in found
+
+
+# --- from a normal cycle
+
+
+SOURCE = {"cell_id": "N2", "cycle_count": 3}
+
+
+def gone_wrong(tuned, folders, label, peak, *, count, seed):
+    """That cycle, and what the library draws from it: the reference is the normal curve itself."""
+    step = FAULTS[label].step_type
+    keys = [pl.col("cell_id") == "N2", pl.col("cycle_count") == 3, pl.col("step_type") == step]
+    normal = read(folders.real).where(*keys)
+    conditions = counterfactual(conditions_of(normal), [Condition(label, peak)]) * count
+    return normal, tuned.draw(conditions, range(seed, seed + count), reference=normal)
+
+
+@pytest.mark.parametrize(("label", "peak"), [("overdischarge", 0.4), ("overcharge", 0.1)])
+def test_from_a_normal_cycle_the_curves_are_those_with_it_as_reference(client, tuned, folders, tmp_path, label, peak):
+    asked = {"fault": label, "peak_deviation_volt": peak}
+    found = draw(client, asked, source=SOURCE, count=3, seed=11, format="parquet")
+    assert found.status_code == 200, found.text
+    zipfile.ZipFile(io.BytesIO(found.content)).extractall(tmp_path / "set")
+    curves, (_, drawn) = read(tmp_path / "set"), gone_wrong(tuned, folders, label, peak, count=3, seed=11)
+    for name in ("step_time_second", "voltage_volt", "current_ampere", "surface_temperature_celsius"):
+        np.testing.assert_allclose(curves.column(name), drawn.column(name), rtol=1e-6, atol=1e-3 if "time" in name else 1e-5)
+    told = curves.halfcycles.select("cell_id", "cycle_count", "source_cell_id", "source_cycle_count", "reference_cycle_count")
+    assert told.rows() == [(f"N2-{seed:06d}", 4, "N2", 3, 3) for seed in (11, 12, 13)]
+    assert json.loads((tmp_path / "set" / "config.json").read_text())["source"] == SOURCE
+    without = tuned.draw([Condition(label, peak)], [11])
+    assert not np.array_equal(without.column("voltage_volt"), drawn.take([0]).column("voltage_volt"))
+
+
+def test_a_severity_asked_of_a_source_counts_on(client):
+    asked = {**OVERDISCHARGE, "repetition_count": 3, "cumulative_duration_second": 900.0}
+    found = draw(client, asked, source=SOURCE, count=1).json()
+    assert found["source"] == SOURCE
+    assert found["curves"][0]["repetition_count"] == 3
+    assert draw(client, OVERDISCHARGE, count=1).json()["source"] is None
+
+
+@pytest.mark.parametrize(
+    ("conditions", "source", "status", "words"),
+    [
+        (OVERDISCHARGE, {**SOURCE, "cell_id": "N9"}, 400, ("cell 'N9' has no normal discharge", "N0, N1, N2, N3, N4, N5")),
+        (OVERDISCHARGE, {**SOURCE, "cell_id": "D0"}, 400, ("cell 'D0' has no normal discharge", "N5")),
+        (OVERDISCHARGE, {**SOURCE, "cycle_count": 99}, 400, ("cycle 99 of cell 'N2'", "cycles are 1, 2, 3, 4")),
+        ({**OVERDISCHARGE, "c_rate": 1}, SOURCE, 400, ("c_rate is that of the source", "leave it out")),
+        ({"fault": "normal"}, SOURCE, 400, ("normal curve already",)),
+        ({**OVERDISCHARGE, "step_type": "charge"}, SOURCE, 400, ("shows in a discharge",)),
+        ({"fault": "overdischarge"}, SOURCE, 400, ("peak_deviation_volt",)),
+        ({"fault": "sulphation", "peak_deviation_volt": 1}, SOURCE, 400, ("sulphation",)),
+        (OVERDISCHARGE, {"cell_id": "N2"}, 422, ("source.cycle_count", "required")),
+        (OVERDISCHARGE, {**SOURCE, "step_type": "charge"}, 422, ("source.step_type", "known are cell_id, cycle_count")),
+        (OVERDISCHARGE, {**SOURCE, "cell_id": "x" * 10_001}, 422, ("source.cell_id", "10000")),
+    ],
+)
+def test_a_source_that_cannot_serve_is_a_sentence(client, conditions, source, status, words):
+    found = draw(client, conditions, source=source, count=1)
+    (said,) = found.json().values()
+    assert found.status_code == status
+    for word in words:
+        assert word in said
+    assert len(said) < 400
+
+
+def test_without_real_curves_there_is_no_source(folders):
+    with pytest.raises(ConditionError, match=r"no normal curves are served.*--real"):
+        source_of(Shelf.of([folders.bundle]), Draw(conditions=Conditions(**OVERDISCHARGE), source=Source(**SOURCE)))
+
+
+def test_of_the_real_curves_those_that_cannot_serve_are_left_out_and_told(tiny):
+    broken = tiny[0].take([1])
+    short = Curves(broken.timeseries[:30], broken.halfcycles)
+    found = Normals.of(Curves.concat([short, tiny[0].take([0, 3]), tiny[1]]))
+    assert found.cycles(["charge", "discharge"]) == {"N0": [1, 2]}
+    assert found.cycles(["discharge"]) == {"N0": [2]}
+    assert (found.steps("N0", 1), found.steps("N0", 2)) == (["charge"], ["discharge"])
+    assert [str(one) for one in found.unserved] == ["1 broken off far inside their limits (N0 cycle 1)"]
+    assert Normals.of(tiny[1]).rows == {}
+
+
+def test_the_normal_curve_is_shown_with_its_faults_leaving_the_limits_where_it_comes_to_them(shelf, entry, tuned, folders):
+    request = Draw(conditions=Conditions(**OVERDISCHARGE), source=Source(**SOURCE), seed=5)
+    shown = show(shelf, entry, request=request, normal=source_of(shelf, request))
+    normal, drawn = gone_wrong(tuned, folders, "overdischarge", 0.5, count=64, seed=5)
+    assert np.array_equal(shown.normal.volt, normal.column("voltage_volt"))
+    assert np.array_equal(shown.curves[3].volt, drawn.take([3]).column("voltage_volt"))
+    assert shown.nearest == []
+    beyond = np.median(excursion(drawn, side="low")[1])
+    assert shown.normal_shift == pytest.approx(normal.column("step_time_second")[-1] + beyond, rel=0.02)
+    for closer in (False, True):
+        series = {line["id"]: line for line in chart.options(shown, "volt", closer=closer)["series"]}
+        seconds, volts = np.array(series["normal-0"]["data"]).T
+        assert volts[-1] == pytest.approx(2.7, abs=1e-3)
+        assert seconds[-1] == pytest.approx(-beyond if closer else normal.column("step_time_second")[-1], rel=0.05)
+    asked = {row.title: row for row in shown.rows}
+    assert (asked["Peak deviation"].asked, asked["Peak deviation"].got) == ("0.500 V", "0.500 V")
+    assert asked["C-rate"].asked == f"{conditions_of(normal)[0].c_rate:.2f} 1/h"
+    assert chart.options(show(shelf, entry, request=Draw(conditions=typical(entry))), "volt", closer=False)["series"][-1] == {
+        **series["normal-0"],
+        "data": [],
+    }
 
 
 # --- what is served
@@ -717,3 +830,113 @@ def test_a_taken_port_and_every_address_are_refused(monkeypatch):
 @pytest.mark.parametrize(("host", "local"), [("127.0.0.1", True), ("localhost", True), ("::1", True), ("192.0.2.1", False)])
 def test_what_is_local(host, local):
     assert server.is_local(host) is local
+
+
+# --- a visitor's own curve set
+
+
+@pytest.fixture(scope="module")
+def tables(folders):
+    return {path.name: path.read_bytes() for path in folders.real.iterdir() if path.suffix == ".parquet"}
+
+
+def zipped(files, *, compression=zipfile.ZIP_STORED):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", compression) as archive:
+        for name, content in files:
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def test_a_set_of_ones_own_comes_as_zip_or_tables_or_csv(tables, tiny, tmp_path):
+    normal = Curves.concat([tiny[0].take([0, 1]), tiny[0].take([8, 9])])
+    (tmp_path / "mine.csv").write_bytes(bdf_csv(normal))
+    for files in (
+        {"mine.zip": zipped((f"../a/{name}", content) for name, content in tables.items())},
+        {"deflated.zip": zipped(tables.items(), compression=zipfile.ZIP_DEFLATED)},
+        {name.replace(".", " (1)."): content for name, content in tables.items()},
+    ):
+        found = normals_of(files)
+        assert found.cycles(["discharge"]) == {f"N{cell}": [1, 2, 3, 4] for cell in range(6)}
+        assert set(found.curves.labels) == {"normal"}
+    found = normals_of({"Mine.CSV": (tmp_path / "mine.csv").read_bytes()})
+    assert found.cycles(["charge"]) == {"N0": [1], "N1": [1]}
+    assert found.one("N1", 1, "discharge").column("voltage_volt") == pytest.approx(tiny[0].take([9]).column("voltage_volt"))
+
+
+def refused(files):
+    """The sentence."""
+    with pytest.raises(DataError) as error:
+        normals_of(files)
+    said = str(error.value)
+    assert "\n" not in said
+    assert tempfile.gettempdir() not in said
+    return said
+
+
+def test_what_is_no_curve_set_is_refused_in_a_sentence(tables, tuned, tiny, monkeypatch):
+    timeseries, halfcycles = (tables[f"{name}.parquet"] for name in ("timeseries", "halfcycles"))
+    assert "found notes.txt, expected a zip" in refused({"notes.txt": b"hello"})
+    assert "timeseries.parquet" in refused({"timeseries.parquet": timeseries})
+    assert "no zip with one" in refused({"a.zip": zipped([("readme", b"x")])})
+    assert "no zip with one" in refused({"a.zip": zipped([*tables.items(), ("b/timeseries.parquet", timeseries)])})
+    assert "no zip with one" in refused({"a.zip": zipped(tables.items())[:-40]})
+    broken = bytearray(zipped(tables.items(), compression=zipfile.ZIP_DEFLATED))
+    broken[200:300] = bytes(100)
+    assert "damaged zip" in refused({"a.zip": bytes(broken)})
+    damaged = timeseries[:500] + b"\0" + timeseries[501:]
+    assert "timeseries.parquet" in refused({"timeseries.parquet": damaged, "halfcycles.parquet": halfcycles})
+    assert "only overdischarge, overcharge" in refused(packed_set(tiny[1]))
+    assert "generated" in refused(packed_set(tuned.draw([Condition("normal")], [0])))
+    cut = Curves(tiny[0].take([1]).timeseries[:30], tiny[0].take([1]).halfcycles)
+    assert "1 broken off far inside their limits (N0 cycle 1)" in refused(packed_set(cut))
+    assert refused({"x.csv": b"a,b\n1,2\n"})
+    monkeypatch.setattr(uploads, "MOST_SAMPLES", 100)
+    assert "samples of normal curves, expected at most 100" in refused({"a.zip": zipped(tables.items())})
+
+
+def packed_set(curves):
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(curves, Path(folder) / "set")
+        return {"set.zip": zipped((part.name, part.read_bytes()) for part in path.iterdir())}
+
+
+def test_what_unpacks_to_too_much_is_refused(tables):
+    bomb = zipped([("timeseries.parquet", bytes(uploads.MOST_UNPACKED + 1)), ("halfcycles.parquet", b"")], compression=8)
+    assert len(bomb) < 200_000
+    assert "unpacks to more than 32 MiB" in refused({"a.zip": bomb})
+    assert "larger than 8 MiB" in refused({"a.zip": bytes(MOST_UPLOAD + 1)})
+    samples = pq.read_table(io.BytesIO(tables["timeseries.parquet"]))
+    many = io.BytesIO()
+    pq.write_table(pa.table({name: pa.repeat(samples[name][0], 30_000_000) for name in samples.column_names}), many)
+    rows = {"timeseries.parquet": many.getvalue(), "halfcycles.parquet": tables["halfcycles.parquet"]}
+    assert "timeseries.parquet: found" in refused({"a.zip": zipped(rows.items())})
+
+
+def test_only_so_many_sets_are_held_and_those_of_closed_pages_are_not(tiny, monkeypatch):
+    monkeypatch.setattr(uploads, "MOST_HELD", 2)
+    held, sets = uploads.Held(), [Normals(tiny[0], {}) for _ in range(2)]
+    for one in sets:
+        held.refuse_more()
+        held.keep(one)
+    with pytest.raises(DataError, match="2 curve sets of visitors are held"):
+        held.refuse_more()
+    del one
+    sets.pop()
+    held.refuse_more()
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "status"),
+    [("upload/3", MOST_UPLOAD, 200), ("upload/3", MOST_UPLOAD + MOST_BODY + 1, 413), ("other/3", MOST_BODY + 1, 413)],
+)
+def test_a_page_takes_larger_bodies_for_files_alone(path, size, status):
+    async def app(scope, receive, send):
+        length = len((await receive())["body"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": str(length).encode()})
+
+    client = TestClient(Guard(app, port=PORT), base_url=f"http://localhost:{PORT}")
+    found = client.post(f"/_nicegui/client/0f-a1/{path}", content=bytes(size))
+    assert found.status_code == status
+    assert status != 200 or found.text == str(size)

@@ -15,9 +15,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+import polars as pl
 import pytest
 
 from faultcell import cli
+from faultcell.conditions import conditions_of
+from faultcell.counterfactuals import counterfactual
 from faultcell.curves import Condition, Curves
 from faultcell.files import ingest, read, write
 from served import command, serving, worker
@@ -357,3 +360,133 @@ def test_what_is_seen_is_the_curve_in_its_band(page):
         page.get_by_role("slider", name="Peak deviation").press("End")
     after = seen(page)
     assert (np.abs(after - before).max(axis=2) > 40)[chart].mean() > 0.002
+
+
+# --- from a normal cycle
+
+
+NORMAL = (
+    "getElement(document.querySelector('.nicegui-echart').id.slice(1)).chart?.getOption().series"
+    ".find(line => line.id === 'normal-0')?.data"
+)
+
+
+def turn_to_normal(page):
+    """The other way to ask, once its first draw is there."""
+    with changing(page):
+        page.get_by_role("button", name="From a normal cycle").click()
+    page.wait_for_function(f"() => {NORMAL}?.length > 10")
+
+
+def pick(page, choice, option):
+    with changing(page):
+        page.get_by_role("combobox", name=choice).click()
+        page.get_by_role("option", name=option, exact=True).click()
+
+
+def gone_wrong(tuned, folders, *, cell, cycle, peak):
+    """That normal discharge, and the over-discharge of seed 0 that the library draws with it as reference."""
+    keys = {"cell_id": cell, "cycle_count": cycle, "step_type": "discharge"}
+    normal = read(folders / "real").where(*(pl.col(name) == value for name, value in keys.items()))
+    conditions = counterfactual(conditions_of(normal), [Condition("overdischarge", peak)])
+    return normal, tuned.draw(conditions, [0], reference=normal)
+
+
+def is_drawn_from(page, tuned, folders, **keys):
+    normal, drawn = gone_wrong(tuned, folders, **keys, peak=float(page.get_by_role("slider").input_value()))
+    shown, beside = curve(page), np.array(page.evaluate(NORMAL))
+    assert shown[:, 1] == pytest.approx(drawn.column("voltage_volt"), abs=1e-4)
+    assert shown[:, 0] == pytest.approx(drawn.column("step_time_second"), abs=0.06)
+    assert beside[:, 1] == pytest.approx(normal.column("voltage_volt"), abs=1e-4)
+
+
+@needs_browser
+def test_a_normal_cycle_goes_wrong_as_the_model_draws_it_and_is_taken_along(page, tuned, folders, tmp_path):
+    turn_to_normal(page)
+    assert page.locator(".legend").inner_text().count("the normal curve") == 1
+    pick(page, "Fault", "overdischarge")
+    low, high = tuned.profile.ranges["overdischarge"]["peak_deviation_volt"]
+    assert page.locator(".seen:visible").inner_text() == f"seen: {low:.3f} to {high:.3f} V"
+    assert page.locator(".said").inner_text() == ""
+    pick(page, "Cell", "N3")
+    pick(page, "Normal cycle", "2")
+    assert page.get_by_role("combobox", name="Fault").input_value() == "overdischarge"
+    assert page.get_by_role("slider").count() == 1
+    is_drawn_from(page, tuned, folders, cell="N3", cycle=2)
+    with changing(page):
+        page.get_by_role("slider", name="Peak deviation").press("ArrowRight")
+    is_drawn_from(page, tuned, folders, cell="N3", cycle=2)
+    shown, peak = curve(page), page.get_by_role("slider").input_value()
+    assert told(page, "Peak deviation")[:2] == [f"{float(peak):.3f} V"] * 2
+    with page.expect_download() as coming:
+        page.get_by_role("button", name="Curve set (zip)").click()
+    assert coming.value.suggested_filename == "tuned-overdischarge-N3-2.zip"
+    zipfile.ZipFile(coming.value.path()).extractall(tmp_path / "set")
+    curves = read(tmp_path / "set")
+    assert curves.take([0]).column("voltage_volt") == pytest.approx(shown[:, 1], abs=1e-4)
+    assert set(curves.halfcycles.select("source_cell_id", "source_cycle_count", "reference_cycle_count").rows()) == {
+        ("N3", 2, 2)
+    }
+    with page.expect_download() as coming:
+        page.get_by_role("button", name="CSV (BDF)").click()
+    coming.value.save_as(tmp_path / coming.value.suggested_filename)
+    assert len(ingest([tmp_path / "tuned-overdischarge-N3-2.bdf.csv"])[0]) == 64
+    with changing(page):
+        page.get_by_role("button", name="Redraw").press("Enter")
+    assert page.get_by_text("seeds 64 to 127").is_visible()
+    with changing(page):
+        page.get_by_role("button", name="From conditions").click()
+    assert page.locator(".legend").inner_text().count("nearest real curves") == 1
+    assert page.complaints == []
+
+
+@needs_browser
+def test_a_curve_set_of_ones_own_goes_wrong_and_what_is_none_gets_a_sentence(page, tuned, tiny, folders, tmp_path):
+    turn_to_normal(page)
+    own = tiny[0].where(pl.col("cell_id") == "N5")
+    renamed = Curves(*(table.with_columns(cell_id=pl.lit("Mine")) for table in (own.timeseries, own.halfcycles)))
+    tables = sorted(write(renamed, tmp_path / "own").glob("*.parquet"))
+    with changing(page):
+        page.locator("input[type=file]").set_input_files(tables)
+    page.wait_for_function("() => document.querySelector('.said').innerText === ''")
+    assert page.get_by_role("combobox", name="Cell").input_value() == "Mine"
+    pick(page, "Fault", "overdischarge")
+    peak = float(page.get_by_role("slider").input_value())
+    normal = read(tmp_path / "own").where(pl.col("cycle_count") == 1, pl.col("step_type") == "discharge")
+    wanted = counterfactual(conditions_of(normal), [Condition("overdischarge", peak)])
+    assert curve(page)[:, 1] == pytest.approx(tuned.draw(wanted, [0], reference=normal).column("voltage_volt"), abs=1e-4)
+    (tmp_path / "no.zip").write_bytes(b"no zip at all")
+    page.locator("input[type=file]").set_input_files(tmp_path / "no.zip")
+    page.wait_for_function("() => document.querySelector('.said').innerText.includes('expected a zip of a curve set')")
+    large = tmp_path / "large.zip"
+    large.write_bytes(bytes(9 << 20))
+    page.locator("input[type=file]").set_input_files(large)
+    page.wait_for_function("() => document.querySelector('.said').innerText.includes('at most 8 MiB')")
+    assert page.get_by_role("combobox", name="Cell").input_value() == "Mine"
+    pick(page, "Curve set", "The real curves served")
+    assert page.get_by_role("combobox", name="Cell").input_value() == "N0"
+    assert "Traceback" not in page.content()
+
+
+@needs_browser
+def test_a_model_without_faults_says_so_and_another_goes_on(page):
+    turn_to_normal(page)
+    page.get_by_role("combobox", name="Model").click()
+    page.get_by_role("option", name="base").click()
+    page.wait_for_function("() => document.querySelector('.said').innerText.includes('base draws no fault')")
+    with changing(page):
+        page.get_by_role("button", name="From conditions").click()
+    assert page.get_by_role("slider").count() == 4
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1440])
+def test_nothing_sticks_out_sideways_from_a_normal_cycle_and_all_has_a_name(page, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    turn_to_normal(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for control in page.locator("input:visible, button:visible").all():
+        assert control.evaluate("e => e.ariaLabel || e.labels?.[0]?.innerText || e.innerText || e.closest('label')?.innerText")
+    mode = page.get_by_role("button", name="From a normal cycle").bounding_box()
+    assert mode["y"] < page.locator(".charts").bounding_box()["y"]
+    assert mode["height"] < 40  # its words stand on one line

@@ -18,14 +18,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from faultcell.conditions import conditions_of
+from faultcell.config import GridConfig
 from faultcell.curves import FAULTS, KEYS, NORMAL, SEVERITY, Array, Condition, Curves, Key, fault
 from faultcell.drawing import Drawing
+from faultcell.encoding.dataset import on_grid
 from faultcell.errors import ConditionError, DataError, OutOfRangeWarning
 from faultcell.frame import Frame
 from faultcell.plausibility import loaded_curves
 from faultcell.profile import ROUNDING, Profile
 from faultcell.references import References
-from faultcell.severity import complete
+from faultcell.severity import SIDES, complete
 
 SEVERITIES = ("between", "grid")
 FAR_INSIDE = 0.1  # of the rated window
@@ -206,12 +208,30 @@ def gone_wrong(
         on_chunk: called with curves done and curves in all.
     """
     for made in drawing.blocks(plan, range(seed, seed + len(plan)), on_chunk=on_chunk):
-        seeds = made.halfcycles["seed"]
-        sources = plan.sources(seeds.to_numpy() - seed)
-        names = pl.Series("cell_id", [f"{cell}-{own:06d}" for cell, own in zip(sources[SOURCE[0]], seeds, strict=True)])
-        lengths = np.diff(made.offsets)
-        timeseries = made.timeseries.with_columns(names[np.repeat(np.arange(len(made)), lengths)])
-        yield Curves(timeseries, made.halfcycles.with_columns(names).hstack(sources))
+        yield from_sources(made, plan.sources(made.halfcycles["seed"].to_numpy() - seed))
+
+
+def from_sources(made: Curves, sources: pl.DataFrame) -> Curves:
+    """Drawn curves, each named after its seed and the cell it was drawn from, with the columns `SOURCE` `(N, 2)`."""
+    seeds = made.halfcycles["seed"]
+    names = pl.Series("cell_id", [f"{cell}-{own:06d}" for cell, own in zip(sources[SOURCE[0]], seeds, strict=True)])
+    lengths = np.diff(made.offsets)
+    timeseries = made.timeseries.with_columns(names[np.repeat(np.arange(len(made)), lengths)])
+    return Curves(timeseries, made.halfcycles.with_columns(names).hstack(sources))
+
+
+def able(normal: Curves, grid: GridConfig) -> tuple[list[Key], tuple[Unserved, ...]]:
+    """The normal charges and discharges that a fault can be drawn from, and those that cannot and why.
+
+    Raises:
+        DataError: neither charges nor discharges, or faults or generated curves, are among them.
+    """
+    _refuse_faults(normal)
+    normal, conditions, encoded = on_grid(normal, grid)
+    keys = normal.halfcycles.select(KEYS).rows()
+    usable = {keys[row] for row in np.flatnonzero(encoded.usable).tolist()}
+    serving, unserved = _serving(conditions, keys, usable=usable, whole=_whole(normal), steps=set(SIDES.values()))
+    return [keys[row] for row in serving], unserved
 
 
 def _warn_beyond(peak: Array, label: NDArray[np.int64], labels: Sequence[str], profile: Profile) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from faultcell.app.asked import Conditions
+from faultcell.app.asked import Conditions, Source
 from faultcell.app.jobs import MEDIA_TYPES
 
 
@@ -75,6 +75,7 @@ class Drawn(BaseModel):
     seed: int
     steps: int
     conditions: Conditions
+    source: Source | None = Field(description="the normal cycle they were drawn from, null where from conditions alone")
     synthetic: Literal[True]
     extrapolations: list[str] = Field(description="a sentence for each quantity beyond what the model has seen")
     curves: list[Curve]

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from faultcell.app.knobs import QUANTITIES
-from faultcell.curves import NORMAL, SEVERITY, Condition
+from faultcell.conditions import conditions_of
+from faultcell.counterfactuals import counterfactual
+from faultcell.curves import NORMAL, SEVERITY, Condition, Curves, fault
 from faultcell.drawing import CHUNK
 from faultcell.errors import ConditionError
 
@@ -17,6 +19,7 @@ TITLES = {quantity.name: quantity.title for quantity in QUANTITIES}
 
 Format = Literal["json", "parquet", "csv"]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+ASKED_OF_A_SOURCE = {"fault", "step_type", *SEVERITY}  # all else of a condition the normal curve tells
 
 
 class Conditions(BaseModel):
@@ -43,16 +46,54 @@ class Conditions(BaseModel):
         return Condition(**self.model_dump(exclude_none=True))
 
 
+class Source(BaseModel):
+    """A normal cycle of a curve set: what is drawn is the next cycle of its cell, gone wrong."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cell_id: str = Field(max_length=10_000, description="a cell of the curve set that is served (`--real`)")
+    cycle_count: int = Field(ge=0, le=2**53, description="number of the normal cycle in the life of that cell")
+
+
 class Draw(BaseModel):
     """So many curves of the same conditions, the first with this seed, the next with the one after it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     conditions: Conditions
+    source: Source | None = Field(None, description="the normal cycle to draw from: conditions then take fault and severity")
     count: int = Field(CHUNK, ge=1, le=MOST_CURVES, description="curves")
     seed: int = Field(0, ge=0, le=2**53, description="of the first curve")
     steps: int | None = Field(None, ge=1, le=MOST_STEPS, description="network evaluations a curve; the model's own if left out")
     format: Format = Field("json", description="parquet: a zip of the two tables of a curve set; csv: Battery Data Format")
+
+    @property
+    def source_step(self) -> str:
+        """The half-cycle of the source in which the fault shows.
+
+        Raises:
+            ConditionError: what is asked for is no fault.
+        """
+        if self.conditions.fault == NORMAL:
+            raise ConditionError("a source is a normal curve already: ask for a fault, or leave the source out")
+        return fault(self.conditions.fault).step_type
+
+    def condition(self, normal: Curves | None = None) -> Condition:
+        """What each curve is asked to be.
+
+        Args:
+            normal: a set of the one curve that the source names, where there is one.
+
+        Raises:
+            ConditionError: an unknown fault, or values that contradict each other or the source.
+        """
+        asked = self.conditions.condition()
+        if normal is None:
+            return asked
+        given = [name for name, value in self.conditions if value is not None and name not in ASKED_OF_A_SOURCE]
+        if given:
+            raise ConditionError(f"{given[0]} is that of the source: leave it out of the conditions, or leave out the source")
+        return counterfactual(conditions_of(normal), [asked])[0]
 
 
 def sentence(errors: list[Any]) -> str:
@@ -60,7 +101,8 @@ def sentence(errors: list[Any]) -> str:
     first = errors[0]
     place = ".".join(str(part) for part in first["loc"] if part != "body") or "the request"
     found = "" if first["type"] in ("missing", "extra_forbidden") else f", found {str(first['input'])[:40]}"
-    known = ", ".join(Conditions.model_fields if "conditions" in place else Draw.model_fields)
+    within: dict[str, type[BaseModel]] = {"conditions": Conditions, "source": Source}
+    known = ", ".join(within.get(place.rpartition(".")[0], Draw).model_fields)
     message = str(first["msg"]).replace("Input should", "must")[:200]
     said = f"no such field: known are {known}" if first["type"] == "extra_forbidden" else message
     return f"{place}: {said[:1].lower()}{said[1:]}{found}"

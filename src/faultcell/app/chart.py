@@ -25,9 +25,12 @@ LEGEND = (
     ("drawn curves", f'stroke="{DRAWN}" stroke-width="1" stroke-opacity="0.6"'),
     ("their median", f'stroke="{DRAWN}" stroke-width="2.4" stroke-dasharray="7 4"'),
     ("90 % of them", f'stroke="{DRAWN}" stroke-width="11" stroke-opacity="0.2"'),
-    ("nearest real curves", f'stroke="{INK}" stroke-width="1.8"'),
     ("rated limits", f'stroke="{GREY}" stroke-width="1.6" stroke-dasharray="1.6 3"'),
 )
+BESIDE = {  # by where curves come from
+    "conditions": ("nearest real curves", f'stroke="{INK}" stroke-width="1.8"'),
+    "normal": ("the normal curve", f'stroke="{INK}" stroke-width="1.2"'),
+}
 
 
 def blank(channel: Channel, *, closer: bool) -> dict[str, Any]:
@@ -64,14 +67,19 @@ def options(shown: Shown, channel: Channel, *, closer: bool) -> dict[str, Any]:
     lower, median, upper = ((around.second, values) for values in getattr(around, channel))
     running = around.second <= (0 if closer else shown.duration)  # where the median curve has ended, half of them have
     median = (median[0][running], median[1][running])
-    lines = [*shown.curves, *shown.nearest]
-    parts = [_part(line.second, getattr(line, channel), shown=shown, closer=closer) for line in lines]
+    lines = [*shown.curves, *shown.nearest, *([] if shown.normal is None else [shown.normal])]
+    ends = [shown.normal_shift if line is shown.normal else line.second[-1] for line in lines]
+    parts = [
+        _part(line.second, getattr(line, channel), end=end if closer else None, seconds=STRETCH * shown.close_up)
+        for line, end in zip(lines, ends, strict=True)
+    ]
     start, end = _span(shown, lines, closer=closer)
     limits = (shown.limits.lower, shown.limits.upper)
     low, high = _range([values for _, values in [*parts, lower, upper]], () if closer or channel != "volt" else limits)
     found["xAxis"] |= {"min": start, "max": end}
     found["yAxis"] |= {"min": low, "max": high}
-    drawn, real = parts[: len(shown.curves)], parts[len(shown.curves) :]
+    count = len(shown.curves)
+    drawn, real, normal = parts[:count], parts[count : count + len(shown.nearest)], parts[count + len(shown.nearest) :]
     decimals = DECIMALS[channel]
     found["series"] = [
         *_band(lower, upper, decimals=decimals),
@@ -82,16 +90,18 @@ def options(shown: Shown, channel: Channel, *, closer: bool) -> dict[str, Any]:
             _limit(name, value if channel == "volt" and low <= value <= high else None, span=(start, end))
             for name, value in zip(("lower", "upper"), limits, strict=True)
         ],
+        # Last, so above all others: below a dozen of its faults nobody would see it.
+        *_lines("normal", normal, count=1, decimals=decimals, style={"color": INK, "width": 1.2}),
     ]
     return found
 
 
-def _part(second: Array, values: Array, *, shown: Shown, closer: bool) -> tuple[Array, Array]:
-    """The points that a chart shows of a curve."""
-    if not closer:
+def _part(second: Array, values: Array, *, end: float | None, seconds: float) -> tuple[Array, Array]:
+    """The points that a chart shows of a curve: all, or those of so many seconds before a moment that counts as its end."""
+    if end is None:
         return second, values
-    before = second - second[-1]
-    kept = before >= -STRETCH * shown.close_up
+    before = second - end
+    kept = (before >= -seconds) & (before <= 0)
     return before[kept], values[kept]
 
 

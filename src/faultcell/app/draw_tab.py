@@ -1,4 +1,4 @@
-"""The tab that draws: sliders on one side, what they draw on the other."""
+"""The tab that draws: what is asked for on one side, what is drawn on the other."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from typing import Any
 from nicegui import ui
 
 from faultcell.app import chart, jobs
-from faultcell.app.asked import MOST_CURVES, Draw, Format, conditions_from
+from faultcell.app.asked import MOST_CURVES, Format
 from faultcell.app.chart import Channel
 from faultcell.app.desk import Desk, Newest
-from faultcell.app.dial import Dial
 from faultcell.app.drawn import Shown
+from faultcell.app.forms import ConditionForm, Form, NormalForm
 from faultcell.app.jobs import Packed
 from faultcell.app.shelf import Entry, Shelf
 from faultcell.app.tables import escaped, html
-from faultcell.curves import SEVERITY
+from faultcell.app.uploads import Held
 from faultcell.drawing import CHUNK
 from faultcell.errors import ConditionError, FaultCellError
 
+MODES = {"conditions": "From conditions", "normal": "From a normal cycle"}
 CHANNELS: dict[Channel, str] = {"volt": "Voltage", "ampere": "Current"}
+PLAIN = 'unelevated dense padding="2px 12px" toggle-color=dark text-color=dark'
 HEADINGS = ("The whole curve", "The end, where the fault is")
 LONG = 2.0  # seconds after which a visitor is told to wait
 WAIT = "This draw takes long: it waits for others, or for the process that draws to start again."
@@ -35,48 +37,45 @@ class DrawTab:
     Args:
         shelf: what is served.
         desk: where drawing is done.
+        held: the curve sets of all visitors.
         entry: the model to begin with.
     """
 
-    def __init__(self, shelf: Shelf, desk: Desk, *, entry: Entry) -> None:
-        self._shelf, self._desk, self._entry = shelf, desk, entry
-        self._kind = next(iter(entry.kinds.values()))
+    def __init__(self, shelf: Shelf, desk: Desk, held: Held, *, entry: Entry) -> None:
+        self._shelf, self._desk, self._held, self._entry = shelf, desk, held, entry
         self._seed = 0
-        self._dials: list[Dial] = []
+        self._forms: dict[str, Form] = {}
         self._shown: Shown | None = None
         self._painted = False
         self._newest = Newest(self._draw)
+        self._mode = ui.toggle(dict(MODES), value="conditions", on_change=lambda e: self._turn_to(e.value))
+        self._mode.classes("mode").props(f'{PLAIN} aria-label="Where curves come from"')
         with ui.element("div").classes("draw"):
             with ui.element("div").classes("controls"):
-                self._build_choice()
+                self._build_controls()
             with ui.element("div").classes("results"):
                 self._build_results()
-        self._turn_to(self._kind.id)
+        self._turn_to("conditions")
 
     def use(self, entry: Entry) -> None:
         """Draw from another model."""
         self._entry = entry
-        self._choice.set_options(list(entry.kinds), value=next(iter(entry.kinds)))
-        self._turn_to(self._choice.value)
+        for form in self._forms.values():
+            form.use(entry)
 
     # --- what is on it
 
-    def _build_choice(self) -> None:
-        names = list(self._entry.kinds)
-        self._choice = ui.select(names, value=names[0], label="What to draw", on_change=lambda e: self._turn_to(e.value))
-        self._choice.props("outlined dense options-dense")
-        self._knobs = ui.element("div")
+    def _build_controls(self) -> None:
+        self._places = {mode: ui.element("div").classes("form") for mode in MODES}
         with ui.element("div").classes("actions"):
             ui.button("Redraw", on_click=self._redraw).props("unelevated no-caps color=dark")
             self._seed_said = ui.label().classes("muted")
 
     def _build_results(self) -> None:
         with ui.element("div").classes("bar"):
-            html(_legend(), tag="ul").classes("legend")
+            self._legend = html("", tag="ul").classes("legend")
             self._channel = ui.toggle(dict(CHANNELS), value="volt", on_change=self._paint)
-            self._channel.props(
-                'unelevated dense padding="2px 12px" toggle-color=dark text-color=dark aria-label="Shown quantity"'
-            )
+            self._channel.props(f'{PLAIN} aria-label="Shown quantity"')
         self._said = html("").classes("said").props('role=status aria-live=polite aria-label="Notices"')
         with ui.element("div").classes("charts"):
             self._charts = [self._build_chart(heading, closer=place > 0) for place, heading in enumerate(HEADINGS)]
@@ -101,42 +100,43 @@ class DrawTab:
 
     # --- what happens on it
 
-    def _turn_to(self, name: str) -> None:
-        self._kind = self._entry.kinds[name]
-        knobs = self._entry.knobs[name]
-        self._knobs.clear()
-        with self._knobs:
-            groups = (
-                ("Severity", [knob for knob in knobs if knob.quantity.name in SEVERITY]),
-                ("Context", [knob for knob in knobs if knob.quantity.name not in SEVERITY]),
-            )
-            self._dials = []
-            for legend, members in groups:
-                if members:
-                    with ui.element("fieldset"):
-                        html(legend, tag="legend")
-                        self._dials += [Dial(knob, on_change=self._ask) for knob in members]
-        self._ask()
+    @property
+    def _form(self) -> Form:
+        return self._forms[self._mode.value]
+
+    def _turn_to(self, mode: str) -> None:
+        """Show one of the forms, which is made when it is first wanted."""
+        for name, place in self._places.items():
+            place.set_visibility(name == mode)
+        self._legend.set_content(_legend(mode))
+        if mode in self._forms:
+            self._ask()
+        else:
+            with self._places[mode]:
+                self._forms[mode] = self._build_form(mode)
+            self._ask()
+
+    def _build_form(self, mode: str) -> Form:
+        if mode == "conditions":
+            return ConditionForm(self._shelf, entry=self._entry, on_change=self._ask)
+        return NormalForm(self._shelf, self._desk, self._held, entry=self._entry, on_change=self._ask, say=self._say_one)
 
     def _redraw(self) -> None:
         self._seed += CHUNK
         self._ask()
 
     def _ask(self) -> None:
+        if self._mode.value not in self._forms:
+            return  # it is being made
         self._seed_said.set_text(f"seeds {self._seed} to {self._seed + CHUNK - 1}")
         self._newest.changed()
-
-    def _request(self, count: int = CHUNK) -> Draw:
-        values = {dial.name: dial.value for dial in self._dials}
-        return Draw(
-            conditions=conditions_from(self._kind.label, self._kind.step_type, values=values), count=count, seed=self._seed
-        )
 
     async def _draw(self) -> None:
         """Draw as the sliders stand now."""
         try:
-            request, entry = self._request(), self._entry
-            self._shown = await self._patiently(self._desk.do(jobs.shown, entry.id, request))
+            entry, form = self._entry, self._form
+            request = form.request(CHUNK, self._seed)
+            self._shown = await self._patiently(self._desk.do(jobs.shown, entry.id, request, form.own))
             self._tell(self._shown)
         except FaultCellError as error:
             self._say(_paragraph(str(error), "wrong") + (_paragraph(STALE) if self._shown else ""))
@@ -151,9 +151,7 @@ class DrawTab:
 
     def _notices(self, shown: Shown) -> list[str]:
         found = [f"{sentence}: these curves are extrapolations." for sentence in shown.warnings]
-        if self._shelf.real is not None and not shown.nearest:
-            found.append(f"The real curves given have no {self._kind.id}.")
-        return found
+        return found + self._form.missing(shown)
 
     def _paint(self) -> None:
         if self._shown is None:
@@ -166,6 +164,9 @@ class DrawTab:
                 element.options.update(options)
                 element.update()
         self._painted = True
+
+    def _say_one(self, sentence: str, wrong: bool) -> None:
+        self._say(_paragraph(sentence, "wrong" if wrong else ""))
 
     def _say(self, content: str) -> None:
         self._said.set_content(content)
@@ -184,23 +185,23 @@ class DrawTab:
     async def _save_csv(self) -> None:
         await self._save("csv")
 
-    async def _save(self, form: Format) -> None:
-        entry, kind = self._entry, self._kind
+    async def _save(self, kind: Format) -> None:
+        entry, form = self._entry, self._form
         try:
             count = int(self._count.value or 0)
             if not 1 <= count <= MOST_CURVES:
                 raise ConditionError(f"a file takes 1 to {MOST_CURVES} curves, found {count}")
-            asked = self._request(count).model_copy(update={"format": form})
-            found: Packed = await self._desk.do(jobs.packed, entry.id, asked)
+            asked, name = form.request(count, self._seed).model_copy(update={"format": kind}), form.name
+            found: Packed = await self._desk.do(jobs.packed, entry.id, asked, form.own)
         except FaultCellError as error:
             self._say(_paragraph(str(error), "wrong"))
             return
-        ui.download.content(found.content, f"{entry.id}-{kind.id.replace(' ', '-')}.{found.suffix}", found.media_type)
+        ui.download.content(found.content, f"{entry.id}-{name}.{found.suffix}", found.media_type)
 
 
-def _legend() -> str:
+def _legend(mode: str) -> str:
     line = '<svg width="34" height="12" aria-hidden="true"><line x1="1" y1="6" x2="33" y2="6" {}/></svg>'
-    return "".join(f"<li>{line.format(stroke)}{name}</li>" for name, stroke in chart.LEGEND)
+    return "".join(f"<li>{line.format(stroke)}{name}</li>" for name, stroke in (*chart.LEGEND, chart.BESIDE[mode]))
 
 
 def _rows(shown: Shown) -> str:

@@ -10,11 +10,13 @@ import numpy as np
 from faultcell.app.asked import Conditions, Draw, conditions_from
 from faultcell.app.knobs import QUANTITIES, Knob
 from faultcell.app.shelf import Entry, Shelf
-from faultcell.curves import NORMAL, Array, Curves, Limits
+from faultcell.counterfactuals import SOURCE, from_sources
+from faultcell.curves import KEYS, NORMAL, Array, Condition, Curves, Limits
 from faultcell.drawing import CHUNK
 from faultcell.encoding.decode import Samples
 from faultcell.errors import ConditionError
-from faultcell.severity import SIDES, excursion
+from faultcell.replay import Known
+from faultcell.severity import NOISE_VOLT, SIDES, excursion
 
 SHARES = (0.05, 0.5, 0.95)  # of the curves, below lower end, middle and upper end of a band
 SHOWN, NEAREST, POINTS = 12, 3, 128
@@ -86,7 +88,9 @@ class Shown:
         band: of all of them, from the start on.
         end_band: the same before the end.
         duration: the median of them, s.
-        nearest: real curves of the nearest conditions.
+        nearest: real curves of the nearest conditions; none where a normal curve is shown.
+        normal: the normal curve that they were drawn from, where there is one.
+        normal_shift: what is taken from its time before the end: its faults leave the limits where it comes to them, s.
         limits: the rated limits.
         close_up: seconds before the end from which on the fault shows.
         rows: what was asked for beside what came.
@@ -99,46 +103,91 @@ class Shown:
     end_band: Band
     duration: float
     nearest: Sequence[Line]
+    normal: Line | None
+    normal_shift: float
     limits: Limits
     close_up: float
     rows: Sequence[Row]
     warnings: Sequence[str]
 
 
-def draw(entry: Entry, request: Draw, *, tick: Callable[[int, int], None] | None = None) -> Curves:
+def source_of(shelf: Shelf, request: Draw, own: Curves | None = None) -> Curves | None:
+    """A set of the one normal curve that a request is to be drawn from; None where it names none.
+
+    Args:
+        shelf: what is served.
+        request: the request.
+        own: that curve, where it is a visitor's own.
+
+    Raises:
+        ConditionError: there is no such curve.
+    """
+    if request.source is None or own is not None:
+        return own
+    if shelf.normals is None:
+        raise ConditionError("no normal curves are served to draw from: start with --real DIR, or leave the source out")
+    return shelf.normals.one(request.source.cell_id, request.source.cycle_count, request.source_step)
+
+
+def draw(
+    entry: Entry, request: Draw, *, normal: Curves | None = None, tick: Callable[[int, int], None] | None = None
+) -> Curves:
     """The curves of a request.
 
+    Args:
+        entry: the model.
+        request: what is asked of it.
+        normal: a set of the one curve to draw from, which is their reference; each is named after its cell and its seed.
+        tick: called with curves done and curves in all.
+
     Raises:
         ConditionError: a request that the model cannot meet.
     """
-    condition = request.conditions.condition()
+    conditions = [request.condition(normal)] * request.count
     seeds = range(request.seed, request.seed + request.count)
-    return entry.model.draw([condition] * request.count, seeds, steps=request.steps, on_chunk=tick)
+    drawn = entry.model.draw(conditions, seeds, steps=request.steps, reference=normal, on_chunk=tick)
+    if normal is None:
+        return drawn
+    told = normal.halfcycles.select(KEYS[:2]).rename(dict(zip(KEYS, SOURCE, strict=False)))
+    return from_sources(drawn, told[np.zeros(request.count, dtype=np.int64)])
 
 
-def show(shelf: Shelf, entry: Entry, *, request: Draw, tick: Callable[[int, int], None] | None = None) -> Shown:
-    """Draw one chunk of curves and give what a page shows of them.
+def show(
+    shelf: Shelf,
+    entry: Entry,
+    *,
+    request: Draw,
+    normal: Curves | None = None,
+    tick: Callable[[int, int], None] | None = None,
+) -> Shown:
+    """Draw one chunk of curves and give what a page shows of them; see `draw`.
 
     Raises:
         ConditionError: a request that the model cannot meet.
     """
-    drawn = draw(entry, request.model_copy(update={"count": CHUNK}), tick=tick)
+    condition = request.condition(normal)
+    drawn = draw(entry, request.model_copy(update={"count": CHUNK}), normal=normal, tick=tick)
     lines = _lines(drawn)
     seconds = np.array([line.second[-1] for line in lines])
-    close_up = _close_up(_beyond(drawn), float(np.median(seconds)))
+    beyond = _beyond(drawn)
+    close_up = _close_up(beyond, float(np.median(seconds)))
     times = np.linspace(0, np.quantile(seconds, SHARES[-1]), 2 * POINTS)
     lower, upper = (drawn.known(f"{name}_voltage_limit_volt")[0] for name in ("lower", "upper"))
+    limits = Limits(float(lower), float(upper))
+    own = None if normal is None else Line.of(Known(normal).samples[0])
     return Shown(
         request=request,
         curves=lines[:SHOWN],
         band=Band.of(lines, times, shift=np.zeros(CHUNK)),
         end_band=Band.of(lines, np.linspace(-close_up, 0, POINTS), shift=seconds),
         duration=float(np.median(seconds)),
-        nearest=_nearest(shelf, request.conditions),
-        limits=Limits(float(lower), float(upper)),
+        nearest=_nearest(shelf, condition) if own is None else [],
+        normal=own,
+        normal_shift=0.0 if own is None else _arrival(own, condition, limits) + float(np.median(beyond)),
+        limits=limits,
         close_up=close_up,
-        rows=_rows(drawn, request.conditions, seconds=seconds),
-        warnings=warnings_of(entry, request.conditions),
+        rows=_rows(drawn, condition, seconds=seconds),
+        warnings=warnings_of(entry, condition),
     )
 
 
@@ -148,15 +197,14 @@ def typical(entry: Entry) -> Conditions:
     return conditions_from(kind.label, kind.step_type, values={knob.quantity.name: knob.start for knob in entry.knobs[kind.id]})
 
 
-def warnings_of(entry: Entry, asked: Conditions) -> list[str]:
+def warnings_of(entry: Entry, asked: Condition) -> list[str]:
     """A sentence for each quantity beyond what the model has seen, severities and context alike."""
     found = (knob.beyond(getattr(asked, knob.quantity.name)) for knob in _knobs(entry, asked))
     return [sentence for sentence in found if sentence]
 
 
-def _knobs(entry: Entry, asked: Conditions) -> list[Knob]:
-    step = asked.condition().step
-    name = f"{NORMAL} {step}" if asked.fault == NORMAL else asked.fault
+def _knobs(entry: Entry, asked: Condition) -> list[Knob]:
+    name = f"{NORMAL} {asked.step}" if asked.fault == NORMAL else asked.fault
     return entry.knobs.get(name, [])
 
 
@@ -165,14 +213,21 @@ def _lines(drawn: Curves) -> list[Line]:
     return [Line(*(column[rows] for column in columns)) for rows in drawn.slices()]
 
 
-def _nearest(shelf: Shelf, asked: Conditions) -> list[Line]:
+def _nearest(shelf: Shelf, asked: Condition) -> list[Line]:
     if shelf.real is None:
         return []
     try:
-        rows = shelf.real.nearest(asked.condition(), NEAREST)
+        rows = shelf.real.nearest(asked, NEAREST)
     except ConditionError:
         return []  # the set has no such curve, which the legend shows
     return [Line.of(shelf.real.samples[row]) for row in rows]
+
+
+def _arrival(normal: Line, asked: Condition, limits: Limits) -> float:
+    """Seconds until a normal curve comes to the limit that its fault breaks; until its end where it stops short of it."""
+    high = asked.side == "high"
+    at_limit = normal.volt >= limits.upper - NOISE_VOLT if high else normal.volt <= limits.lower + NOISE_VOLT
+    return float(normal.second[at_limit.argmax() if at_limit.any() else -1])
 
 
 def _beyond(drawn: Curves) -> Array:
@@ -193,7 +248,7 @@ def rounded_up(seconds: float) -> float:
     return float(np.ceil(seconds / step) * step)
 
 
-def _rows(drawn: Curves, asked: Conditions, *, seconds: Array) -> list[Row]:
+def _rows(drawn: Curves, asked: Condition, *, seconds: Array) -> list[Row]:
     rows = []
     for quantity in QUANTITIES[:4] if asked.fault != NORMAL else QUANTITIES[3:4]:
         wanted = getattr(asked, quantity.name)

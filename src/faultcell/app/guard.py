@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
@@ -17,6 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 MOST_BODY = 64 * 1024
 MOST_READ = 1024 * 1024  # of a body that is too large: a client that is cut while it sends may never read why
 BODY_SECONDS = 10.0  # in which it must have arrived
+# Files that a visitor gives to a page: their bodies are the files and some lines about each.
+UPLOAD = re.compile(r"/_nicegui/client/[\w-]+/upload/\d+")
+MOST_UPLOAD, MOST_UPLOADS = 8 * 1024 * 1024, 4  # bytes of files; at a time
+UPLOAD_SECONDS = 60.0
 MOST_REQUESTS, MOST_SOCKETS = 512, 64  # at a time
 MOST_PAGES = 64  # in memory: those open, and those of the last minute that no browser opened; each takes two megabytes
 PAGELESS = ("/api/", "/_nicegui")  # paths that make no page
@@ -62,7 +67,7 @@ class Guard:
         self.app = app
         self._hosts, self._port = {*LOOPBACK, *(name.lower() for name in hosts)}, port
         self._pages = pages
-        self._under_way = {"http": 0, "websocket": 0, "page": 0}
+        self._under_way = {"http": 0, "websocket": 0, "page": 0, "upload": 0}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request, or hand it on."""
@@ -75,7 +80,7 @@ class Guard:
         if refusal is not None:
             await _refuse(scope, send, why=refusal)
             return
-        kinds = [scope["type"], "page"] if _makes_page(scope) else [scope["type"]]
+        kinds = [scope["type"], *(["page"] if _makes_page(scope) else []), *(["upload"] if _is_upload(scope) else [])]
         self._count(kinds, 1)
         try:
             await (self._request if http else self.app)(scope, receive, send)
@@ -88,14 +93,15 @@ class Guard:
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request on once its body is there."""
+        most, seconds = (MOST_UPLOAD + MOST_BODY, UPLOAD_SECONDS) if _is_upload(scope) else (MOST_BODY, BODY_SECONDS)
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body = await _body(receive)
+            async with asyncio.timeout(seconds):
+                body = await _body(receive, most)
         except TimeoutError:
-            await _refuse(scope, send, why=(408, f"the body did not arrive within {BODY_SECONDS:g} s"))
+            await _refuse(scope, send, why=(408, f"the body did not arrive within {seconds:g} s"))
             return
         if body is None:
-            await _refuse(scope, send, why=(413, f"the body is larger than {MOST_BODY} bytes: ask for less at once"))
+            await _refuse(scope, send, why=(413, f"the body is larger than {most} bytes: ask for less at once"))
             return
         await self.app(scope, _replay(body, receive), send)
 
@@ -109,6 +115,8 @@ class Guard:
         if any(urlsplit(origin).scheme != "http" or not self._is_own(origin) for origin in origins):
             return 403, "a page of another origin may not ask here"
         if self._under_way[scope["type"]] >= (MOST_REQUESTS if scope["type"] == "http" else MOST_SOCKETS):
+            return BUSY
+        if _is_upload(scope) and self._under_way["upload"] >= MOST_UPLOADS:
             return BUSY
         if _makes_page(scope) and self._pages() + self._under_way["page"] >= MOST_PAGES:
             return BUSY[0], "too many pages are open here: load this one again in a minute"
@@ -165,7 +173,11 @@ def _makes_page(scope: Scope) -> bool:
     return scope["type"] == "http" and not scope["path"].startswith(PAGELESS)
 
 
-async def _body(receive: Receive) -> bytes | None:
+def _is_upload(scope: Scope) -> bool:
+    return scope["type"] == "http" and scope.get("method") == "POST" and bool(UPLOAD.fullmatch(scope["path"]))
+
+
+async def _body(receive: Receive, most: int) -> bytes | None:
     """The whole body of a request; None if it is too large."""
     body, more = bytearray(), True
     while more:
@@ -173,8 +185,8 @@ async def _body(receive: Receive) -> bytes | None:
         if message["type"] == "http.disconnect":
             break
         body += message.get("body", b"")
-        more = message.get("more_body", False) and len(body) <= MOST_READ
-    return bytes(body) if len(body) <= MOST_BODY else None
+        more = message.get("more_body", False) and len(body) <= max(most, MOST_READ)
+    return bytes(body) if len(body) <= most else None
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

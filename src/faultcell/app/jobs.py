@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from faultcell.app import packs
+from faultcell.app import packs, uploads
 from faultcell.app.asked import Draw, Format
-from faultcell.app.drawn import Shown, draw, show, typical, warnings_of
+from faultcell.app.drawn import Shown, draw, show, source_of, typical, warnings_of
+from faultcell.app.normals import Normals
 from faultcell.app.shelf import Entry, Shelf
 from faultcell.app.worker import Tick
 from faultcell.curves import KEYS, SEVERITY, TIMESERIES, Curves
@@ -39,32 +41,39 @@ def warm(shelf: Shelf) -> None:
         draw(entry, Draw(conditions=typical(entry)))
 
 
-def shown(shelf: Shelf, bundle_id: str, request: Draw, *, tick: Tick) -> Shown:
-    """What a page shows of a draw."""
-    return show(shelf, shelf.entry(bundle_id), request=request, tick=tick)
+def shown(shelf: Shelf, bundle_id: str, request: Draw, own: Curves | None = None, *, tick: Tick) -> Shown:
+    """What a page shows of a draw; `own` is the visitor's normal curve that its source names, where that is not served."""
+    return show(shelf, shelf.entry(bundle_id), request=request, normal=source_of(shelf, request, own), tick=tick)
 
 
-def packed(shelf: Shelf, bundle_id: str, asked: Draw, *, tick: Tick) -> Packed:
-    """Drawn curves in the format that is asked for."""
-    entry = shelf.entry(bundle_id)
-    drawn = draw(entry, asked, tick=tick)
-    return Packed(_content(entry, asked, drawn=drawn), MEDIA_TYPES[asked.format], SUFFIXES[asked.format])
+def packed(shelf: Shelf, bundle_id: str, asked: Draw, own: Curves | None = None, *, tick: Tick) -> Packed:
+    """Drawn curves in the format that is asked for; `own` as in `shown`."""
+    entry, normal = shelf.entry(bundle_id), source_of(shelf, asked, own)
+    drawn = draw(entry, asked, normal=normal, tick=tick)
+    content = _content(entry, asked, drawn=drawn, warnings=warnings_of(entry, asked.condition(normal)))
+    return Packed(content, MEDIA_TYPES[asked.format], SUFFIXES[asked.format])
 
 
-def _content(entry: Entry, asked: Draw, *, drawn: Curves) -> bytes:
+def received(_: Shelf, files: Mapping[str, bytes], *, tick: Tick) -> Normals:
+    """The normal curves of a visitor's own set: read here, where what hangs or swells can be ended."""
+    return uploads.normals_of(files)
+
+
+def _content(entry: Entry, asked: Draw, *, drawn: Curves, warnings: list[str]) -> bytes:
     if asked.format == "parquet":
         return packs.zipped(drawn, config=_settings(entry, asked))
     if asked.format == "csv":
         return packs.bdf_csv(drawn)
     told = {"bundle": entry.id, **_settings(entry, asked), "synthetic": True}
-    found = {**told, "extrapolations": warnings_of(entry, asked.conditions), "curves": _curves(drawn)}
+    found = {**told, "extrapolations": warnings, "curves": _curves(drawn)}
     return json.dumps(found, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _settings(entry: Entry, asked: Draw) -> dict[str, Any]:
     """The configuration that lies beside drawn curves."""
     kept = {"seed": asked.seed, "steps": asked.steps or entry.steps, "conditions": asked.conditions.model_dump()}
-    return {"verb": "serve", "model_sha256": entry.model.sha256, "count": asked.count, **kept}
+    source = None if asked.source is None else asked.source.model_dump()
+    return {"verb": "serve", "model_sha256": entry.model.sha256, "count": asked.count, **kept, "source": source}
 
 
 def _curves(drawn: Curves) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from faultcell.app.desk import Desk
 from faultcell.app.draw_tab import DrawTab
 from faultcell.app.shelf import Shelf
 from faultcell.app.tables import data_tab, html, scores_tab
+from faultcell.app.uploads import Held
 
 TITLE = "FaultCell"
 TAGLINE = "Lithium-ion fault curves as severe as you ask. Every drawn curve is synthetic."
@@ -20,17 +21,18 @@ WENT_WRONG = "Something went wrong on this machine; its terminal has the reason.
 def build(shelf: Shelf, desk: Desk) -> None:
     """Make the page known to NiceGUI; a process can have one."""
     style = (files("faultcell.app") / "page.css").read_text(encoding="utf-8")
+    held = Held()
     app.colors(primary="#1f2937", dark="#1f2937", accent="#d55e00")
 
     def page() -> None:
         ui.add_head_html(f"<style>{style}</style>")
-        _content(shelf, desk)
+        _content(shelf, desk, held)
 
     ui.page("/", title=TITLE, language="en-US")(page)
     app.on_page_exception(_failed)
 
 
-def _content(shelf: Shelf, desk: Desk) -> None:
+def _content(shelf: Shelf, desk: Desk, held: Held) -> None:
     with ui.element("main").classes("page"):
         with ui.element("div").classes("top"):
             html(TITLE, tag="h1")
@@ -40,7 +42,7 @@ def _content(shelf: Shelf, desk: Desk) -> None:
             names = [ui.tab(name) for name in ("Draw", "Scores", "Data")]
         with ui.tab_panels(tabs, value=names[0], animated=False, keep_alive=True):
             with ui.tab_panel(names[0]):
-                tab = DrawTab(shelf, desk, entry=next(iter(shelf.entries.values())))
+                tab = DrawTab(shelf, desk, held, entry=next(iter(shelf.entries.values())))
             with ui.tab_panel(names[1]):
                 scores_tab(shelf)
             with ui.tab_panel(names[2]):

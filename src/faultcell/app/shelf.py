@@ -11,6 +11,7 @@ from typing import Any
 
 from faultcell import show, store
 from faultcell.app.knobs import Kind, Knob, kinds, knobs
+from faultcell.app.normals import Normals
 from faultcell.augmenter import Augmenter
 from faultcell.curves import Curves
 from faultcell.errors import ConditionError, DataError
@@ -59,6 +60,7 @@ class Shelf:
     Attributes:
         entries: models by id, in the order given.
         real: known curves to compare with.
+        normals: those of them that faults can be drawn from.
         data: what that set is, as `faultcell show` tells it.
         suspicions: what is suspect in it, a sentence each.
         results: what files of scores hold, by name.
@@ -66,6 +68,7 @@ class Shelf:
 
     entries: Mapping[str, Entry]
     real: Known | None = None
+    normals: Normals | None = None
     data: Mapping[str, Any] | None = None
     suspicions: Sequence[str] = ()
     results: Mapping[str, Mapping[str, Any]] | None = None
@@ -91,7 +94,7 @@ class Shelf:
         if curves.has_generated:
             raise DataError(f"{real} has generated curves (synthetic = true): --real takes measured ones only")
         known = _ready(complete(curves))
-        return cls(entries, known, show.facts(real), suspicions, results)
+        return cls(entries, known, Normals.of(known.curves), show.facts(real), suspicions, results)
 
     def entry(self, name: str) -> Entry:
         """The model of this id.

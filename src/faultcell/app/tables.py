@@ -22,8 +22,9 @@ NO_SCORES = (
     "start the page with --scores scores.json."
 )
 NO_DATA = (
-    "No real curves were given. Start the page with --real DIR, a curve-set folder: it is described here, and its nearest "
-    "curves stand beside the drawn ones. What the model has learnt from is told below."
+    "No real curves were given. Start the page with --real DIR, a curve-set folder: it is described here, its nearest "
+    "curves stand beside the drawn ones, and faults are drawn from its normal cycles. What the model has learnt from is told "
+    "below."
 )
 
 

@@ -14,7 +14,7 @@ from faultcell.cli.common import Json
 def serve(
     bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Models to draw from, one or more.")],
     real: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Real curves: the nearest stand beside the drawn ones.")
+        Path | None, typer.Option(metavar="DIR", help="Real curves: beside the drawn ones, and to draw from.")
     ] = None,
     scores: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="Scores, gain or study file to show; repeat for more.")
