@@ -322,7 +322,7 @@ class Augmenter(Pretrained):
             ConditionError: none of them can be used, or none is of a cell that is asked for.
             DataError: generated curves are among them.
         """
-        if not self.config.neighbours.expect:
+        if not self.takes_reference:
             raise ConditionError("the model expects nothing of known curves (neighbours.expect): it takes no reference")
         given = References.of(reference, faults=self.profile.faults, grid=self.config.grid)
         if conditions and not (given.find(conditions) >= 0).any():
@@ -332,6 +332,11 @@ class Augmenter(Pretrained):
                 "kind of them; give curves of the same cells, or leave the reference out"
             )
         return given
+
+    @property
+    def takes_reference(self) -> bool:
+        """Whether earlier curves of a cell help it: the paper's model expects nothing of any curve."""
+        return self.config.neighbours.expect
 
     def _refuse_distilled(self) -> None:
         """Raise TrainingError for a model that was taught a few steps alone: it knows of no others to go on from."""

@@ -145,7 +145,8 @@ def draw(
     """
     conditions = [request.condition(normal)] * request.count
     seeds = range(request.seed, request.seed + request.count)
-    drawn = entry.model.draw(conditions, seeds, steps=request.steps, reference=normal, on_chunk=tick)
+    reference = normal if entry.model.takes_reference else None
+    drawn = entry.model.draw(conditions, seeds, steps=request.steps, reference=reference, on_chunk=tick)
     if normal is None:
         return drawn
     told = normal.halfcycles.select(KEYS[:2]).rename(dict(zip(KEYS, SOURCE, strict=False)))
