@@ -490,3 +490,9 @@ def test_a_model_that_has_seen_no_rest_draws_a_pulsed_load_without_recovery(tune
     assert "rest_voltage" not in tuned.profile.channels
     assert volt.shape == (40,)
     assert np.isfinite(volt).all()
+
+
+def test_a_model_is_told_in_one_line(tuned):
+    assert repr(tuned).startswith("Augmenter(diffusion, trained on ")
+    assert tuned.sha256[:8] in repr(tuned)
+    assert len(repr(tuned)) < 200

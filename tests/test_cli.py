@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -576,3 +577,8 @@ def test_a_band_says_how_much_of_the_real_curves_lies_within(run, bundle, data, 
 def test_a_band_of_too_little_is_refused(run, bundle, data, tmp_path, words):
     found = run("band", bundle, "--like", data / "unseen", *words, "--out", tmp_path / "out")
     one_sentence(found, tmp_path, code=2, words=("a band needs",))
+
+
+def test_the_version_is_told():
+    done = inside("--version")
+    assert (done.returncode, done.stdout) == (0, f"faultcell {version('faultcell')}\n")

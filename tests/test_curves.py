@@ -12,6 +12,7 @@ from polars.testing import assert_frame_equal
 from faultcell.by_curve import typical_current
 from faultcell.conditions import conditions_of
 from faultcell.curves import FAULTS, KEYS, SEVERITY, Condition, Curves, Limits, fault, grid, loaded_part
+from faultcell.demo import embedded
 from faultcell.errors import ConditionError, DataError
 from faultcell.severity import complete
 from strategies import LOWER, NOMINAL, curve_sets, curves_of, discharge, tables
@@ -226,3 +227,11 @@ def test_known_columns_are_nan_where_missing(tiny):
     assert np.isnan(faults.known("no_such_column")).all()
     assert np.isfinite(faults.known("peak_deviation_volt")).all()
     assert set(SEVERITY) <= set(faults.halfcycles.columns)
+
+
+def test_a_set_is_told_in_one_line():
+    two = curves_of([("A", 1, "discharge", "normal", discharge(), {}), ("B", 1, "discharge", "overdischarge", discharge(), {})])
+    assert repr(two.take([0])) == "Curves(1 normal discharges; 1 cells, 60 samples)"
+    assert "2 cells, 120 samples" in repr(two)
+    assert len(repr(embedded())) < 200
+    assert repr(two.take([])) == "Curves(none; 0 cells, 0 samples)"

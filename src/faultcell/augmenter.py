@@ -56,6 +56,10 @@ class Augmenter(Pretrained):
     metrics: tuple[dict[str, Any], ...] = ()
     base: str | None = None
 
+    def __repr__(self) -> str:
+        seen = ", ".join(f"{count} {label}" for label, count in self.profile.labels.items())
+        return f"Augmenter({self.config.model}, trained on {seen} curves of {len(self.profile.cells)} cells; {self.sha256[:8]})"
+
     @classmethod
     def pretrain(
         cls,

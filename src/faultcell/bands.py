@@ -66,6 +66,9 @@ class Band:
     seeds: tuple[int, ...]
     model_sha256: str
 
+    def __repr__(self) -> str:
+        return f"Band({len(self.keys)} conditions, {100 * self.level:g} % of {self.draws} draws each; {self.model_sha256[:8]})"
+
     def __len__(self) -> int:
         return len(self.lower)
 

@@ -234,6 +234,13 @@ class Curves:
     def __len__(self) -> int:
         return self.halfcycles.height
 
+    def __repr__(self) -> str:
+        kinds = self.halfcycles.group_by("label", "step_type").len("n").sort("n", descending=True).rows()
+        more = ", ..." if len(kinds) > 3 else ""
+        said = ", ".join(f"{n} {label} {step}s" for label, step, n in kinds[:3])
+        cells = self.halfcycles["cell_id"].n_unique()
+        return f"Curves({said or 'none'}{more}; {cells} cells, {self.timeseries.height} samples)"
+
     @property
     def cells(self) -> list[str]:
         """Names of the cells, in order of appearance."""

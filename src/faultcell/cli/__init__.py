@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import sys
 import warnings
+from typing import Annotated
 
 import typer
 
+from faultcell import __version__
 from faultcell.cli import augment, deploy, judge, make, serve
 from faultcell.errors import FaultCellError
 from faultcell.stopping import sigterm_ends
@@ -49,6 +51,19 @@ VERBS = (
 )
 for _verb in VERBS:
     app.command()(_verb)
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(f"faultcell {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _of_all(
+    version: Annotated[bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Its version.")] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

@@ -112,6 +112,11 @@ class Gain(_Record):
     tests: list[Comparison]
     notes: list[str]
 
+    def __repr__(self) -> str:
+        arms = dict.fromkeys(row.arm for row in self.rows)
+        tasks = ", ".join(dict.fromkeys(f"{task.task} ({task.view})" for task in self.tasks))
+        return f"Gain({tasks}; {len(arms)} arms, {len(self.rows)} fits)"[:199]
+
 
 def interval(values: Sequence[float]) -> Interval:
     """Mean and 95 % t-interval of independent values `(n,)`."""

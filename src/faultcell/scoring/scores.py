@@ -153,3 +153,8 @@ class Scores(BaseModel):
     sources: dict[str, SourceScores]
     verdict: str | None = None
     ensemble: dict[str, dict[str, EnsembleScore]] = Field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        own = self.sources["synthetic"].all if "synthetic" in self.sources else None
+        said = f"MAE {own.mae:.3g}, dPCC {own.dpcc:.3g}, " if own and own.mae is not None and own.dpcc is not None else ""
+        return f"Scores({said}{(self.verdict or 'no verdict')[:120]}; sources {len(self.sources)})"
