@@ -196,6 +196,13 @@ def study(
     preset: Annotated[
         str, typer.Option(help="default, with the paper's model beside it; or paper: everything on the paper's grid.")
     ] = "default",
+    generators: Annotated[
+        list[str] | None,
+        typer.Option("--generators", help="diffusion, wgan_gp, timevae, timegan, paper, paper_wgan_gp; all if not given."),
+    ] = None,
+    view: Annotated[
+        list[str] | None, typer.Option("--view", help="What of a curve classifiers get: whole, in_limits; both if not given.")
+    ] = None,
     splits: Annotated[int | None, typer.Option(min=1, help="Splits by cell, over which intervals are taken.")] = None,
     steps: Annotated[
         int | None, typer.Option(min=3, help="Steps of every pre-training; fine-tuning takes 35 % as many.")
@@ -210,10 +217,15 @@ def study(
     """The paper's study on cells held out: baselines, cheap controls, ablations, classifiers; ends with an HTML page."""
     from faultcell import study as studies
     from faultcell.demo import embedded
+    from faultcell.diagnosis.views import VIEWS
     from faultcell.presets import PRESETS
     from faultcell.report import write_study
+    from faultcell.study.plan import GENERATORS
 
     check("--preset", preset, tuple(PRESETS))
+    for option, names, known in (("--generators", generators, GENERATORS), ("--view", view, tuple(VIEWS))):
+        for name in separated(names):
+            check(option, name, known)
     make = studies.StudyConfig.quick if quick else studies.StudyConfig
     budget: dict[str, int | None] = (
         {"pretrain_steps": None, "finetune_steps": None} if preset != "default" and not quick else {}
@@ -221,7 +233,8 @@ def study(
     if steps:
         budget = {"pretrain_steps": steps, "finetune_steps": round(0.35 * steps), "paper_steps": steps}
     model, chosen = PRESETS[preset](), separated(chosen_on)
-    config = make(model=model, seed=seed, chosen_on=chosen, **budget, **given(splits=splits))
+    kept = given(splits=splits, generators=separated(generators) or None, views=separated(view) or None)
+    config = make(model=model, seed=seed, chosen_on=chosen, **budget, **kept)
     with progress() as tick:
         result = studies.run(out, read(data) if data else embedded(), config=config, workers=workers or cores(), tick=tick)
     page = write_study(out)
