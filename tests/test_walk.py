@@ -1,4 +1,4 @@
-"""The walk of the README, from one file of a cycler to the page, line by line as it stands there."""
+"""The walk of the guide, from one file of a cycler to the page, line by line as it stands there."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pytest
 from test_docs import environment_of, run
 from test_files import real
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-SECTION = README[README.index("## From a cycler's export to the page") :]
+GUIDE = (Path(__file__).parents[1] / "docs" / "guide.md").read_text()
+SECTION = GUIDE[GUIDE.index("## From a cycler's export to the page") :]
 LINES = re.findall(r"^(?:\.venv/bin/faultcell|make) .*?(?=\s+#|$)", SECTION[: SECTION.index("\n```\n")], re.MULTILINE)
 
 
