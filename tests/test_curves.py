@@ -79,6 +79,7 @@ def test_where_and_select_agree(tiny):
     [
         ({"label": ["overvoltage"]}, "label 'overvoltage' is not in the curve set: it has overcharge, overdischarge"),
         ({"cells": ["D0", "Z9"]}, "cell_id 'Z9' is not in the curve set"),
+        ({"label": "overdischarged"}, r"is not in the curve set \(did you mean 'overdischarge'\?\): it has"),
         ({"label": ["overcharge"], "cells": ["D0"]}, "no curve is left after selecting label in .overcharge. and cell_id"),
     ],
 )
@@ -235,3 +236,13 @@ def test_a_set_is_told_in_one_line():
     assert "2 cells, 120 samples" in repr(two)
     assert len(repr(embedded())) < 200
     assert repr(two.take([])) == "Curves(none; 0 cells, 0 samples)"
+
+
+def test_one_name_may_be_given_by_itself():
+    curves = embedded()
+    one, listed = (
+        curves.select(label=label, step_type=step) for label, step in (("normal", "charge"), (["normal"], ["charge"]))
+    )
+    assert one.halfcycles.equals(listed.halfcycles)
+    with pytest.raises(ConditionError, match=r"unknown fault 'over_charge' \(did you mean 'overcharge'\?\): known are"):
+        fault("over_charge")

@@ -8,7 +8,7 @@ the sign of the current (+ = charge) are those of the Battery Data Format.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from faultcell.errors import ConditionError, DataError
+from faultcell.errors import ConditionError, DataError, meant
 
 Array = NDArray[np.float64]
 Side = Literal["low", "high"]
@@ -77,7 +77,7 @@ FAULTS = {
 def fault(name: str) -> Fault:
     """The fault of that name; raises ConditionError if there is none."""
     if name not in FAULTS:
-        raise ConditionError(f"unknown fault '{name}': known are {', '.join(FAULTS)}")
+        raise ConditionError(f"unknown fault '{name}'{meant(name, FAULTS)}: known are {', '.join(FAULTS)}")
     return FAULTS[name]
 
 
@@ -311,16 +311,17 @@ class Curves:
     def select(
         self,
         *,
-        label: Sequence[str] | None = None,
-        cells: Sequence[str] | None = None,
-        step_type: Sequence[str] | None = None,
+        label: str | Sequence[str] | None = None,
+        cells: str | Sequence[str] | None = None,
+        step_type: str | Sequence[str] | None = None,
     ) -> Curves:
-        """The curves of these labels, cells and step types; `None` keeps all.
+        """The curves of these labels, cells and step types, of one or several; `None` keeps all.
 
         Raises:
             DataError: nothing is left, or a name is not in the set.
         """
-        wanted = {"label": label, "cell_id": cells, "step_type": step_type}
+        given = {"label": label, "cell_id": cells, "step_type": step_type}
+        wanted = {column: [names] if isinstance(names, str) else names for column, names in given.items()}
         for column, names in wanted.items():
             self._check_known(column, names or ())
         picked = [pl.col(column).is_in(list(names)) for column, names in wanted.items() if names]
@@ -333,7 +334,8 @@ class Curves:
         present = self.halfcycles[column].unique().to_list()
         for name in names:
             if name not in present:
-                raise DataError(f"{column} '{name}' is not in the curve set: it has {', '.join(map(str, sorted(present)))}")
+                known = ", ".join(map(str, sorted(present)))
+                raise DataError(f"{column} '{name}' is not in the curve set{meant(name, present)}: it has {known}")
 
     def split(self, *, by: str = "cell_id", test: float = 0.3, seed: int = 0) -> tuple[Curves, Curves]:
         """Divide by cell, never by curve: two cycles of one cell are near copies.
@@ -401,5 +403,5 @@ def loaded_part(curves: Curves, rows: slice) -> slice:
     return slice(rows.start + int(loaded[0]), rows.start + int(loaded[-1]) + 1)
 
 
-def _spell(wanted: dict[str, Sequence[str] | None]) -> str:
+def _spell(wanted: Mapping[str, Sequence[str] | None]) -> str:
     return " and ".join(f"{column} in ({', '.join(names)})" for column, names in wanted.items() if names)

@@ -16,6 +16,9 @@ SeenCellsWarning         scores of cells that the model has seen
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class FaultCellError(Exception):
     """Base of everything FaultCell raises on purpose."""
@@ -80,3 +83,9 @@ class SeenCellsWarning(UserWarning):
 def first_line(error: BaseException, most: int = 160) -> str:
     """Of what somebody else's exception says, at most so many characters; its name where it says nothing."""
     return (str(error).splitlines() or [""])[0][:most] or type(error).__name__
+
+
+def meant(name: object, known: Iterable[object]) -> str:
+    """A question for a name that there is not but nearly is; nothing where none is near."""
+    near = get_close_matches(str(name), [str(other) for other in known], n=1, cutoff=0.8)
+    return f" (did you mean '{near[0]}'?)" if near else ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from faultcell.errors import ConditionError
+from faultcell.errors import ConditionError, meant
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -74,7 +74,7 @@ def separated(values: list[str] | None) -> tuple[str, ...]:
 def check(option: str, value: str, known: tuple[str, ...]) -> None:
     """Raise ConditionError if an option takes no such value."""
     if value not in known:
-        raise ConditionError(f"{option} takes {', '.join(known)}, found '{value}'")
+        raise ConditionError(f"{option} takes {', '.join(known)}, found '{value}'{meant(value, known)}")
 
 
 def cores() -> int:
