@@ -125,7 +125,12 @@ def classify(
 
 
 def over_splits(gains: Sequence[Gain]) -> Gain:
-    """The gains of several splits by cell as one: intervals and tests are over splits, the seeds of each are averaged."""
+    """The gains of several splits by cell as one: intervals and tests are over splits, the seeds of each are averaged.
+
+    A single split stays as it is, with intervals over its seeds.
+    """
+    if len(gains) == 1:
+        return gains[0]
     rows = [row.model_copy(update={"seed": split}) for split, gain in enumerate(gains) for row in gain.rows]
     arms = dict.fromkeys(row.arm for row in rows)
     generated = tuple(arm for arm in arms if arm not in (BEFORE, WEIGHTED, *CONTROLS))

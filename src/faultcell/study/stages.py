@@ -31,7 +31,7 @@ LIMITS = (
     "Every generator but those of the paper shares the anchored grid, the expectation from neighbours and the condition vector "
     "of the diffusion model: the comparison is between networks and losses, not between whole published pipelines. Baselines "
     "draw durations from a conditional Gaussian.",
-    "All generators on one grid get the same number of optimiser steps at their default settings.",
+    "All generators but the paper's diffusion model, which takes its own epochs, get the same number of optimiser steps.",
     "The paper's model is ours as far as its text goes (`faultcell.presets.paper`): its data, its network's size, its noise "
     "schedule and its sampler are not told. Nothing holds its draws against what a cell can do.",
     "The paper's data are not public, and it states neither its bins nor its pairing: its numbers stand beside ours for "

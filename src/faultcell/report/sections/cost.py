@@ -21,11 +21,11 @@ HEAD = (
     "paper: fine-tuning epochs",
 )
 PROTOCOL = (
-    "Generators on one grid take the same number of optimiser steps on batches of the same size; an epoch is as many steps "
-    "as it takes to see as many curves as there are. Seconds are wall-clock time of one process on one thread, while other "
-    "processes may have shared the machine. Milliseconds a curve are those of drawing all test curves together, divided by "
-    f"their number. Epochs of the paper ({CITATION}, Table 1) are of its own data, networks and batch sizes, which it does "
-    "not publish: fewer epochs there and here are not the same work."
+    "Generators take the same number of optimiser steps on batches of the same size, but for the paper's model; an epoch is "
+    "as many steps as it takes to see as many curves as there are. Seconds are wall-clock time of one process on one "
+    "thread, while other processes may have shared the machine. Milliseconds a curve are those of drawing all test curves "
+    f"together, divided by their number. Epochs of the paper ({CITATION}, Table 1) are of its own data, networks and batch "
+    "sizes, which it does not publish: fewer epochs there and here are not the same work."
 )
 
 
