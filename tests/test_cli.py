@@ -21,7 +21,7 @@ from faultcell.files import read, write
 from strategies import fault_curves, normal_curves
 
 VERBS = (
-    *("demo", "ingest", "simulate", "show", "train", "finetune", "distil", "sample", "band"),
+    *("demo", "ingest", "simulate", "show", "split", "train", "finetune", "distil", "sample", "band"),
     *("evaluate", "classify", "study", "report", "export", "doctor", "serve"),
 )
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
@@ -582,3 +582,40 @@ def test_a_band_of_too_little_is_refused(run, bundle, data, tmp_path, words):
 def test_the_version_is_told():
     done = inside("--version")
     assert (done.returncode, done.stdout) == (0, f"faultcell {version('faultcell')}\n")
+
+
+@pytest.fixture
+def cells(tmp_path):
+    return write(Curves.concat([normal_curves(), fault_curves()]), tmp_path / "cells")
+
+
+def test_split_keeps_whole_cells_back_some_of_each_fault(cells, tmp_path):
+    done = inside("split", cells, "--train", tmp_path / "seen", "--test", tmp_path / "unseen", "--share", "0.4", "--json")
+    assert done.returncode == 0, done.stderr
+    seen, unseen, whole = (read(tmp_path / name) for name in ("seen", "unseen", "cells"))
+    assert not set(seen.cells) & set(unseen.cells)
+    assert len(seen) + len(unseen) == len(whole)
+    assert set(seen.labels) == set(unseen.labels) == {"normal", "overcharge", "overdischarge"}
+    assert json.loads(done.stdout)[str(tmp_path / "unseen")]["cells"] == unseen.cells
+    again = inside("split", cells, "--train", tmp_path / "b", "--test", tmp_path / "c", "--share", "0.4")
+    assert read(tmp_path / "c").cells == unseen.cells
+    assert f"{tmp_path / 'c'}: Curves(" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--test", "b", "--share", "1.5"), "--share takes a number between 0 and 1, found 1.5"),
+        (("--test", "a"), "--train and --test take two folders"),
+        (("--test", "b", "--cells", "N0"), "holds one cell only (N0)"),
+        (("--test", "cells"), "cells is the set to divide"),
+    ],
+)
+def test_a_set_that_cannot_be_divided_is_refused_and_nothing_written(cells, tmp_path, monkeypatch, options, expected):
+    monkeypatch.chdir(tmp_path)
+    before = (cells / "halfcycles.parquet").read_bytes()
+    done = inside("split", "cells", "--train", "a", *options)
+    assert done.returncode != 0
+    assert expected in done.stderr
+    assert not (tmp_path / "a").exists()
+    assert (cells / "halfcycles.parquet").read_bytes() == before

@@ -3,6 +3,7 @@
     common.py  what the verbs share: options, selections, progress bars
     augment.py the main verb: from normal curves and a few faults to a training set
     make.py    verbs that make curves or models: ingest, simulate, train, finetune, distil, sample, band
+    split.py   the verb that keeps cells back
     judge.py   verbs that look at them: demo, show, evaluate, classify, study, report
     deploy.py  verbs of the way to other machines: export, doctor
     serve.py   the verb that serves a page: serve
@@ -19,7 +20,7 @@ from typing import Annotated
 import typer
 
 from faultcell import __version__
-from faultcell.cli import augment, deploy, judge, make, serve
+from faultcell.cli import augment, deploy, judge, make, serve, split
 from faultcell.errors import FaultCellError
 from faultcell.stopping import sigterm_ends
 
@@ -36,6 +37,7 @@ VERBS = (
     make.ingest,
     make.simulate,
     judge.show,
+    split.split,
     make.train,
     make.finetune,
     make.distil,

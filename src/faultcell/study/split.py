@@ -74,8 +74,8 @@ def divide(curves: Curves, *, test: float, seed: int, chosen_on: Sequence[str] =
     _check(curves, labels)
     for name in set(chosen_on) - set(curves.cells):
         raise DataError(f"cell '{name}' is not in the curve set: it has {', '.join(sorted(curves.cells))}")
-    held_out = _held_out(curves, labels, test=test, seed=seed, chosen_on=chosen_on)
-    is_test, is_normal = pl.col("cell_id").is_in(held_out), pl.col("label") == NORMAL
+    kept = held_out(curves, labels, test=test, seed=seed, chosen_on=chosen_on)
+    is_test, is_normal = pl.col("cell_id").is_in(kept), pl.col("label") == NORMAL
     split = Split(
         normal=curves.where(~is_test, is_normal),
         faults=curves.where(~is_test, ~is_normal),
@@ -114,7 +114,7 @@ def _check(curves: Curves, labels: list[str]) -> None:
             raise DataError(f"the curve set has no normal {step} to tell '{label}' from: add some")
 
 
-def _held_out(curves: Curves, labels: list[str], *, test: float, seed: int, chosen_on: Sequence[str]) -> list[str]:
+def held_out(curves: Curves, labels: Sequence[str], *, test: float, seed: int, chosen_on: Sequence[str] = ()) -> list[str]:
     """Cells to hold out: of each fault, that of the fewest cells first, and of the cells without any."""
     rng = np.random.default_rng(seed)
     side = dict.fromkeys(chosen_on, False)
