@@ -71,6 +71,15 @@ def test_what_training_curves_did_is_no_violation():
         assert words not in found(**{**BROKEN[words], "bounds": Bounds(lenient, None)})
 
 
+def test_a_cell_that_was_drained_is_charged_from_where_training_curves_were():
+    drained, asked = np.linspace(LOWER - 0.4, UPPER + 0.2, 200), replace(ASKED, fault="overcharge", peak_deviation_volt=0.2)
+    charging = {"volt": drained, "ampere": 2.0, "asked": asked}
+    assert found(**charging) == ["a voltage no rated cell has"]
+    seen = BOUNDS._replace(envelope=BOUNDS.envelope.model_copy(update={"other_volt": 0.4}))
+    assert found(**charging, bounds=seen) == []
+    assert found(**charging | {"volt": drained - 0.2}, bounds=seen) == ["a voltage no rated cell has"]
+
+
 def test_a_knee_is_no_drop_between_plateaus_and_few_broken_curves_lend_no_licence():
     knee = np.where(TIME < 2400, 3.6 - TIME / 24000, 3.5 - (TIME - 2400) / 600 * (3.5 - LOWER + 0.3))
     steep = np.where(np.arange(200) < 150, 3.9, LOWER + 0.2)  # but near the limit

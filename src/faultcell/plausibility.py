@@ -44,6 +44,7 @@ class Envelope(BaseModel):
         celsius_step: from one sample to the next, K.
         cooling: below what the surface had come to before, K.
         step_volt: in half a percent of the time, away from the start and the limit, under a constant load, V.
+        other_volt: beyond the limit at which the half-cycle begins, as a cell that was drained before is, V.
         surge: largest over median load current of discharges.
         c_rate: largest current over nominal capacity, 1/h.
         charge: moved, over nominal capacity.
@@ -58,6 +59,7 @@ class Envelope(BaseModel):
     celsius_step: float = MOST_CELSIUS_STEP
     cooling: float = COOLING
     step_volt: float = STEP_VOLT
+    other_volt: float = 0.0
     surge: float = MOST_SURGE
     c_rate: float = 0.0
     charge: float = 0.0
@@ -112,6 +114,7 @@ class LoadedCurve:
             "celsius_step": self.celsius_step,
             "cooling": self.cooling,
             "step_volt": self.step,
+            "other_volt": self.other,
             "surge": self.surge,
         }
 
@@ -129,6 +132,12 @@ class LoadedCurve:
     def cooling(self) -> float:
         """How far the surface temperature falls below what it had come to, K; NaN where it is unknown."""
         return float((np.maximum.accumulate(self.warm) - self.warm).max()) if self.warm.size else np.nan
+
+    @property
+    def other(self) -> float:
+        """How far the voltage lies beyond the limit at which the half-cycle begins, V."""
+        sign = 1.0 if self.charge_step else -1.0
+        return float(max((sign * self.limit - self.window - sign * self.voltage).max(), 0.0))
 
     @property
     def step(self) -> float:
@@ -217,7 +226,7 @@ CHECKS: dict[str, Check] = {
     "a voltage against its direction": lambda curve, _, bounds: curve.against <= bounds.envelope.against_volt,
     "a voltage flat along its limit": lambda curve, _, bounds: curve.flat <= bounds.envelope.flat_share,
     "a voltage that drops from one plateau to another": lambda curve, _, bounds: curve.step <= bounds.envelope.step_volt,
-    "a voltage no rated cell has": lambda curve, asked, _: _rated(curve, asked),
+    "a voltage no rated cell has": lambda curve, asked, bounds: _rated(curve, asked, bounds.envelope),
     "a temperature no cell here had": lambda curve, asked, bounds: _warm(curve, asked, bounds.envelope),
     "a temperature that jumps": lambda curve, _, bounds: not curve.celsius_step > bounds.envelope.celsius_step,
     "a surface that cools under load": lambda curve, _, bounds: not curve.cooling > bounds.envelope.cooling + COOLING,
@@ -251,10 +260,14 @@ def violations(time: Array, voltage: Array, current: Array, celsius: Array, aske
     return [words for words, holds in CHECKS.items() if not holds(curve, asked, bounds)]
 
 
-def _rated(curve: LoadedCurve, asked: Condition) -> bool:
-    """Whether a voltage stays between the limits and what was asked beyond them; the other limit by a tenth of the window."""
+def _rated(curve: LoadedCurve, asked: Condition, envelope: Envelope) -> bool:
+    """Whether a voltage stays between the limits and what was asked beyond them.
+
+    The limit at which it begins it may pass by a tenth of the window, or as far as training curves did: a cell that was drained
+    is charged from there.
+    """
     assert asked.limits is not None
-    room = 0.1 * (asked.limits.upper - asked.limits.lower)
+    room = max(0.1 * (asked.limits.upper - asked.limits.lower), MARGIN * envelope.other_volt)
     peak = asked.peak_deviation_volt + 0.01
     below, above = (room, peak) if asked.step == "charge" else (peak, room)
     low = asked.limits.lower - below
