@@ -70,6 +70,7 @@ def augment(
         plan = model.plan(source, count=count, faults=fault, severity=depths, seed=seed)
         settings = {
             "verb": "augment",
+            "gate": model.config.gate,
             "model_sha256": model.sha256,
             "normal": normal.name,
             "faults": faults.name if faults else None,
