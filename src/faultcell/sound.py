@@ -30,7 +30,7 @@ from faultcell.widths import Radii, Widths
 Sizes = Mapping[str, tuple[int, ...]]
 # Of the known curves, numbers that are not known are NaN; everything else is a number.
 _MAY_BE_UNKNOWN = ("features", "past", "count", "log_seconds", "strays")
-
+MOST_VOLT = 2000.0  # of rated limits, a pack's
 _TYPES = {
     **dict.fromkeys(("neighbours.label", "neighbours.mode", "neighbours.cell"), torch.int64),
     "neighbours.mask": torch.bool,
@@ -75,7 +75,9 @@ def told(config: Mapping[str, Any]) -> tuple[Config, Profile]:
     if any(set(ranges) != set(SEVERITY) for ranges in profile.ranges.values()):
         raise ValueError("its profile lacks ranges of a severity")
     for typical in profile.typical.values():
-        Limits(typical.lower_voltage_limit_volt, typical.upper_voltage_limit_volt)
+        limits = Limits(typical.lower_voltage_limit_volt, typical.upper_voltage_limit_volt)
+        if max(abs(limits.lower), abs(limits.upper)) > MOST_VOLT:
+            raise ValueError("its profile has rated limits that neither a cell nor a pack has")
         if typical.nominal_capacity_ah <= 0:
             raise ValueError("its profile has a cell without capacity")
     if not {CHANNELS[VOLTAGE], CHANNELS[CURRENT]} <= set(profile.channels) <= set(CHANNELS):
