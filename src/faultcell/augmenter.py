@@ -120,10 +120,8 @@ class Augmenter(Pretrained):
             TrainingError: the model is distilled, no curve can be used, or training diverged.
         """
         self._refuse_distilled()
-        config = config or FinetuneConfig()
-        whole = self.config.model_copy(update={"finetune": config})
-        few, encoded, known, conditions = to_learn(few, whole, faults=self.profile.faults)
-        config = in_steps(config, len(known))
+        few, encoded, known, conditions = to_learn(few, self.config, faults=self.profile.faults)
+        config = in_steps(config or FinetuneConfig(), len(known))
         whole = self.config.model_copy(update={"finetune": config})
         for name in set(few.labels) - {NORMAL, *self.profile.faults}:
             raise ConditionError(f"the model has no place for the fault '{name}': it has {', '.join(self.profile.faults)}")

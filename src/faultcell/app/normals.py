@@ -15,6 +15,11 @@ from faultcell.files.sentence import MOST_LETTERS, some
 from faultcell.severity import SIDES
 
 
+def normal_of(curves: Curves) -> Curves:
+    """The normal charges and discharges of a set."""
+    return curves.where(pl.col("label") == NORMAL, pl.col("step_type").is_in(list(SIDES.values())))
+
+
 @dataclass(frozen=True, eq=False)
 class Normals:
     """Curves by their keys.
@@ -36,7 +41,7 @@ class Normals:
         Raises:
             DataError: generated curves are among them.
         """
-        normal = curves.where(pl.col("label") == NORMAL, pl.col("step_type").is_in(list(SIDES.values())))
+        normal = normal_of(curves)
         if not len(normal):
             return cls(curves, {})
         keys, unserved = able(normal, GridConfig())  # whether one can serve is the same on every grid

@@ -11,17 +11,15 @@ from tempfile import TemporaryDirectory
 from weakref import WeakSet
 
 import numpy as np
-import polars as pl
 
 from faultcell.app.guard import MOST_UPLOAD
-from faultcell.app.normals import Normals
-from faultcell.curves import NORMAL, Curves
+from faultcell.app.normals import Normals, normal_of
+from faultcell.curves import Curves
 from faultcell.errors import DataError
 from faultcell.files import ingest, read
 from faultcell.files.archive import entries
 from faultcell.files.curve_set import TABLES
 from faultcell.files.sentence import MOST_LETTERS, some
-from faultcell.severity import SIDES
 
 MOST_UNPACKED = 4 * MOST_UPLOAD  # of a zip: tables are compressed already
 MOST_SAMPLES = 500_000  # of normal curves; a visitor's set takes some 40 MB then
@@ -121,7 +119,7 @@ def _inflated(archive: zipfile.ZipFile, name: str) -> bytes:
 def _normals(curves: Curves) -> Normals:
     """The normal ones of a set, which are all that is kept of it."""
     curves.refuse_generated("uploaded")
-    normal = curves.where(pl.col("label") == NORMAL, pl.col("step_type").is_in(list(SIDES.values())))
+    normal = normal_of(curves)
     if not len(normal):
         labels = some([str(label) for label in curves.labels])
         raise DataError(f"found no normal charge or discharge, only {labels}: choose a set with normal curves")

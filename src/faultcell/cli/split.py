@@ -45,10 +45,11 @@ def split(
     if alone:
         raise DataError(f"'{alone[0]}' was seen in one cell only: leave it out with --label, or bring a second cell of it")
     kept = set(held_out(curves, faults, test=share, seed=seed))
-    parts = {train: [cell for cell in curves.cells if cell not in kept], test: [cell for cell in curves.cells if cell in kept]}
-    facts = {}
-    for out, names in parts.items():
-        part = curves.select(cells=names)
+    parts = {
+        out: curves.select(cells=[cell for cell in curves.cells if (cell in kept) == is_test])
+        for out, is_test in ((train, False), (test, True))
+    }
+    for out, part in parts.items():
         files.write(part, out)
-        facts[str(out)] = {"cells": names, "curves": len(part)}
-    say(facts, as_json, "\n".join(f"{out}: {curves.select(cells=names)!r}" for out, names in parts.items()))
+    facts = {str(out): {"cells": part.cells, "curves": len(part)} for out, part in parts.items()}
+    say(facts, as_json, "\n".join(f"{out}: {part!r}" for out, part in parts.items()))

@@ -1,8 +1,8 @@
 """What the paper claims, and whether it reproduces here: with its own model (`presets.paper`), and with ours.
 
 A claim of a difference *holds* where the difference found is above zero by more than chance, *doesn't* where chance cannot
-explain that it is less than half of what the paper reports, and else *can't be told*. A claim of a level holds where the
-interval over splits lies above half the way to it from what nobody would call an improvement; the numbers stand beside.
+explain that it is less than half of what the paper reports, and else *can't be told*. A claim of a level holds where the mean
+over splits reaches it, and doesn't where the whole interval falls short of it.
 """
 
 from __future__ import annotations
@@ -99,6 +99,13 @@ def verdict(gap: Interval, claimed: float) -> str:
     return HOLDS if gap.low > 0 else DOES_NOT if gap.high < claimed / 2 else UNKNOWN
 
 
+def reached(found: Interval, wanted: float) -> str:
+    """Whether a mean comes up to a level, for one with its interval."""
+    if found.high is None:
+        return UNKNOWN
+    return HOLDS if found.mean >= wanted else DOES_NOT if found.high < wanted else UNKNOWN
+
+
 def _ablation(tables: Tables, label: str, question: str, variant: str, *, claimed: float, chance_of: str = "chance") -> Answer:
     """PCC of the own model less that of a variant; the interval is what models that differ in their seed alone do."""
     own = tables["ablations"].filter(label=label)
@@ -123,9 +130,7 @@ def _level(tables: Tables, label: str, source: str, wanted: float | None) -> Ans
     means = {name: rows[name].drop_nulls().to_list() for name in ("kl", "mse", "mae", "pcc")}
     found = ", ".join(f"{name.upper()} {sum(values) / len(values):.3g}" for name, values in means.items() if values)
     pcc = interval(means["pcc"]) if means["pcc"] else None
-    if wanted is None or pcc is None or pcc.low is None or pcc.high is None:
-        return Answer(found)
-    return Answer(found, HOLDS if pcc.mean >= wanted else DOES_NOT if pcc.high < wanted else UNKNOWN)
+    return Answer(found, UNKNOWN if wanted is None or pcc is None else reached(pcc, wanted))
 
 
 def _rivals(tables: Tables, label: str, one: str, other: str) -> Answer:
@@ -154,8 +159,7 @@ def _after(tables: Tables, label: str, arm: str, *, classifier: str | None = Non
     if recall is None or false is None:
         return Answer()
     found = f"recall {recall.mean:.2f}{_spelled(recall)} at {100 * false.mean:.1f} % false alarms"
-    held = UNKNOWN if recall.high is None else HOLDS if recall.mean >= wanted else DOES_NOT if recall.high < wanted else UNKNOWN
-    return Answer(found, held)
+    return Answer(found, reached(recall, wanted))
 
 
 def _related(tables: Tables, label: str) -> Answer:

@@ -22,10 +22,12 @@ from faultcell.controls import CHEAP
 from faultcell.curves import FAULTS, NORMAL, Curves
 from faultcell.files import write
 from faultcell.files.atomic import write_text
+from faultcell.presets import budget
 from faultcell.scoring import evaluate
 from faultcell.scoring.rows import BESIDE
 from faultcell.study.plan import DIFFUSION, StudyConfig, Variant, finetuning, from_normal, pretraining
 from faultcell.study.split import Split
+from faultcell.train import in_steps
 from faultcell.workers import one_thread, spread
 
 Result = dict[str, Any]
@@ -131,7 +133,7 @@ def pretrain(place: Place, name: str) -> Result:
 def adapt(place: Place, name: str) -> Result:
     """Adapt a generator to the handful of faults, draw for the conditions held out, and score."""
     split, few, snapshots = _split(place), few_of(place), []
-    base, knobs = Augmenter.load(place.model(f"{name} base")), finetuning(place.config, name)
+    base, knobs = Augmenter.load(place.model(f"{name} base")), in_steps(finetuning(place.config, name), len(few))
     looked_at = name == DIFFUSION and place.number == 0
     at = sorted({max(1, round(share * knobs.steps)) for share in place.config.snapshots}) if looked_at else []
     spent = [0.0]
@@ -144,7 +146,6 @@ def adapt(place: Place, name: str) -> Result:
     started = time.perf_counter()
     model = base.finetune(few, normal=split.normal, config=knobs, on_snapshot=(at, look))
     seconds = time.perf_counter() - started - spent[0]
-    knobs = model.config.finetune or knobs
     model.save(place.model(name))
     started = time.perf_counter()
     drawn = model.draw(conditions_of(split.test), range(len(split.test)))
@@ -171,7 +172,7 @@ def vary(place: Place, variant: Variant) -> Result:
     if variant.base is None:
         scratch = pretraining(place.config, DIFFUSION)
         steps = scratch.train.steps + finetuning(place.config).steps
-        alone = scratch.model_copy(update={"train": scratch.train.model_copy(update={"steps": steps})})
+        alone = scratch.model_copy(update={"train": budget(scratch.train, steps=steps)})
         model = Augmenter.pretrain(few, config=alone)
     elif variant.trains:
         base = Augmenter.load(place.model(f"{variant.base} base"))

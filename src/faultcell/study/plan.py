@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from faultcell.config import Config, FinetuneConfig, Kind
 from faultcell.controls import CHEAP
 from faultcell.diagnosis.views import VIEWS
-from faultcell.presets import paper, preset_of
+from faultcell.presets import budget, paper, preset_of
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 DIFFUSION: Kind = "diffusion"
@@ -116,18 +116,16 @@ class Variant(BaseModel):
 def bases(config: StudyConfig) -> dict[str, dict[str, dict[str, Any]]]:
     """Pre-trained models beside the study's own: name -> what differs in the configuration, section by section."""
     nowhere = (False,) * len(config.model.net.attention)
-    return {
-        "no attention": {"net": {"attention": nowhere, "bottleneck_attention": False}},
+    no_attention: dict[str, dict[str, Any]] = {"net": {"attention": nowhere, "bottleneck_attention": False}}
+    found = {
+        "no attention": no_attention,
         "no condition bias": {"net": {"bias_rank": 0}},
         "epsilon": {"diffusion": {"prediction_type": "epsilon"}},
-        **(
-            {f"{PAPER} no attention": {"net": {"attention": nowhere, "bottleneck_attention": False}}}
-            if _has_paper(config)
-            else {}
-        ),
-        **{f"{PAPER} seed {seed}": {"train": {"seed": seed}} for seed in _other_seeds(config) if _has_paper(config)},
-        **{f"seed {seed}": {"train": {"seed": seed}} for seed in _other_seeds(config)},
     }
+    if _has_paper(config):
+        found[f"{PAPER} no attention"] = no_attention
+    heads = ("", f"{PAPER} ") if _has_paper(config) else ("",)
+    return found | {f"{head}seed {seed}": {"train": {"seed": seed}} for head in heads for seed in _other_seeds(config)}
 
 
 def _has_paper(config: StudyConfig) -> bool:
@@ -140,10 +138,7 @@ def _other_seeds(config: StudyConfig) -> range:
 
 def variants(config: StudyConfig) -> list[Variant]:
     """The ablations, question by question; the study's own model answers each of them with its default."""
-    made = [
-        Variant(name=f"seed {seed}", group="chance", base=f"seed {seed}", seed=seed, finetune={"seed": seed})
-        for seed in _other_seeds(config)
-    ]
+    made = _seeds(config)
     made += [Variant(name="no attention", group="attention", base="no attention")]
     made += [Variant(name="no condition bias", group="condition bias", base="no condition bias")]
     made += [Variant(name="epsilon", group="prediction", base="epsilon")]
@@ -152,16 +147,7 @@ def variants(config: StudyConfig) -> list[Variant]:
     made += [Variant(name=f"lambda {x:g}", group="lambda", finetune={"lambda_source": x}) for x in config.lambdas]
     made += [Variant(name=f"{n} curves", group="fault curves", few=n) for n in config.counts if n != config.few]
     if _has_paper(config):
-        made += [
-            Variant(
-                name=f"{PAPER} seed {seed}",
-                group=f"{PAPER}: chance",
-                base=f"{PAPER} seed {seed}",
-                seed=seed,
-                finetune={"seed": seed},
-            )
-            for seed in _other_seeds(config)
-        ]
+        made += _seeds(config, head=f"{PAPER} ", group=f"{PAPER}: chance")
         made += [Variant(name=f"{PAPER} no attention", group=f"{PAPER}: attention", base=f"{PAPER} no attention")]
         made += [
             Variant(name=f"{PAPER} {way}", group=f"{PAPER}: unfreezing", base=PAPER, finetune={"unfreeze": way})
@@ -172,10 +158,16 @@ def variants(config: StudyConfig) -> list[Variant]:
     return made
 
 
+def _seeds(config: StudyConfig, *, head: str = "", group: str = "chance") -> list[Variant]:
+    """Models that differ in their seed alone."""
+    names = {seed: f"{head}seed {seed}" for seed in _other_seeds(config)}
+    return [Variant(name=name, group=group, base=name, seed=seed, finetune={"seed": seed}) for seed, name in names.items()]
+
+
 def defaults(config: StudyConfig) -> dict[str, str]:
     """What the study's own model is called in each of the questions."""
-    knobs, diffusion, papers = finetuning(config), config.model.diffusion, finetuning(config, PAPER).unfreeze
-    return {
+    knobs, diffusion = finetuning(config), config.model.diffusion
+    found = {
         "chance": f"seed {config.seed}",
         "attention": "attention",
         "condition bias": "condition bias",
@@ -184,18 +176,13 @@ def defaults(config: StudyConfig) -> dict[str, str]:
         "unfreezing": knobs.unfreeze,
         "lambda": f"lambda {knobs.lambda_source:g}",
         "fault curves": f"{config.few} curves",
-        **(
-            {
-                f"{PAPER}: chance": f"{PAPER} seed {config.seed}",
-                f"{PAPER}: attention": f"{PAPER} attention",
-                f"{PAPER}: unfreezing": f"{PAPER} {papers}",
-            }
-            if _has_paper(config)
-            else {}
-        ),
-        "sampling steps": f"{diffusion.num_inference_steps} steps",
-        "guidance": f"guidance {diffusion.guidance_scale:g}",
     }
+    if _has_paper(config):
+        own = (f"seed {config.seed}", "attention", finetuning(config, PAPER).unfreeze)
+        names = ("chance", "attention", "unfreezing")
+        found |= {f"{PAPER}: {name}": f"{PAPER} {words}" for name, words in zip(names, own, strict=True)}
+    steps, guidance = diffusion.num_inference_steps, diffusion.guidance_scale
+    return found | {"sampling steps": f"{steps} steps", "guidance": f"guidance {guidance:g}"}
 
 
 def pretraining(config: StudyConfig, base: str) -> Config:
@@ -205,8 +192,7 @@ def pretraining(config: StudyConfig, base: str) -> Config:
     first = config.paper if of_paper else config.model
     # The GAN on the paper's grid takes as many steps as the other baselines: the paper's 3000 epochs would take a day.
     steps = config.paper_steps if of_paper and kind == DIFFUSION else config.pretrain_steps
-    fixed = {} if steps is None else {"steps": steps, "epochs": None}
-    train = first.train.model_copy(update={**fixed, "seed": config.seed})
+    train = budget(first.train, steps=steps, seed=config.seed)
     made = first.model_copy(update={"model": kind, "train": train, "finetune": None})
     sections = {
         section: getattr(made, section).model_copy(update=changes) for section, changes in bases(config).get(base, {}).items()
@@ -216,8 +202,6 @@ def pretraining(config: StudyConfig, base: str) -> Config:
 
 def finetuning(config: StudyConfig, base: str = DIFFUSION, **changes: Any) -> FinetuneConfig:
     """The knobs of a fine-tuning of the study, from a pre-trained model by name."""
-    if base.startswith(PAPER):
-        return (config.paper.finetune or FinetuneConfig()).model_copy(update={"seed": config.seed, **changes})
-    knobs = config.model.finetune or FinetuneConfig()
-    fixed = {} if config.finetune_steps is None else {"steps": config.finetune_steps, "epochs": None}
-    return knobs.model_copy(update={**fixed, "seed": config.seed, **changes})
+    of_paper = base.startswith(PAPER)
+    knobs = (config.paper if of_paper else config.model).finetune or FinetuneConfig()
+    return budget(knobs, steps=None if of_paper else config.finetune_steps, **{"seed": config.seed, **changes})
