@@ -13,8 +13,8 @@ from faultcell import files
 from faultcell.conditions import conditions_of
 from faultcell.counterfactuals import SOURCE, Plan, counterfactual
 from faultcell.curves import Condition, Curves, Load
-from faultcell.drawing import BLOCK
-from faultcell.errors import ConditionError, DataError, OutOfRangeWarning
+from faultcell.drawing import BLOCK, Drawing
+from faultcell.errors import ConditionError, DataError, ImplausibleError, LeftOutWarning, OutOfRangeWarning
 from faultcell.severity import complete
 from strategies import CONFIG, FINETUNE, LOWER, curves_of, discharge
 
@@ -309,3 +309,47 @@ def test_a_call_that_cannot_be_meant_ends_with_two(run, data, tmp_path, words, s
     assert done.code == 2
     assert said in done.err
     assert not (tmp_path / "none").exists()
+
+
+# --- normal curves of which nothing can be drawn
+
+
+def implausible(monkeypatch, seeds):
+    """The gate finds no draw of these seeds good enough."""
+    whole = Drawing._plausible
+
+    def refusing(self, conditions, own):
+        found = whole(self, conditions, own)
+        bad = [row for row, seed in enumerate(own) if seed in seeds]
+        self.undrawn.update({own[row]: "a voltage no rated cell has" for row in bad})
+        return {row: one for row, one in found.items() if row not in bad}
+
+    monkeypatch.setattr(Drawing, "_plausible", refusing)
+
+
+def test_one_normal_curve_of_which_nothing_can_be_drawn_is_left_out_and_named(tuned, tiny, drawn, monkeypatch):
+    implausible(monkeypatch, {5, 9})
+    with pytest.warns(LeftOutWarning, match=r"2 of 24 faults are left out.*a voltage no rated cell has") as said:
+        made = tuned.augment(tiny[0], count=24, seed=3)
+    rows = [row for row, seed in enumerate(own(drawn, "seed")) if seed not in (5, 9)]
+    assert made.timeseries.equals(drawn.take(rows).timeseries)
+    cell, cycle = drawn.halfcycles.row(own(drawn, "seed").index(5), named=True)[SOURCE[0]], own(drawn, SOURCE[1])[2]
+    assert f"{cell} cycle {cycle}" in str(said[0].message)
+
+
+def test_a_gate_that_lets_nothing_through_says_so(tuned, tiny, monkeypatch):
+    implausible(monkeypatch, set(range(24)))
+    with pytest.raises(ImplausibleError, match=r"from .* cycle .*a voltage no rated cell has"):
+        tuned.augment(tiny[0], count=24)
+
+
+def test_the_gate_itself_leaves_out_what_it_refuses(tuned, tiny, drawn, monkeypatch):
+    cell = own(drawn, SOURCE[0])[4]
+    judged = Drawing._violations
+    words = ["a voltage no rated cell has"]
+    monkeypatch.setattr(Drawing, "_violations", lambda self, curve, c: words if c.cell_id == cell else judged(self, curve, c))
+    with pytest.warns(LeftOutWarning, match=cell):
+        made = tuned.augment(tiny[0], count=24, seed=3)
+    kept = [row for row, source in enumerate(own(drawn, SOURCE[0])) if source != cell]
+    assert 0 < len(kept) < 24
+    assert made.timeseries.equals(drawn.take(kept).timeseries)

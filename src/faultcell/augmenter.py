@@ -294,8 +294,10 @@ class Augmenter(Pretrained):
         Raises:
             ConditionError: a fault the model has not seen, no normal curve of its half-cycle, or nothing to draw.
             DataError: faults or generated curves are among the normal ones.
+            ImplausibleError: no draw at all is one that a cell could have made.
 
         Warns:
+            LeftOutWarning: how many faults are left out, for no draw of them is one that a cell could have made.
             OutOfRangeWarning: a severity outside what the model has seen, with the share of such curves.
         """
         plan = self.plan(normal, count=count, faults=faults, severity=severity, seed=seed)

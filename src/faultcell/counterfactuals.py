@@ -22,7 +22,7 @@ from faultcell.config import GridConfig
 from faultcell.curves import FAULTS, KEYS, NORMAL, SEVERITY, Array, Condition, Curves, Key, fault
 from faultcell.drawing import Drawing
 from faultcell.encoding.dataset import on_grid
-from faultcell.errors import ConditionError, DataError, OutOfRangeWarning
+from faultcell.errors import ConditionError, DataError, ImplausibleError, LeftOutWarning, OutOfRangeWarning
 from faultcell.frame import Frame
 from faultcell.plausibility import loaded_curves
 from faultcell.profile import ROUNDING, Profile
@@ -206,9 +206,28 @@ def gone_wrong(
         drawing: the model, with the references of the plan.
         seed: of the first curve; the next ones count on.
         on_chunk: called with curves done and curves in all.
+
+    Raises:
+        ImplausibleError: no draw at all is one that a cell could have made.
+
+    Warns:
+        LeftOutWarning: once, at the end, of how many faults there is none that a cell could have made.
     """
-    for made in drawing.blocks(plan, range(seed, seed + len(plan)), on_chunk=on_chunk):
-        yield from_sources(made, plan.sources(made.halfcycles["seed"].to_numpy() - seed))
+    undrawn = dict[int, str]()
+    for made in replace(drawing, undrawn=undrawn).blocks(plan, range(seed, seed + len(plan)), on_chunk=on_chunk):
+        if len(made):
+            yield from_sources(made, plan.sources(made.halfcycles["seed"].to_numpy() - seed))
+    if undrawn:
+        cells, cycles = plan.sources(np.array(list(undrawn)) - seed)
+        named = [f"{cell} cycle {cycle} ({why})" for cell, cycle, why in zip(cells, cycles, undrawn.values(), strict=True)]
+        said = f"{', '.join(named[:NAMED])}{', ...' if len(named) > NAMED else ''}"
+        if len(undrawn) == len(plan):
+            raise ImplausibleError(f"no draw is one that a cell could have made, from {said}: train on more curves like these")
+        warnings.warn(
+            f"{len(undrawn)} of {len(plan)} faults are left out, as no draw is one that a cell could have made: from {said}",
+            LeftOutWarning,
+            stacklevel=2,
+        )
 
 
 def from_sources(made: Curves, sources: pl.DataFrame) -> Curves:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,6 +35,14 @@ BLOCK = 1024  # curves of a stream that are put together at once
 CHUNK = 64  # curves drawn at once; always padded to this, so that a curve's bits do not depend on its neighbours
 
 
+class Found(NamedTuple):
+    """A curve that was drawn: of a condition with all that was open in it, after so many redraws."""
+
+    condition: Condition
+    curve: Samples
+    redraws: int
+
+
 @dataclass(frozen=True, eq=False)
 class Drawing:
     """A draw from a model: the model, how it is drawn from, and what is known of the cells.
@@ -47,6 +56,7 @@ class Drawing:
         references: earlier curves of the cells.
         gate: whether what no cell could have made is drawn again.
         seen: keys of the curves that were named so far.
+        undrawn: seeds of what no draw makes as a cell could have, and why, if such are to be left out; None if they end it all.
     """
 
     network: Generative
@@ -57,6 +67,7 @@ class Drawing:
     references: References | None
     gate: bool = True
     seen: Counter[Key] = field(default_factory=Counter)
+    undrawn: dict[int, str] | None = None
 
     @property
     def grid(self) -> GridConfig:
@@ -66,29 +77,29 @@ class Drawing:
     def of(
         self, conditions: Sequence[Condition], seeds: Sequence[int], *, on_chunk: Callable[[int, int], None] | None = None
     ) -> Curves:
-        """One curve for each condition and seed, which may be a part of all.
+        """One curve for each condition and seed, which may be a part of all; without those that are `undrawn`.
 
         Args:
             conditions: what is asked for.
             seeds: one for each.
             on_chunk: called with curves done and curves in this part.
         """
-        complete, drawn, redraws = self.profile.completed(conditions), list[Samples](), list[int]()
-        posed = list[Condition]()
+        complete, found = self.profile.completed(conditions), dict[int, Found]()
         for start in range(0, len(seeds), CHUNK):
             part = slice(start, start + CHUNK)
-            chosen, made, again = self._plausible(complete[part], [int(seed) for seed in seeds[part]])
-            posed, drawn, redraws = posed + chosen, drawn + made, redraws + again
+            made = self._plausible(complete[part], [int(seed) for seed in seeds[part]])
+            found |= {start + row: one for row, one in made.items()}
             if on_chunk is not None:
-                on_chunk(len(drawn), len(seeds))
+                on_chunk(min(start + CHUNK, len(seeds)), len(seeds))
+        conditions, complete = [conditions[row] for row in found], [complete[row] for row in found]
         beyond, given = [tuple(self.profile.beyond(condition)) for condition in conditions], self.references
         put_together = partial(
             assemble,
-            drawn,
-            posed,
-            seeds,
+            [one.curve for one in found.values()],
+            [one.condition for one in found.values()],
+            [seeds[row] for row in found],
             requested=conditions,
-            redraws=redraws,
+            redraws=[one.redraws for one in found.values()],
             origin=self.origin,
             beyond=beyond,
             seen=self.seen,
@@ -107,15 +118,13 @@ class Drawing:
             tell = (lambda n, _, start=start: on_chunk(start + n, len(seeds))) if on_chunk else None
             yield self.of(conditions[part], whole_numbers(seeds[part]), on_chunk=tell)
 
-    def _plausible(
-        self, conditions: Sequence[Condition], seeds: Sequence[int]
-    ) -> tuple[list[Condition], list[Samples], list[int]]:
-        """For at most `CHUNK` conditions: with all that was open, a curve that a cell could have made, and the redraws it took.
+    def _plausible(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> dict[int, Found]:
+        """Curves that a cell could have made, by their place among at most `CHUNK` conditions.
 
         Raises:
-            ImplausibleError: there is none in `ATTEMPTS` draws.
+            ImplausibleError: there is none in `ATTEMPTS` draws, and `undrawn` takes none.
         """
-        posed, found, redraws = list(conditions), dict[int, Samples](), [0] * len(conditions)
+        found = dict[int, Found]()
         wrong = {row: list[str]() for row in range(len(conditions))}
         told = self.references.completing(conditions) if self.references else conditions
         # A cycle that was left open, and is drawn, says nothing of which curve came before.
@@ -126,15 +135,23 @@ class Drawing:
             chosen = with_protocols([told[row] for row in rows], streams, self.frame.neighbours, faults=self.frame.faults)
             chosen = [_with_load(condition) for condition in chosen]
             for row, condition, curve in zip(rows, chosen, self._curves(chosen, streams, helped[rows]), strict=True):
-                posed[row] = replace(condition, cycle_count=conditions[row].cycle_count)
-                found[row], redraws[row], wrong[row] = curve, attempt, self._violations(curve, condition)
+                found[row] = Found(replace(condition, cycle_count=conditions[row].cycle_count), curve, attempt)
+                wrong[row] = self._violations(curve, condition)
             wrong = {row: words for row, words in wrong.items() if words}
             if not wrong:
-                return posed, [found[row] for row in range(len(found))], redraws
-        row, words = next(iter(wrong.items()))
+                break
+        if self.undrawn is not None:
+            self.undrawn.update({seeds[row]: " and ".join(words) for row, words in wrong.items()})
+            return {row: found[row] for row in range(len(conditions)) if row not in wrong}
+        for row, words in wrong.items():
+            self._refuse(seeds[row], conditions[row], words)
+        return dict(sorted(found.items()))
+
+    @staticmethod
+    def _refuse(seed: int, condition: Condition, words: Sequence[str]) -> None:
         raise ImplausibleError(
-            f"none of {ATTEMPTS} draws for seed {seeds[row]}, {conditions[row].fault}, is one that a cell could have made, the "
-            f"last had {' and '.join(words)}: ask for conditions nearer to the training curves, or train on more of them"
+            f"none of {ATTEMPTS} draws for seed {seed}, {condition.fault}, is one that a cell could have made, the last "
+            f"had {' and '.join(words)}: ask for conditions nearer to the training curves, or train on more of them"
         )
 
     def _violations(self, curve: Samples, condition: Condition) -> list[str]:

@@ -11,6 +11,7 @@ FaultCellError
 └── ConditionError       a request that cannot be met (unknown fault, wrong value) exit code 2
 
 OutOfRangeWarning        a severity outside what the model has seen
+LeftOutWarning           faults that a model cannot draw from some normal curves
 SeenCellsWarning         scores of cells that the model has seen
 """
 
@@ -74,6 +75,10 @@ class ImplausibleError(FaultCellError):
 
 class OutOfRangeWarning(UserWarning):
     """A requested severity lies outside what the model has seen: the curve is an extrapolation."""
+
+
+class LeftOutWarning(UserWarning):
+    """From some normal curves a model draws no fault that a cell could have made; they are left out."""
 
 
 class SeenCellsWarning(UserWarning):

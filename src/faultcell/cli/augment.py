@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -78,16 +77,16 @@ def augment(
             "seed": seed,
             "cells_seen": list(model.profile.cells),
         }
-        again, looked = Counter[str](), list[Curves]()
+        again, labels, looked = Counter[str](), Counter[str](), list[Curves]()
         blocks = counted(model.gone_wrong(plan, seed=seed, on_chunk=lambda n, m: tick("drawing", n, m)), again, settings)
-        blocks = _looked_at(blocks, looked)
+        blocks = _looked_at(blocks, looked, labels)
         if with_real:
             blocks = beside_real(blocks, Curves.concat([source, *([few] if few is not None else [])]))
         files.write_blocks(blocks, out, config=settings, picture=lambda: report.gone_wrong_figure(source, looked[0]))
     verdict = of_shapes(looked[0], source)
-    facts = {"out": str(out), "curves": len(plan), "verdict": verdict, "redrawn": again["curves"]}
+    facts = {"out": str(out), "curves": labels.total(), "verdict": verdict, "redrawn": again["curves"]}
     facts |= {"model_sha256": model.sha256, "left_out": [str(one) for one in plan.unserved]}
-    say(facts, as_json, _said(plan, out, verdict=verdict, again=again, looked=len(looked[0])))
+    say(facts, as_json, _said(plan, out, labels, verdict=verdict, again=again, looked=len(looked[0])))
 
 
 def _model(bundle: Path | None, source: Curves, few: Curves | None, *, keep: Path | None, seed: int, tick: Tick) -> Augmenter:
@@ -140,20 +139,20 @@ def _depths(path: Path) -> tuple[float, ...]:
         raise ConditionError(f"{path}: found no column peak_deviation_volt of numbers ({error}): name the depths so") from error
 
 
-def _looked_at(blocks: Iterable[Curves], kept: list[Curves]) -> Iterator[Curves]:
-    """Blocks as they are; the first curves of the first are kept."""
-    coming = iter(blocks)
-    first = next(coming)
-    kept.append(first.take(range(min(len(first), LOOKED_AT))))
-    return itertools.chain([first], coming)
+def _looked_at(blocks: Iterable[Curves], kept: list[Curves], labels: Counter[str]) -> Iterator[Curves]:
+    """Blocks as they are; the first curves of the first are kept, the labels of all are counted."""
+    for curves in blocks:
+        if not kept:
+            kept.append(curves.take(range(min(len(curves), LOOKED_AT))))
+        labels.update(curves.halfcycles["label"])
+        yield curves
 
 
-def _said(plan: Plan, out: Path, *, verdict: str, again: Counter[str], looked: int) -> str:
+def _said(plan: Plan, out: Path, labels: Counter[str], *, verdict: str, again: Counter[str], looked: int) -> str:
     """Three lines: what was drawn from what, what was left out or drawn again, and what of it can be believed."""
     least, most = plan.often
     often = f"each {most} times" if least == most else f"each {least} to {most} times"
     cells = len({cell for cell, _ in plan.cycles})
-    labels = Counter(plan.labels[i] for i in plan.label.tolist())
     drawn = ", ".join(f"{count} {name}" for name, count in labels.items())
     lines = [f"{drawn} from {len(plan.normal)} normal curves of {cells} cells ({often}), in {out}; see augment.png"]
     left = f"left out: {'; '.join(map(str, plan.unserved))}" if plan.unserved else "every normal curve can serve"
