@@ -28,7 +28,7 @@ import faultcell as fc
 from faultcell.augmentation import adapted
 from faultcell.diagnosis.gain import FOREST, SIX, interval
 from faultcell.errors import OutOfRangeWarning
-from faultcell.workers import one_thread, spread
+from faultcell.runtime.workers import one_thread, spread
 from unseen_cells import CHOSEN_ON
 
 Row = dict[str, Any]

@@ -27,10 +27,10 @@ import polars as pl
 
 import faultcell as fc
 from faultcell.config import TrainConfig
-from faultcell.demo import embedded
 from faultcell.errors import OutOfRangeWarning
+from faultcell.files.embedded import demo_data
+from faultcell.runtime.workers import one_thread, spread
 from faultcell.scoring.believability import broken
-from faultcell.workers import one_thread, spread
 from unseen_cells import CHOSEN_ON, LEFT_OUT
 
 Row = dict[str, Any]
@@ -109,7 +109,7 @@ def trials(job: Job) -> Iterator[Trial]:
     """Groups of cells left out, of the data set of a job."""
     if job.data.startswith("embedded"):
         label = "overcharge" if job.data.endswith("overcharge") else "overdischarge"
-        seen, unseen = embedded().split(by="cell_id", test=0.3, seed=job.seed)
+        seen, unseen = demo_data().split(by="cell_id", test=0.3, seed=job.seed)
         yield Trial(seen.where(pl.col("label") == "normal"), seen.select(label=[label]), unseen.select(label=[label]), unseen)
         return
     step, label = ("discharge", "overdischarge") if job.data.endswith("over-discharge") else ("charge", "overvoltage")

@@ -20,9 +20,9 @@ import measure
 import ours
 import peer
 from faultcell.errors import OutOfRangeWarning
-from faultcell.scoring.measured import Match
-from faultcell.scoring.paired import pair_scores
-from faultcell.scoring.sets import Known, diversity
+from faultcell.scoring.pair_scores import pair_scores
+from faultcell.scoring.resample import Match
+from faultcell.scoring.set_scores import Known, diversity
 
 RUNS, MANY = 3, 50
 BAND_CURVES, BAND_DRAWS, REPEATS = 2, 100, 4

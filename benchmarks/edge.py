@@ -21,9 +21,9 @@ import polars as pl
 
 import faultcell as fc
 import measure
-from faultcell.demo import embedded
 from faultcell.export import Order, export_classifier
-from faultcell.export.order import LOSS
+from faultcell.export.request import LOSS
+from faultcell.files.embedded import demo_data
 from faultcell.models.classifiers import NETS
 
 FAULT, HALF = "overdischarge", 0.5
@@ -35,7 +35,7 @@ def main() -> None:
     options = measure.arguments(__doc__, data={"type": Path, "default": WHERE}, splits={"type": int, "default": 3})
     options.threads = 1
     real = options.data.is_dir()
-    curves = (fc.read(options.data) if real else embedded()).select(step_type=["discharge"])
+    curves = (fc.read(options.data) if real else demo_data()).select(step_type=["discharge"])
     rows = [row(name, [exported(name, curves, seed=seed) for seed in range(options.splits)]) for name in NETS]
     notes = [
         f"{'NASA' if real else 'Embedded'} discharges, {options.splits} divisions of the cells; sizes, times and "

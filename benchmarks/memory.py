@@ -19,8 +19,8 @@ import faultcell as fc
 import measure
 import ours
 from faultcell import files
-from faultcell.drawing import CHUNK
 from faultcell.errors import OutOfRangeWarning
+from faultcell.generation.drawing import CHUNK
 
 
 def main() -> None:

@@ -10,23 +10,23 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import faultcell as fc
+from faultcell.bundle.profile import Profile
 from faultcell.config import Config
 from faultcell.curves import FAULTS
-from faultcell.demo import embedded
 from faultcell.encoding.condition_vector import STANDING, Vocabulary
-from faultcell.frame import Frame
-from faultcell.known import to_learn
-from faultcell.models.generative import Generative
-from faultcell.profile import Profile
-from faultcell.running import network_of
-from faultcell.train import State, Step, train
+from faultcell.encoding.network_shape import network_of
+from faultcell.files.embedded import demo_data
+from faultcell.models.base import Generative
+from faultcell.regression.residual import Frame
+from faultcell.regression.support import to_learn
+from faultcell.training.loop import State, Step, train
 
 FEW = 24
 
 
 def run(config: Config) -> tuple[Generative, Iterator[Step]]:
     """A network and its training on normal curves, just as `pretrain` does it, a step at a time."""
-    normal, encoded, known, conditions = to_learn(embedded().select(label=["normal"]), config, faults=tuple(FAULTS))
+    normal, encoded, known, conditions = to_learn(demo_data().select(label=["normal"]), config, faults=tuple(FAULTS))
     profile = Profile.of(normal, encoded, faults=tuple(FAULTS))
     frame, posed = Frame.of(known, config, faults=profile.faults)
     network = network_of(config, profile.faults)
@@ -58,7 +58,7 @@ def operations(work: Callable[[], object]) -> int:
 
 def split() -> tuple[fc.Curves, fc.Curves]:
     """The embedded data: curves of cells to learn from, and of cells left out."""
-    return embedded().split(by="cell_id", test=0.3, seed=0)
+    return demo_data().split(by="cell_id", test=0.3, seed=0)
 
 
 def tuned() -> tuple[fc.Augmenter, fc.Curves, fc.Curves]:

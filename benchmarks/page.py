@@ -24,9 +24,9 @@ from typing import Any
 
 import measure
 import ours
-from faultcell.app.asked import Draw
-from faultcell.app.drawn import show, typical
-from faultcell.app.shelf import Shelf
+from faultcell.app.registry import Shelf
+from faultcell.app.requests import Draw
+from faultcell.app.worker.results import show, typical
 
 TARGET_MS, WARM = 300, 5
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")

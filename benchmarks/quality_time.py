@@ -17,8 +17,8 @@ import measure
 import ours
 from faultcell.config import Config, FinetuneConfig, TrainConfig
 from faultcell.errors import OutOfRangeWarning
-from faultcell.scoring.measured import Match
-from faultcell.scoring.paired import pair_scores
+from faultcell.scoring.pair_scores import pair_scores
+from faultcell.scoring.resample import Match
 
 STEPS = (25, 100, 200, 400, 800)
 REPEATS = 4

@@ -30,14 +30,14 @@ from scipy.stats import t as student
 
 import faultcell as fc
 from faultcell.config import TrainConfig
-from faultcell.demo import embedded
 from faultcell.errors import OutOfRangeWarning
-from faultcell.scoring.measured import Match, Measured
-from faultcell.scoring.paired import pair_scores
-from faultcell.scoring.pairs import successive
+from faultcell.files.embedded import demo_data
+from faultcell.runtime.workers import one_thread, spread
+from faultcell.scoring.pair_scores import pair_scores
+from faultcell.scoring.pairing import successive
+from faultcell.scoring.resample import Match, Measured
 from faultcell.scoring.scores import Score
-from faultcell.scoring.sets import Known, diversity
-from faultcell.workers import one_thread, spread
+from faultcell.scoring.set_scores import Known, diversity
 
 Row = dict[str, Any]
 CHOSEN_ON = ("B0029", "B0038", "B0046", "B0054")
@@ -125,7 +125,7 @@ def nasa(job: Job) -> tuple[fc.Curves, list[Trial]]:
 
 def simulated(job: Job) -> tuple[fc.Curves, list[Trial]]:
     """The embedded curves, split by cell; both faults, each adapted to and scored apart."""
-    seen, unseen = embedded().split(by="cell_id", test=0.3, seed=job.seed)
+    seen, unseen = demo_data().split(by="cell_id", test=0.3, seed=job.seed)
     labels = [label for label in seen.labels if label != "normal"]
     trials = [
         Trial(f"embedded {name}", seen.select(label=[name]).few(count, seed=job.seed), unseen.select(label=[name]), unseen)

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import polars as pl
 
-from faultcell.demo import embedded
-
 REST_SECOND = 300.0
+import faultcell as fc
 
 
 def main(out: Path, cells: int) -> list[Path]:
-    curves = embedded()
+    curves = fc.demo_data()
     faulty = curves.select(label=["overdischarge"]).cells
     out.mkdir(parents=True, exist_ok=True)
     return [export(curves.select(cells=[cell]).timeseries, out / f"{cell}.csv") for cell in faulty[:cells]]

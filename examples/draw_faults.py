@@ -11,11 +11,10 @@ import polars as pl
 
 import faultcell as fc
 from faultcell.config import TrainConfig
-from faultcell.demo import embedded
 
 
 def main(steps: int) -> fc.Scores:
-    seen, unseen = embedded().select(step_type=["discharge"]).split(by="cell_id", test=0.3, seed=0)
+    seen, unseen = fc.demo_data().select(step_type=["discharge"]).split(by="cell_id", test=0.3, seed=0)
     normal = seen.select(label=["normal"])
     few = seen.select(label=["overdischarge"]).few(24)
     test = unseen.where(pl.col("label") == "overdischarge")

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from faultcell.config import Config, FinetuneConfig, NetConfig, TrainConfig
 from faultcell.curves import FAULTS, HALFCYCLES, TIMESERIES, Curves
+from faultcell.curves.severity import complete
 from faultcell.encoding.dataset import encoded_set
-from faultcell.known import Known
-from faultcell.severity import complete
+from faultcell.regression.support import Known
 
 LOWER, UPPER, NOMINAL = 2.7, 4.2, 2.0
 NET = NetConfig(patch=4, widths=(16, 16), attention=(True, True), heads=2, embedding=16, duration_hidden=16)

@@ -29,24 +29,27 @@ from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 import faulty
-from faultcell.app import api, chart, desk, guard, server, uploads
-from faultcell.app.asked import MOST_CURVES, MOST_STEPS, Conditions, Draw, Source, conditions_from
-from faultcell.app.desk import BusyError, Desk, LateError, LostError, Newest
-from faultcell.app.drawn import SHOWN, show, source_of, typical
-from faultcell.app.guard import MOST_BODY, MOST_UPLOAD, Guard
-from faultcell.app.knobs import kinds, knobs
+from faultcell.app import server, uploads
+from faultcell.app.api import guard, routes
+from faultcell.app.api.guard import MOST_BODY, MOST_UPLOAD, Guard
+from faultcell.app.controls import kinds, knobs
 from faultcell.app.normals import Normals
-from faultcell.app.packs import bdf_csv
-from faultcell.app.shelf import Shelf
-from faultcell.app.tables import facts_html
+from faultcell.app.page import chart
+from faultcell.app.page.tables import facts_html
+from faultcell.app.registry import Shelf
+from faultcell.app.requests import MOST_CURVES, MOST_STEPS, Conditions, Draw, Source, conditions_from
 from faultcell.app.uploads import normals_of
-from faultcell.app.worker import FailedError, GoneError, Worker
-from faultcell.conditions import conditions_of
-from faultcell.counterfactuals import counterfactual
+from faultcell.app.worker import queue
+from faultcell.app.worker.downloads import bdf_csv
+from faultcell.app.worker.process import FailedError, GoneError, Worker
+from faultcell.app.worker.queue import BusyError, Desk, LateError, LostError, Newest
+from faultcell.app.worker.results import SHOWN, show, source_of, typical
 from faultcell.curves import FAULTS, Condition, Curves
+from faultcell.curves.conditions import conditions_of
+from faultcell.curves.severity import excursion
 from faultcell.errors import BundleError, ConditionError, DataError, FaultCellError
 from faultcell.files import ingest, read, write
-from faultcell.severity import excursion
+from faultcell.generation.counterfactuals import counterfactual
 
 PORT = 8080
 OVERDISCHARGE = {"fault": "overdischarge", "peak_deviation_volt": 0.5}
@@ -76,20 +79,20 @@ def entry(shelf):
 
 @pytest.fixture(scope="module")
 def client(shelf):
-    desk = Desk(shelf, threads=1)
-    yield TestClient(Guard(api.make(shelf, desk), port=PORT), base_url=f"http://localhost:{PORT}")
-    desk.close()
+    queue = Desk(shelf, threads=1)
+    yield TestClient(Guard(routes.make(shelf, queue), port=PORT), base_url=f"http://localhost:{PORT}")
+    queue.close()
 
 
 @contextlib.asynccontextmanager
 async def working(**more):
     """A desk whose worker waits for work."""
-    desk = Desk("served", threads=1, **more)
+    queue = Desk("served", threads=1, **more)
     try:
-        await desk.do(faulty.pid)
-        yield desk
+        await queue.do(faulty.pid)
+        yield queue
     finally:
-        desk.close()
+        queue.close()
 
 
 async def until(path):
@@ -433,14 +436,14 @@ def test_a_request_that_cannot_be_met_is_400_and_a_sentence(client, conditions, 
 
 def test_a_full_queue_is_503_and_the_rest_are_answered(shelf):
     async def ask():
-        desk = Desk(shelf, threads=1, waiting=1)
-        transport = httpx.ASGITransport(api.make(shelf, desk))
+        queue = Desk(shelf, threads=1, waiting=1)
+        transport = httpx.ASGITransport(routes.make(shelf, queue))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             asked = {"conditions": OVERDISCHARGE, "count": 64}
             posts = [client.post("/api/v1/bundles/my-model-1/draw", json=asked) for _ in range(5)]
             found = await asyncio.gather(*posts)
             later = await client.post("/api/v1/bundles/my-model-1/draw", json=asked)
-        desk.close()
+        queue.close()
         return found, later
 
     found, later = asyncio.run(ask())
@@ -452,11 +455,11 @@ def test_a_full_queue_is_503_and_the_rest_are_answered(shelf):
 
 
 def test_a_draw_that_takes_too_long_is_504(shelf):
-    desk = Desk(shelf, threads=1, seconds=0.1)
-    client = TestClient(api.make(shelf, desk))
+    queue = Desk(shelf, threads=1, seconds=0.1)
+    client = TestClient(routes.make(shelf, queue))
     assert draw(client, count=1).status_code == 200  # the worker has started
     found = draw(client, count=MOST_CURVES, format="csv")
-    desk.close()
+    queue.close()
     assert found.status_code == 504
     assert "fewer curves" in found.json()["error"]
 
@@ -466,37 +469,37 @@ def test_a_draw_that_takes_too_long_is_504(shelf):
 
 def test_the_loop_stays_awake_and_an_abandoned_draw_ends(tmp_path):
     async def story():
-        async with working() as desk:
-            task = asyncio.create_task(desk.do(faulty.go_on, str(tmp_path / "draw")))
+        async with working() as queue:
+            task = asyncio.create_task(queue.do(faulty.go_on, str(tmp_path / "draw")))
             await until(tmp_path / "draw.begun")
-            assert desk.taken == 1
+            assert queue.taken == 1
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
             await until(tmp_path / "draw.ended")
-            assert await desk.do(faulty.give, 7) == ("served", 7)
-            await meanwhile(lambda: desk.taken == 0)
-            assert (desk.taken, desk.lost) == (0, 0)
+            assert await queue.do(faulty.give, 7) == ("served", 7)
+            await meanwhile(lambda: queue.taken == 0)
+            assert (queue.taken, queue.lost) == (0, 0)
 
     asyncio.run(story())
 
 
 def test_an_abandoned_draw_that_does_not_listen_is_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr(desk, "GRACE", 0.2)
+    monkeypatch.setattr(queue, "GRACE", 0.2)
 
     async def story():
-        async with working() as desk:
-            task = asyncio.create_task(desk.do(faulty.deaf, str(tmp_path / "draw")))
+        async with working() as queue:
+            task = asyncio.create_task(queue.do(faulty.deaf, str(tmp_path / "draw")))
             await until(tmp_path / "draw.begun")
             task.cancel()
-            assert await desk.do(faulty.give, 7) == ("served", 7)
-            assert desk.lost == 1
+            assert await queue.do(faulty.give, 7) == ("served", 7)
+            assert queue.lost == 1
 
     asyncio.run(story())
 
 
 def test_clients_that_leave_do_not_keep_a_worker_from_starting(monkeypatch):
-    monkeypatch.setattr(desk, "GRACE", 0.1)
+    monkeypatch.setattr(queue, "GRACE", 0.1)
 
     async def story():
         slow = Desk("served", threads=1, warm=faulty.warm_slowly)
@@ -532,15 +535,15 @@ def test_a_model_is_copied_to_the_worker_not_shared(shelf):
 
 def test_an_abandoned_draw_that_waits_leaves_its_place(tmp_path):
     async def story():
-        async with working(waiting=1) as desk:
-            held = asyncio.create_task(desk.do(faulty.wait_for, str(tmp_path / "gate")))
+        async with working(waiting=1) as queue:
+            held = asyncio.create_task(queue.do(faulty.wait_for, str(tmp_path / "gate")))
             await until(tmp_path / "gate.begun")
-            waits = asyncio.create_task(desk.do(faulty.leave, 1))
+            waits = asyncio.create_task(queue.do(faulty.leave, 1))
             await asyncio.sleep(0.05)
             waits.cancel()
             await asyncio.sleep(0.05)
-            assert desk.taken == 1
-            last = asyncio.create_task(desk.do(faulty.give, 7))
+            assert queue.taken == 1
+            last = asyncio.create_task(queue.do(faulty.give, 7))
             await asyncio.sleep(0)
             (tmp_path / "gate").touch()
             assert (await held, await last) == ("gate", ("served", 7))
@@ -550,18 +553,18 @@ def test_an_abandoned_draw_that_waits_leaves_its_place(tmp_path):
 
 def test_the_desk_is_full_and_late(tmp_path):
     async def story():
-        async with working(waiting=0) as desk:
-            held = asyncio.create_task(desk.do(faulty.wait_for, str(tmp_path / "gate")))
+        async with working(waiting=0) as queue:
+            held = asyncio.create_task(queue.do(faulty.wait_for, str(tmp_path / "gate")))
             await until(tmp_path / "gate.begun")
             with pytest.raises(BusyError, match="queue is full"):
-                await desk.do(faulty.give, 1)
+                await queue.do(faulty.give, 1)
             (tmp_path / "gate").touch()
             assert await held == "gate"
-        async with working(patience=0.2, seconds=1.5) as desk:
-            held = asyncio.create_task(desk.do(faulty.go_on, str(tmp_path / "draw")))
+        async with working(patience=0.2, seconds=1.5) as queue:
+            held = asyncio.create_task(queue.do(faulty.go_on, str(tmp_path / "draw")))
             await until(tmp_path / "draw.begun")
             with pytest.raises(LateError, match="for its turn"):
-                await desk.do(faulty.give, 1)
+                await queue.do(faulty.give, 1)
             with pytest.raises(LateError, match=r"longer than 1\.5 s"):
                 await held
 
@@ -586,42 +589,42 @@ def test_what_ends_or_fails_a_draw_costs_that_draw_alone(tally):
     ]
 
     async def story():
-        async with working(seconds=1.5) as desk:
+        async with working(seconds=1.5) as queue:
             for work, arguments, error, lost in faults:
-                before, lost = await desk.do(faulty.pid), desk.lost + lost
-                others = [desk.do(faulty.give, value) for value in range(5)]
-                found = await asyncio.gather(desk.do(work, *arguments), *others, return_exceptions=True)
+                before, lost = await queue.do(faulty.pid), queue.lost + lost
+                others = [queue.do(faulty.give, value) for value in range(5)]
+                found = await asyncio.gather(queue.do(work, *arguments), *others, return_exceptions=True)
                 wrong = sum(answer != ("served", value) for value, answer in enumerate(found[1:]))
                 tally("page: the process that draws dies, hangs or fails", 1, lost=wrong)
                 assert isinstance(found[0], error), work
                 assert "\n" not in str(found[0])
-                assert (wrong, desk.lost) == (0, lost), work
-                assert (await desk.do(faulty.pid) != before) == (error in (LostError, LateError))
+                assert (wrong, queue.lost) == (0, lost), work
+                assert (await queue.do(faulty.pid) != before) == (error in (LostError, LateError))
 
     asyncio.run(story())
 
 
 def test_a_worker_that_dies_while_nobody_asks_costs_nothing():
     async def story():
-        async with working() as desk:
+        async with working() as queue:
             for lost in (1, 2):
-                os.kill(await desk.do(faulty.pid), signal.SIGKILL)
+                os.kill(await queue.do(faulty.pid), signal.SIGKILL)
                 for _ in range(400):
                     await asyncio.sleep(0.01)
-                    if desk.lost == lost:
+                    if queue.lost == lost:
                         break
-                assert desk.lost == lost, "no other was started"
-                assert await desk.do(faulty.give, 7) == ("served", 7)
+                assert queue.lost == lost, "no other was started"
+                assert await queue.do(faulty.give, 7) == ("served", 7)
             for value in range(3):  # asked for before anybody knows
-                os.kill(await desk.do(faulty.pid), signal.SIGKILL)
-                assert await desk.do(faulty.give, value) == ("served", value)
+                os.kill(await queue.do(faulty.pid), signal.SIGKILL)
+                assert await queue.do(faulty.give, value) == ("served", value)
 
     asyncio.run(story())
 
 
 def test_the_worker_ends_with_its_parent(tmp_path):
     code = (
-        "import asyncio, os, sys\nsys.path.insert(0, sys.argv[1])\nimport faulty\nfrom faultcell.app.desk import Desk\n"
+        "import asyncio, os, sys\nsys.path.insert(0, sys.argv[1])\nimport faulty\nfrom faultcell.app.worker.queue import Desk\n"
         "async def story():\n    desk = Desk(0, threads=1)\n    print(await desk.do(faulty.pid), flush=True)\n"
         "    await desk.do(faulty.hang)\nasyncio.run(story())"
     )
@@ -770,18 +773,18 @@ def test_too_many_at_once_are_refused(monkeypatch, kind, name):
 
 
 def test_a_crowd_gets_no_more_pages_but_the_api_answers(shelf):
-    desk = Desk(shelf, threads=1)
+    queue = Desk(shelf, threads=1)
     client = TestClient(
-        Guard(api.make(shelf, desk), port=PORT, pages=lambda: guard.MOST_PAGES), base_url=f"http://localhost:{PORT}"
+        Guard(routes.make(shelf, queue), port=PORT, pages=lambda: guard.MOST_PAGES), base_url=f"http://localhost:{PORT}"
     )
     assert client.get("/").status_code == 503
     assert "pages" in client.get("/").json()["error"]
     assert client.get("/api/v1/health").status_code == 200
-    desk.close()
+    queue.close()
 
 
 def test_while_answers_wait_to_be_taken_nothing_more_is_drawn(client, monkeypatch):
-    monkeypatch.setattr(api, "MOST_OUT", 0)
+    monkeypatch.setattr(routes, "MOST_OUT", 0)
     found = draw(client, count=1)
     assert (found.status_code, found.headers["retry-after"]) == (503, "1")
 

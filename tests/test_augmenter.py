@@ -11,19 +11,19 @@ from polars.testing import assert_frame_equal
 from torch import nn
 
 from faultcell.augmenter import Augmenter
-from faultcell.conditions import conditions_of
+from faultcell.bundle.profile import Profile
 from faultcell.config import DistilConfig
 from faultcell.curves import FAULTS, KEYS, SEVERITY, Condition, Curves, Limits, Load, grid
-from faultcell.drawing import CHUNK
+from faultcell.curves.conditions import conditions_of
+from faultcell.curves.severity import complete
 from faultcell.encoding.decode import rebuild
 from faultcell.encoding.encode import encode, known_currents
 from faultcell.encoding.grid import CURRENT
 from faultcell.encoding.grid import STEPS as HALF_CYCLES
 from faultcell.errors import ConditionError, OutOfRangeWarning, TrainingError
-from faultcell.known import Known
-from faultcell.profile import Profile
-from faultcell.severity import complete
-from faultcell.slopes import FOLDS
+from faultcell.generation.drawing import CHUNK
+from faultcell.regression.local_linear import FOLDS
+from faultcell.regression.support import Known
 from strategies import CONFIG, FINETUNE, curves_of, discharge, surge
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore:__array__ implementation:DeprecationWarning")
@@ -81,7 +81,7 @@ def test_a_chunk_border_changes_nothing(tuned):
 
 
 def test_a_stream_gives_the_curves_of_a_draw_block_by_block(tuned, monkeypatch):
-    monkeypatch.setattr("faultcell.drawing.BLOCK", 3)
+    monkeypatch.setattr("faultcell.generation.drawing.BLOCK", 3)
     asked = [*mixed(), mixed()[0], *grid("overdischarge", peak_deviation_volt=0.4)]  # one cell's name twice, one without
     told = []
     parts = list(tuned.stream(asked, range(10), steps=STEPS, on_chunk=lambda n, m: told.append((n, m))))

@@ -8,14 +8,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from faultcell import bands, report
+from faultcell import bands, plotting
 from faultcell.bands import draw_band
-from faultcell.conditions import conditions_of
-from faultcell.controls import Jitter
+from faultcell.baselines.classical import Jitter
+from faultcell.baselines.replay import Replay
 from faultcell.curves import NORMAL
+from faultcell.curves.conditions import conditions_of
 from faultcell.errors import ConditionError, DataError, OutOfRangeWarning
-from faultcell.replay import Replay
-from faultcell.scoring.measured import POINTS, Measured
+from faultcell.scoring.resample import POINTS, Measured
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_coverage_of_generated_or_other_curves_is_refused(tuned, tiny, asked):
 
 def test_a_band_is_written_whole_and_replaces_only_a_band(tuned, asked, tmp_path):
     found = draw_band(tuned, conditions_of(asked), draws=10)
-    picture = report.band_figure(found, asked)
+    picture = plotting.band_figure(found, asked)
     out = bands.write(found, tmp_path / "band", config={"draws": 10}, figure=picture)
     assert sorted(path.name for path in out.iterdir()) == ["band.parquet", "band.png", "config.json"]
     assert pl.read_parquet(out / "band.parquet").equals(found.table())

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from faultcell import metrics
-from faultcell.conditions import conditions_of
 from faultcell.curves import Curves
+from faultcell.curves.conditions import conditions_of
 from faultcell.errors import DataError
 from faultcell.scoring import evaluate
 from faultcell.scoring.believability import SHARES, broken

@@ -8,15 +8,15 @@ import pytest
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
-from faultcell.controls import CHEAP
+from faultcell.baselines.classical import CHEAP
+from faultcell.baselines.replay import Replay
 from faultcell.curves import NORMAL, Curves, grid
-from faultcell.demo import embedded
+from faultcell.curves.severity import NOISE_VOLT, complete
 from faultcell.diagnosis.run import CLASSIFIERS, classify
 from faultcell.diagnosis.tasks import Task, remarks, requested, tasks_of
 from faultcell.errors import DataError, MissingExtraError
+from faultcell.files.embedded import demo_data
 from faultcell.models.classifiers import NETS, Threshold, has_rocket, net, rocket
-from faultcell.replay import Replay
-from faultcell.severity import NOISE_VOLT, complete
 from strategies import LOWER, curves_of, discharge
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -185,7 +185,7 @@ def test_the_result_depends_on_seeds_and_not_on_the_number_of_workers(sets, draw
 @pytest.fixture(scope="module")
 def story():
     """(all training discharges, test discharges) of the embedded set, by cell."""
-    return tuple(part.where(pl.col("step_type") == "discharge") for part in embedded().split(test=0.3, seed=0))
+    return tuple(part.where(pl.col("step_type") == "discharge") for part in demo_data().split(test=0.3, seed=0))
 
 
 def test_all_six_find_whole_faults_of_unseen_cells(story):

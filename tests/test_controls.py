@@ -6,9 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from faultcell import controls
-from faultcell.conditions import conditions_of
-from faultcell.controls import (
+from faultcell.baselines import classical
+from faultcell.baselines.classical import (
     BOOTSTRAP_NEIGHBOURS,
     CHEAP,
     JITTER_SHARE,
@@ -24,10 +23,11 @@ from faultcell.controls import (
     Splice,
     TimeWarp,
 )
+from faultcell.baselines.replay import MEAN_POINTS, Known, MeanCurve, Replay, mean
 from faultcell.curves import Curves, grid
+from faultcell.curves.conditions import conditions_of
+from faultcell.curves.severity import complete
 from faultcell.errors import ConditionError
-from faultcell.replay import MEAN_POINTS, Known, MeanCurve, Replay, mean
-from faultcell.severity import complete
 from strategies import LOWER, UPPER, charge, curves_of, discharge, fault_curves, normal_curves
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -264,7 +264,7 @@ def shaped(cases):
 
 def test_smote_counts_a_duration_as_much_as_128_voltages(monkeypatch):
     """Of 3 long and 3 short curves in turn by depth, a long one is the neighbour of a long one."""
-    monkeypatch.setattr(controls, "SMOTE_NEIGHBOURS", 1)
+    monkeypatch.setattr(classical, "SMOTE_NEIGHBOURS", 1)
     known = shaped(zip((0.20, 0.25, 0.30, 0.35, 0.40, 0.45), (0.4, 1.6) * 3, strict=True))
     drawn = samples(Smote(known).draw(asking(30), range(30)))
     assert {round(curve["step_time_second"][-1], 3) for curve in drawn} == {8100.0, 2025.0}
@@ -272,7 +272,7 @@ def test_smote_counts_a_duration_as_much_as_128_voltages(monkeypatch):
 
 def test_smote_counts_voltages_as_much_as_a_duration(monkeypatch):
     """Of 3 deep and 3 shallow curves in turn by duration, a deep one is the neighbour of a deep one, by 20 mV alone."""
-    monkeypatch.setattr(controls, "SMOTE_NEIGHBOURS", 1)
+    monkeypatch.setattr(classical, "SMOTE_NEIGHBOURS", 1)
     known = shaped(zip((0.30, 0.32) * 3, (0.5, 0.6, 0.7, 0.8, 0.9, 1.0), strict=True))
     drawn = samples(Smote(known).draw(asking(30), range(30)))
     assert {round(1e6 * curve["voltage_volt"].min()) for curve in drawn} == {2_400_000, 2_380_000}
@@ -280,7 +280,7 @@ def test_smote_counts_voltages_as_much_as_a_duration(monkeypatch):
 
 def test_smote_takes_no_notice_of_rounding(monkeypatch):
     """Temperatures that differ in the last digit do not make neighbours of curves that differ in depth."""
-    monkeypatch.setattr(controls, "SMOTE_NEIGHBOURS", 1)
+    monkeypatch.setattr(classical, "SMOTE_NEIGHBOURS", 1)
     depths = (0.2, 0.22, 0.6, 0.62)
     rows = [
         (

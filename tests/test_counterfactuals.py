@@ -10,12 +10,12 @@ import pytest
 
 import faultcell as fc
 from faultcell import files
-from faultcell.conditions import conditions_of
-from faultcell.counterfactuals import SOURCE, Plan, counterfactual
 from faultcell.curves import Condition, Curves, Load
-from faultcell.drawing import BLOCK, Drawing
+from faultcell.curves.conditions import conditions_of
+from faultcell.curves.severity import complete
 from faultcell.errors import ConditionError, DataError, ImplausibleError, LeftOutWarning, OutOfRangeWarning
-from faultcell.severity import complete
+from faultcell.generation.counterfactuals import SOURCE, Plan, counterfactual
+from faultcell.generation.drawing import BLOCK, Drawing
 from strategies import CONFIG, FINETUNE, LOWER, curves_of, discharge
 
 pytestmark = pytest.mark.filterwarnings("ignore::faultcell.errors.OutOfRangeWarning")
@@ -139,7 +139,7 @@ def test_a_plan_makes_conditions_as_they_are_asked_for(tuned, tiny):
 
 
 def test_the_same_seed_draws_the_same_in_blocks_and_another_seed_others(tuned, tiny, monkeypatch, drawn):
-    monkeypatch.setattr("faultcell.drawing.BLOCK", 7)
+    monkeypatch.setattr("faultcell.generation.drawing.BLOCK", 7)
     again = tuned.augment(tiny[0], count=24, seed=3)
     assert again.timeseries.equals(drawn.timeseries)
     assert again.halfcycles.equals(drawn.halfcycles)

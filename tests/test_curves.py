@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from faultcell.by_curve import typical_current
-from faultcell.conditions import conditions_of
 from faultcell.curves import FAULTS, KEYS, SEVERITY, Condition, Curves, Limits, fault, grid, loaded_part
-from faultcell.demo import embedded
+from faultcell.curves.conditions import conditions_of
+from faultcell.curves.per_curve import typical_current
+from faultcell.curves.severity import complete
 from faultcell.errors import ConditionError, DataError
-from faultcell.severity import complete
+from faultcell.files.embedded import demo_data
 from strategies import LOWER, NOMINAL, curve_sets, curves_of, discharge, tables
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -234,12 +234,12 @@ def test_a_set_is_told_in_one_line():
     two = curves_of([("A", 1, "discharge", "normal", discharge(), {}), ("B", 1, "discharge", "overdischarge", discharge(), {})])
     assert repr(two.take([0])) == "Curves(1 normal discharges; 1 cells, 60 samples)"
     assert "2 cells, 120 samples" in repr(two)
-    assert len(repr(embedded())) < 200
+    assert len(repr(demo_data())) < 200
     assert repr(two.take([])) == "Curves(none; 0 cells, 0 samples)"
 
 
 def test_one_name_may_be_given_by_itself():
-    curves = embedded()
+    curves = demo_data()
     one, listed = (
         curves.select(label=label, step_type=step) for label, step in (("normal", "charge"), (["normal"], ["charge"]))
     )

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from faultcell import demo
 from faultcell.augmenter import Augmenter
+from faultcell.cli import story
 from faultcell.config import Config
 from faultcell.errors import DataError
 from faultcell.files import read
@@ -35,7 +35,7 @@ class Links(HTMLParser):
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
     ticks = []
-    page = demo.run(tmp_path_factory.mktemp("demo") / "out", steps=(3, 3), tick=lambda *tick: ticks.append(tick))
+    page = story.run(tmp_path_factory.mktemp("demo") / "out", steps=(3, 3), tick=lambda *tick: ticks.append(tick))
     return page, ticks
 
 
@@ -88,7 +88,7 @@ def test_the_cells_scored_were_in_neither_training(told):
     folder = told[0].parent
     model, drawn = Augmenter.load(folder / "model"), read(folder / "drawn")
     assert not set(model.profile.cells) & set(drawn.cells)
-    assert set(drawn.cells) <= set(demo.embedded().cells)
+    assert set(drawn.cells) <= set(story.demo_data().cells)
     np.testing.assert_allclose(
         drawn.known("peak_deviation_volt"), drawn.known("requested_peak_deviation_volt"), atol=0.01, rtol=0
     )
@@ -104,7 +104,7 @@ def test_progress_is_told(told):
 def test_a_foreign_folder_is_refused_and_left_as_it_is(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(DataError, match=r"thesis\.tex"):
-        demo.run(tmp_path, steps=(1, 1))
+        story.run(tmp_path, steps=(1, 1))
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -117,5 +117,5 @@ def test_a_foreign_folder_is_refused_before_any_work(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises((DataError, KeyboardInterrupt)):
-        demo.run(tmp_path, steps=(1, 1), tick=stop)
+        story.run(tmp_path, steps=(1, 1), tick=stop)
     assert not ticks

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from faultcell.config import DiffusionConfig
+from faultcell.models.correlated_noise import noise_factor
 from faultcell.models.diffusion import Diffusion, guided
-from faultcell.models.noise import noise_factor
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore:__array__ implementation:DeprecationWarning")
 PREDICTIONS = ("epsilon", "v_prediction")

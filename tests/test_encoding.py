@@ -7,9 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from faultcell.conditions import conditions_of
 from faultcell.config import GridConfig
 from faultcell.curves import Condition, Limits, Load, loaded_part
+from faultcell.curves.conditions import conditions_of
+from faultcell.curves.severity import complete
 from faultcell.encoding.decode import rebuild, with_noise
 from faultcell.encoding.encode import encode, known_currents
 from faultcell.encoding.grid import (
@@ -37,7 +38,6 @@ from faultcell.encoding.grid import (
     warming,
 )
 from faultcell.encoding.scaler import Scaler
-from faultcell.severity import complete
 from strategies import LOWER, NOMINAL, UPPER, charge, curve_sets, curves_of, discharge, surge
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -14,8 +14,8 @@ from polars.testing import assert_frame_equal
 import faultcell as fc
 from faultcell.curves import KEYS, SEVERITY, Curves, loaded_part
 from faultcell.errors import ConditionError, DataError, MissingExtraError
-from faultcell.exchange import LABELS
 from faultcell.files import ingest
+from faultcell.files.exchange import LABELS
 
 SAMPLES = ("step_time_second", "voltage_volt", "current_ampere", "surface_temperature_celsius")
 

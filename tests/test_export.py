@@ -18,22 +18,22 @@ import torch
 from torch import nn
 
 import faultcell
+from faultcell.baselines.replay import Replay
 from faultcell.curves import Curves, loaded_part
 from faultcell.diagnosis.fitting import Data, fit
 from faultcell.diagnosis.tasks import Real, tasks_of
 from faultcell.diagnosis.views import Seen, see
 from faultcell.errors import ConditionError, DataError, ExportError, MissingExtraError
 from faultcell.export import Order, export_classifier, export_generator, graph
-from faultcell.export.cells import Parts, hold_out
+from faultcell.export.benchmark import difference
 from faultcell.export.classifier import Deployed, verdict
-from faultcell.export.figures import difference
 from faultcell.export.int8 import choose
 from faultcell.export.runtime import Graph
+from faultcell.export.split import Parts, hold_out
 from faultcell.files import write
+from faultcell.models.base import Sampling
 from faultcell.models.classifiers import NETS
-from faultcell.models.generative import Sampling
-from faultcell.models.kinds import make
-from faultcell.replay import Replay
+from faultcell.models.registry import make
 
 pytestmark = pytest.mark.skipif(not all(map(find_spec, graph.NEEDED)), reason="the extra `onnx` is not installed")
 TEST_CELLS = ["N0", "N1", "D0", "C0"]

@@ -17,16 +17,18 @@ from polars.testing import assert_frame_equal
 
 from faultcell.curves import KEYS, SEVERITY, Curves
 from faultcell.errors import DataError
-from faultcell.files import _child, apart, ingest, ingest_into, read, swap, write, write_blocks
-from faultcell.files import tables as readable
-from faultcell.files.atomic import whole_folder, write_text
-from faultcell.files.check import check, conform
+from faultcell.files import ingest, ingest_into, read, write, write_blocks
+from faultcell.files.bounded import _child, sandbox
 from faultcell.files.curve_set import TABLES, read_checked
-from faultcell.files.engine import CycleCounter
-from faultcell.files.recognise import recognise
-from faultcell.files.recording import Recording
-from faultcell.files.swap import neighbour, tidy
-from faultcell.files.vendors import nasa
+from faultcell.files.cyclers import tables as readable
+from faultcell.files.cyclers.detect import recognise
+from faultcell.files.cyclers.reader import CycleCounter
+from faultcell.files.cyclers.segment import Recording
+from faultcell.files.cyclers.vendors import nasa
+from faultcell.files.durable import swap
+from faultcell.files.durable.atomic import whole_folder, write_text
+from faultcell.files.durable.swap import neighbour, tidy
+from faultcell.files.validate import check, conform
 from samples import mat_file, recording
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -646,14 +648,14 @@ def test_a_child_that_does_not_end_is_killed(tmp_path, monkeypatch):
     endless = tmp_path / "endless.py"
     endless.write_text("while True: pass\n")
     monkeypatch.setattr(_child, "__file__", str(endless))
-    monkeypatch.setattr(nasa, "ALLOWANCE", apart.Allowance(2**29, 0, 0.125, 0))
+    monkeypatch.setattr(nasa, "ALLOWANCE", sandbox.Allowance(2**29, 0, 0.125, 0))
     with pytest.raises(DataError, match=r"x.mat: .*did not end in 0.5 s"):
         ingest([mat_file(tmp_path / "x.mat")])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="memory limits are POSIX")
 def test_a_child_that_wants_all_memory_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(nasa, "ALLOWANCE", apart.Allowance(2**26, 0, 6, 0))
+    monkeypatch.setattr(nasa, "ALLOWANCE", sandbox.Allowance(2**26, 0, 6, 0))
     with pytest.raises(DataError, match=r"x.mat: found a damaged or different file"):
         ingest([mat_file(tmp_path / "x.mat")])
 

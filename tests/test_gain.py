@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from faultcell.diagnosis.alarms import measure, recall_at
 from faultcell.diagnosis.gain import MEASURES, SIX, Fit, Table, harm, interval, mean_name, p_value, verdicts
+from faultcell.diagnosis.measures import measure, recall_at
 from faultcell.models.classifiers import NETS
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -8,7 +8,7 @@ from polars.testing import assert_frame_equal
 from safetensors import safe_open
 
 import faultcell as fc
-from faultcell import store
+from faultcell.bundle import store
 from faultcell.errors import BundleError, MissingExtraError
 from faultcell.files import write
 
@@ -70,7 +70,7 @@ def test_a_repository_that_is_not_there_is_told_so(tmp_path):
 
 
 def test_without_the_hub_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("faultcell.hub.find_spec", lambda name: None)
+    monkeypatch.setattr("faultcell.bundle.hub.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r'pip install "faultcell\[hub\]"'):
         fc.Augmenter.from_pretrained("someone/cells")
 

@@ -18,15 +18,15 @@ from torch.nn import functional as F
 from faultcell.augmenter import Augmenter
 from faultcell.config import GanConfig, GridConfig, Kind, TimeGanConfig, TrainConfig, Unfreeze, VaeConfig
 from faultcell.curves import grid
-from faultcell.drawing import CHUNK
 from faultcell.encoding.condition_vector import STANDING
+from faultcell.generation.drawing import CHUNK
+from faultcell.models.base import Batch, Phase, Sampling, Shape, fold, masked_mean
 from faultcell.models.decoder import folded_load
 from faultcell.models.durations import GaussianDurations
-from faultcell.models.generative import Batch, Phase, Sampling, Shape, fold, masked_mean
-from faultcell.models.kinds import KINDS, make
+from faultcell.models.registry import KINDS, make
 from faultcell.models.timegan import _moments_apart
 from faultcell.models.vae import Trend
-from faultcell.train import State, parameters, train
+from faultcell.training.loop import State, parameters, train
 from strategies import CONFIG, FINETUNE, LOWER
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore:__array__ implementation:DeprecationWarning")

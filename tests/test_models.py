@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from faultcell.config import Config
 from faultcell.encoding.condition_vector import RADII, STANDING
+from faultcell.encoding.network_shape import network_of
+from faultcell.models.base import fold, unfold
 from faultcell.models.durations import DurationNet
-from faultcell.models.generative import fold, unfold
 from faultcell.models.unet import ConditionedAttention, UNet, normalised
-from faultcell.running import network_of
 from strategies import NET
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -8,8 +8,8 @@ import pytest
 from faultcell.curves import FAULTS, Condition
 from faultcell.encoding.condition_vector import CONTEXT
 from faultcell.encoding.grid import MODES, SURGE, TEMPERATURE, VOLTAGE, prior
-from faultcell.frame import Frame
-from faultcell.kernel import (
+from faultcell.regression.estimator import DURATION_MARGIN, Correction, Neighbours, persistent
+from faultcell.regression.kernel import (
     C_RATE,
     FEATURES,
     HEAD,
@@ -26,8 +26,8 @@ from faultcell.kernel import (
     squares,
     weights,
 )
-from faultcell.neighbours import DURATION_MARGIN, Correction, Neighbours, persistent
-from faultcell.slopes import Slopes
+from faultcell.regression.local_linear import Slopes
+from faultcell.regression.residual import Frame
 from strategies import CONFIG, UPPER, charge, curves_of, discharge, fault_curves, known_of, normal_rows, surge
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore:__array__ implementation:DeprecationWarning")

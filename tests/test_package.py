@@ -13,9 +13,9 @@ SOURCE = Path(faultcell.__file__).parent
 HEAVY = ("torch", "polars", "pybamm", "matplotlib", "diffusers", "scipy", "pyarrow", "numpy")
 DOORS = {
     "diffusers": {"models/diffusion.py"},
-    "huggingface_hub": {"hub.py"},
-    "matplotlib": {"report/canvas.py"},
-    "mlflow": {"tracking.py"},
+    "huggingface_hub": {"bundle/hub.py"},
+    "matplotlib": {"plotting/figures.py"},
+    "mlflow": {"training/tracking.py"},
     "onnx": {"export/graph.py"},
     "onnxruntime": {"export/runtime.py"},
     "pybamm": {"simulate/engine.py"},

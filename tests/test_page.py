@@ -19,10 +19,10 @@ import polars as pl
 import pytest
 
 from faultcell import cli
-from faultcell.conditions import conditions_of
-from faultcell.counterfactuals import counterfactual
 from faultcell.curves import Condition, Curves
+from faultcell.curves.conditions import conditions_of
 from faultcell.files import ingest, read, write
+from faultcell.generation.counterfactuals import counterfactual
 from served import command, serving, worker
 
 CHROMIUM = next((path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(path).exists()), None)

@@ -6,15 +6,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-import faultcell.drawing as drawing
+import faultcell.generation.drawing as drawing
 from faultcell.augmenter import Augmenter
-from faultcell.conditions import conditions_of
 from faultcell.config import Config, FinetuneConfig, TrainConfig
 from faultcell.curves import Condition, Limits, Load, grid
-from faultcell.demo import embedded
+from faultcell.curves.conditions import conditions_of
+from faultcell.curves.plausibility import CHECKS, STEP_VOLT, Bounds, Envelope, violations
 from faultcell.encoding.decode import Samples, cooling_little
 from faultcell.errors import ImplausibleError
-from faultcell.plausibility import CHECKS, STEP_VOLT, Bounds, Envelope, violations
+from faultcell.files.embedded import demo_data
 from strategies import LOWER, NOMINAL, UPPER, discharge, normal_curves
 
 pytestmark = pytest.mark.filterwarnings("ignore::faultcell.errors.OutOfRangeWarning")
@@ -176,7 +176,7 @@ def test_a_violation_is_drawn_again_counted_and_leaves_the_other_curves_alone(tu
 @pytest.fixture(scope="module")
 def left_out():
     """Embedded data: a model adapted to 24 faults of some cells, and the curves of the others."""
-    seen, unseen = embedded().split(by="cell_id", test=0.3, seed=0)
+    seen, unseen = demo_data().split(by="cell_id", test=0.3, seed=0)
     faults = [seen.select(label=[label]).few(12, seed=0) for label in ("overcharge", "overdischarge")]
     base = Augmenter.pretrain(seen.where(pl.col("label") == "normal"), config=Config(train=TrainConfig(steps=60)))
     return [base.finetune(few, config=FinetuneConfig(steps=30)) for few in faults], unseen

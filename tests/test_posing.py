@@ -9,10 +9,10 @@ from faultcell.config import NeighbourConfig
 from faultcell.curves import FAULTS
 from faultcell.encoding.condition_vector import CONTEXT, Vocabulary
 from faultcell.encoding.grid import CURRENT, MODES, SURGE
-from faultcell.frame import Frame
-from faultcell.kernel import CYCLE, FEATURES, HEAD, PAST, Questions
-from faultcell.neighbours import Neighbours
-from faultcell.posing import fit_persistence, pose, references
+from faultcell.regression.episodes import fit_persistence, pose, references
+from faultcell.regression.estimator import Neighbours
+from faultcell.regression.kernel import CYCLE, FEATURES, HEAD, PAST, Questions
+from faultcell.regression.residual import Frame
 from strategies import CONFIG, FINETUNE, curves_of, discharge, known_of, normal_curves, normal_rows
 
 pytestmark = pytest.mark.filterwarnings("error")

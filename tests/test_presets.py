@@ -8,21 +8,21 @@ import torch
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
-from faultcell import files, severity
+from faultcell import files
 from faultcell.augmenter import Augmenter
 from faultcell.cli import app
-from faultcell.conditions import conditions_of
 from faultcell.config import Config, DiffusionConfig, FinetuneConfig, GridConfig, NeighbourConfig, TrainConfig
-from faultcell.curves import Condition
+from faultcell.curves import Condition, severity
+from faultcell.curves.conditions import conditions_of
 from faultcell.encoding.condition_vector import Vocabulary
 from faultcell.encoding.decode import rebuild
 from faultcell.encoding.encode import encode
 from faultcell.encoding.grid import REST, VOLTAGE
 from faultcell.errors import ConditionError
 from faultcell.models.diffusion import Diffusion
-from faultcell.plain_frame import PlainFrame
 from faultcell.presets import PRESETS, agreed, budget, finetuning, paper, preset_of
-from faultcell.train import in_steps, thaw
+from faultcell.regression.plain_residual import PlainFrame
+from faultcell.training.loop import in_steps, thaw
 from strategies import NET, fault_curves, normal_curves
 
 pytestmark = pytest.mark.filterwarnings("ignore::faultcell.errors.OutOfRangeWarning")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from faultcell.curves import Condition, grid
-from faultcell.protocol import filled, with_protocols
+from faultcell.regression.protocol import filled, with_protocols
 
 pytestmark = pytest.mark.filterwarnings("ignore::faultcell.errors.OutOfRangeWarning")
 

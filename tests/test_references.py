@@ -6,17 +6,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from faultcell.conditions import conditions_of
 from faultcell.curves import Condition, Curves, Limits, Load, grid
+from faultcell.curves.conditions import conditions_of
+from faultcell.curves.severity import excursion
 from faultcell.encoding.condition_vector import CONTEXT
 from faultcell.encoding.decode import rebuild
 from faultcell.encoding.grid import END, LEVEL_WEIGHT, MODES, REST, START, TEMPERATURE, VOLTAGE, prior
 from faultcell.errors import ConditionError, DataError
-from faultcell.kernel import HEAD as HEAD_KERNEL
-from faultcell.kernel import Questions
-from faultcell.neighbours import persistent
-from faultcell.references import References
-from faultcell.severity import excursion
+from faultcell.regression.estimator import persistent
+from faultcell.regression.kernel import HEAD as HEAD_KERNEL
+from faultcell.regression.kernel import Questions
+from faultcell.regression.references import References
 from strategies import CONFIG, FINETUNE, LOWER, charge, curves_of, discharge
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore:__array__ implementation:DeprecationWarning")

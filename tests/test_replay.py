@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from faultcell.conditions import conditions_of
+from faultcell.baselines.replay import MEAN_POINTS, MeanCurve, Replay
 from faultcell.curves import Condition, grid
+from faultcell.curves.conditions import conditions_of
+from faultcell.curves.severity import complete
 from faultcell.errors import ConditionError
-from faultcell.replay import MEAN_POINTS, MeanCurve, Replay
-from faultcell.severity import complete
 from strategies import LOWER, UPPER, charge, curves_of, discharge
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -14,7 +14,8 @@ from faultcell import report
 from faultcell.curves import Curves
 from faultcell.errors import DataError
 from faultcell.files import write
-from faultcell.report import arms, blocks, dots, looks, study_page, write_study
+from faultcell.plotting import theme
+from faultcell.report import arms, blocks, dot_plot, study_page, write_study
 from faultcell.report.folder import Study
 from faultcell.report.sections import (
     ablations,
@@ -23,10 +24,10 @@ from faultcell.report.sections import (
     cost,
     diagnosis,
     embedding,
+    epochs,
     fidelity,
-    glance,
-    growth,
     sets,
+    summary,
 )
 from strategies import curves_of, fault_rows
 
@@ -41,7 +42,7 @@ SHOWN_IN = {
     "cost": (cost, "no table of costs"),
     "fidelity": (fidelity, "no paired scores of overdischarge"),
     "sets": (sets, "no scores of overdischarge curves as sets"),
-    "epochs": (growth, "no scores by step"),
+    "epochs": (epochs, "no scores by step"),
     "ablations": (ablations, "Drawing"),
     "pearson": (correlations, "no table of correlations"),
     "embedding": (embedding, "no embedding of overdischarge"),
@@ -114,7 +115,7 @@ def gain_table():
     return [
         {"task": LABEL, "view": view, "arm": arm, "classifier": name, "measure": measure, "mean": mean, "low": mean - 0.2}
         | {"high": mean + 0.6}
-        for view in looks.VIEWS
+        for view in theme.VIEWS
         for arm, mean in means.items()
         for name in ("mlp", "cnn_lstm", "all six")
         for measure in arms.MEASURES
@@ -275,14 +276,14 @@ def test_what_comes_from_files_is_escaped(text):
 
 def test_the_same_numbers_give_the_same_picture():
     rows = {"diffusion": {"kl": 0.1}, "replay": {"kl": 0.2}}
-    first, second = (dots.dots(rows, fidelity.PAIRED[:1]) for _ in range(2))
+    first, second = (dot_plot.dots(rows, fidelity.PAIRED[:1]) for _ in range(2))
     assert first == second
     assert first.startswith(b"<?xml")
 
 
 def test_the_best_is_marked_among_those_who_compete(study):
     rows = {row["source"]: row for row in study.rows("fidelity", group="label", name=LABEL)}
-    best = {name for name, _ in marked(dots.compared(rows, fidelity.COLUMNS))}
+    best = {name for name, _ in marked(dot_plot.compared(rows, fidelity.COLUMNS))}
     assert best == {"mean curve"}  # neither the floor, which is better, nor noise
 
 
@@ -290,18 +291,18 @@ def test_the_best_is_marked_among_those_who_compete(study):
 def test_a_cheap_control_that_wins_is_named(study, key, said):
     rows = {row["source"]: row for row in study.rows("fidelity", group="label", name=LABEL)}
     panel = next(panel for panel in fidelity.PAIRED if panel.key == key)
-    words = dots.verdict({source: panel.shown(row) for source, row in rows.items()}, panel)
+    words = dot_plot.verdict({source: panel.shown(row) for source, row in rows.items()}, panel)
     assert said in words
     assert "CHEAP CONTROL first" in words
 
 
 def test_a_generator_that_wins_is_named():
     panel = fidelity.PAIRED[0]
-    assert dots.verdict({"floor": 0.0, "diffusion": 0.1, "replay": 0.2}, panel) == "best: diffusion\ngenerator first"
+    assert dot_plot.verdict({"floor": 0.0, "diffusion": 0.1, "replay": 0.2}, panel) == "best: diffusion\ngenerator first"
 
 
 def test_at_a_glance_more_is_better_where_it_is(study):
-    curves, classifiers = glance.blocks(study)
+    curves, classifiers = summary.blocks(study)
     for measure in ("KL", "MSE", "MAE", "PCC", "dPCC"):
         line = cells(curves, row=f"{LABEL}, {measure}")
         assert line[1].startswith("mean curve")
@@ -348,7 +349,7 @@ def test_drawn_curves_are_found_by_key(study):
     pairs = study.pairs("diffusion")
     count = len(study.curves("data/test"))
     assert pairs == {row: count - 1 - row for row in range(count)}
-    assert growth.steps_of(study) == [1, 8]
+    assert epochs.steps_of(study) == [1, 8]
 
 
 def test_the_threshold_of_r_is_that_of_the_tables():
@@ -376,16 +377,16 @@ def test_numbers_have_three_digits(value, said):
 
 
 def test_names_are_spoken():
-    assert looks.spoken("wgan_gp and timevae beat smote (F1), not replay, nor nearest replay") == (
+    assert theme.spoken("wgan_gp and timevae beat smote (F1), not replay, nor nearest replay") == (
         "WGAN-GP and TimeVAE beat SMOTE (F1), not nearest replay, nor nearest replay"
     )
-    assert looks.spoken("measured before; replays; mean_curve") == "measured before; replays; mean curve"
+    assert theme.spoken("measured before; replays; mean_curve") == "measured before; replays; mean curve"
 
 
 def test_no_two_sources_look_alike():
-    seen = [(look.colour, look.marker) for look in looks.LOOKS.values()]
+    seen = [(look.colour, look.marker) for look in theme.LOOKS.values()]
     assert len(set(seen)) == len(seen)
-    generators = [looks.look(name) for name in ("diffusion", "wgan_gp", "timevae", "timegan")]
+    generators = [theme.look(name) for name in ("diffusion", "wgan_gp", "timevae", "timegan")]
     assert len({look.marker for look in generators}) == len({str(look.line) for look in generators}) == 4
 
 

@@ -12,9 +12,9 @@ from faultcell.cli import app
 from faultcell.diagnosis.gain import BEFORE, Gain, Interval, Summary
 from faultcell.errors import DataError
 from faultcell.files import read, write
+from faultcell.plotting.bar_plot import bars, is_drawn, ordered
+from faultcell.plotting.overlays import ladder
 from faultcell.report import write_results
-from faultcell.report.bars import bars, is_drawn, ordered
-from faultcell.report.overlays import ladder
 from samples import recording
 from test_files import LIMITS, save
 

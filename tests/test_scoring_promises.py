@@ -2,15 +2,15 @@
 
 import pytest
 
-from faultcell.conditions import conditions_of
-from faultcell.controls import Jitter, Noise
-from faultcell.demo import embedded
+from faultcell.baselines.classical import Jitter, Noise
+from faultcell.baselines.replay import MeanCurve, Replay
+from faultcell.curves.conditions import conditions_of
+from faultcell.files.embedded import demo_data
 from faultcell.metrics import predictive
-from faultcell.replay import MeanCurve, Replay
+from faultcell.report.describe import facts, text
 from faultcell.scoring import SET_COLUMNS, evaluate
-from faultcell.scoring.measured import Measured
-from faultcell.scoring.pairs import successive
-from faultcell.show import facts, text
+from faultcell.scoring.pairing import successive
+from faultcell.scoring.resample import Measured
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -25,7 +25,7 @@ SLACK = {"discriminative_gru": 0.05, "discriminative_linear": 0.05}
 
 @pytest.fixture(scope="module")
 def halves():
-    return embedded().select(label=["overdischarge"]).split(test=0.5, seed=0)
+    return demo_data().select(label=["overdischarge"]).split(test=0.5, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_the_mean_curve_is_caught(scores):
 
 def test_paired_errors_alone_would_let_the_mean_curve_pass():
     """On charges the mean curve has the better correlation of first differences than real curves of the same cell."""
-    train, test = embedded().select(label=["overcharge"]).split(test=0.5, seed=0)
+    train, test = demo_data().select(label=["overcharge"]).split(test=0.5, seed=0)
     drawn = MeanCurve(train).draw(conditions_of(test), range(len(test)))
     sources = evaluate(real=test, synthetic=drawn, beside=("floor",), thorough=False).sources
     assert sources["synthetic"].all.dpcc > sources["floor"].all.dpcc

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faultcell.curves import SEVERITY, Curves, Limits
-from faultcell.severity import NOISE_VOLT, complete, excursion, measure, own_side, seconds_above
+from faultcell.curves.severity import NOISE_VOLT, complete, excursion, measure, own_side, seconds_above
 from strategies import LOWER, UPPER, charge, curve_sets, curves_of, discharge
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from faultcell.closing import nearest_cells, own
 from faultcell.curves import FAULTS, Condition
 from faultcell.encoding.condition_vector import CONTEXT
 from faultcell.encoding.grid import END, LEVEL_WEIGHT, SHARES, START, STEPS, VOLTAGE
-from faultcell.kernel import HEAD, Differences, Questions
-from faultcell.known import END_STEPS, Known, log_steepness
-from faultcell.neighbours import Neighbours
-from faultcell.slopes import FEWEST_CELLS, FOLDS, Slopes, drive
+from faultcell.regression.estimator import Neighbours
+from faultcell.regression.holdout import nearest_cells, own
+from faultcell.regression.kernel import HEAD, Differences, Questions
+from faultcell.regression.local_linear import FEWEST_CELLS, FOLDS, Slopes, drive
+from faultcell.regression.support import END_STEPS, Known, log_steepness
 from strategies import CONFIG, LOWER, UPPER, curves_of, discharge, known_of
 
 GRID, NAMES = CONFIG.grid, tuple(FAULTS)

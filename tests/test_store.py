@@ -8,10 +8,11 @@ import torch
 from polars.testing import assert_frame_equal
 from safetensors.torch import load_file
 
-from faultcell import store
 from faultcell.augmenter import Augmenter
+from faultcell.bundle import store
 from faultcell.curves import grid
 from faultcell.errors import BundleError, DataError
+from faultcell.training import checkpoint
 from strategies import CONFIG, FINETUNE
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore:__array__ implementation:DeprecationWarning")
@@ -130,9 +131,9 @@ def test_an_unfinished_run_hints_at_resume(tiny, tmp_path):
         Augmenter.pretrain(tiny[0], config=CONFIG, folder=tmp_path, on_step=stop)
     with pytest.raises(BundleError, match="unfinished run, go on with --resume"):
         Augmenter.load(tmp_path)
-    store.make_ready(tmp_path)
+    checkpoint.make_ready(tmp_path)
     assert [entry.name for entry in tmp_path.iterdir()] == [store.CHECKPOINT]
-    store.forget(tmp_path)
+    checkpoint.forget(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from faultcell.augmenter import Augmenter
 from faultcell.errors import MissingExtraError, TrainingError
-from faultcell.tracking import flat, mlflow_logger
+from faultcell.training.tracking import flat, mlflow_logger
 from strategies import CONFIG
 
 PACKAGES = ("mlflow", "sqlalchemy", "alembic")
@@ -40,7 +40,7 @@ def test_settings_become_one_level():
 
 
 def test_without_mlflow_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("faultcell.tracking.find_spec", lambda name: None)
+    monkeypatch.setattr("faultcell.training.tracking.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r'pip install "faultcell\[track\]"'), mlflow_logger("sqlite:///runs.db"):
         pass
 

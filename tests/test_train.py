@@ -12,13 +12,13 @@ import torch
 from faultcell.augmenter import Augmenter
 from faultcell.config import FinetuneConfig, GridConfig, TrainConfig
 from faultcell.curves import FAULTS, Curves
+from faultcell.curves.fingerprint import fingerprint
 from faultcell.encoding.condition_vector import STANDING, Vocabulary
+from faultcell.encoding.network_shape import network_of
 from faultcell.errors import BundleError, StoppedError, TrainingError
-from faultcell.models.generative import Batch
-from faultcell.profile import fingerprint
-from faultcell.running import network_of
-from faultcell.stopping import sigterm_ends
-from faultcell.train import State, average, forget, mixed, thaw, train
+from faultcell.models.base import Batch
+from faultcell.runtime.signals import sigterm_ends
+from faultcell.training.loop import State, average, forget, mixed, thaw, train
 from strategies import CONFIG, FINETUNE
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore:__array__ implementation:DeprecationWarning")

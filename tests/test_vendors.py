@@ -10,12 +10,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from faultcell.by_curve import charge_ah
 from faultcell.curves import KEYS, REST_C_RATE
+from faultcell.curves.per_curve import charge_ah
 from faultcell.errors import DataError
 from faultcell.files import ingest, ingest_into, read
-from faultcell.files.clock import seconds
-from faultcell.files.recognise import recognise
+from faultcell.files.cyclers.detect import recognise
+from faultcell.files.cyclers.time_units import seconds
 from samples import (
     LAYOUTS,
     arbin,
@@ -69,7 +69,7 @@ def test_what_misleads_does_not(tmp_path, monkeypatch, layout, pieces):
     expected, _ = ingest([tmp_path / "cell.csv"], **LIMITS, nominal_capacity_ah=2.0)
     (tmp_path / "cell.dat").write_text(layout(table), encoding="utf-8", newline="")
     if pieces:
-        monkeypatch.setattr("faultcell.files.tables.PIECE_ROWS", 100)
+        monkeypatch.setattr("faultcell.files.cyclers.tables.PIECE_ROWS", 100)
         ingest_into([tmp_path / "cell.dat"], tmp_path / "set", config={}, **LIMITS, nominal_capacity_ah=2.0)
         found = read(tmp_path / "set")
     else:

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faultcell.curves import FAULTS, Condition
-from faultcell.kernel import KERNELS, Questions
-from faultcell.known import ERRORS
-from faultcell.widths import LEAST, LEAST_RADIUS, MOST_RADIUS, Radii, Widths
+from faultcell.regression.kernel import KERNELS, Questions
+from faultcell.regression.scale import LEAST, LEAST_RADIUS, MOST_RADIUS, Radii, Widths
+from faultcell.regression.support import ERRORS
 
 pytestmark = pytest.mark.filterwarnings("error")
 COUNT, WORDS = len(ERRORS), list(ERRORS)

@@ -8,69 +8,73 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from faultcell.lazy import lazy
+from faultcell.runtime.lazy import lazy
 
 if TYPE_CHECKING:
+    from faultcell.arrays.sampler import FaultAugmenter
     from faultcell.augmentation import augment
     from faultcell.augmenter import Augmenter
     from faultcell.bands import Band, draw_band
-    from faultcell.conditions import between, conditions_of
+    from faultcell.baselines.classical import CHEAP, Bootstrap, Interpolate, Jitter, Scaling, Smote, TimeWarp
+    from faultcell.baselines.replay import MeanCurve, Replay
     from faultcell.config import Config, FinetuneConfig
-    from faultcell.controls import CHEAP, Bootstrap, Interpolate, Jitter, Scaling, Smote, TimeWarp
-    from faultcell.counterfactuals import counterfactual
-    from faultcell.curves import FAULTS, Condition, Curves, Fault, Limits, Load, Source, grid
+    from faultcell.curves.condition import FAULTS, Condition, Fault, Limits, Load, grid
+    from faultcell.curves.conditions import between, conditions_of
+    from faultcell.curves.curves import Curves, Source
+    from faultcell.curves.severity import measure
     from faultcell.diagnosis import Gain, classify
-    from faultcell.estimators import FaultAugmenter
-    from faultcell.exchange import from_pandas, from_polars, from_pybamm, to_bdf, to_numpy3d, to_pandas, to_polars
     from faultcell.files import ingest, read, write
-    from faultcell.replay import MeanCurve, Replay
+    from faultcell.files.embedded import demo_data
+    from faultcell.files.exchange import from_pandas, from_polars, to_bdf, to_numpy3d, to_pandas, to_polars
+    from faultcell.generation.counterfactuals import counterfactual
     from faultcell.scoring import Scores, evaluate
-    from faultcell.severity import measure
+    from faultcell.simulate.from_pybamm import from_pybamm
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Augmenter": "augmenter",
     "Band": "bands",
-    "Bootstrap": "controls",
-    "CHEAP": "controls",
+    "Bootstrap": "baselines.classical",
+    "CHEAP": "baselines.classical",
     "Condition": "curves",
     "Config": "config",
     "Curves": "curves",
     "FAULTS": "curves",
     "Fault": "curves",
-    "FaultAugmenter": "estimators",
+    "FaultAugmenter": "arrays.sampler",
     "FinetuneConfig": "config",
     "Gain": "diagnosis",
-    "Interpolate": "controls",
-    "Jitter": "controls",
+    "Interpolate": "baselines.classical",
+    "Jitter": "baselines.classical",
     "Limits": "curves",
     "Load": "curves",
-    "MeanCurve": "replay",
-    "Replay": "replay",
-    "Scaling": "controls",
+    "MeanCurve": "baselines.replay",
+    "Replay": "baselines.replay",
+    "Scaling": "baselines.classical",
     "Scores": "scoring",
-    "Smote": "controls",
+    "Smote": "baselines.classical",
     "Source": "curves",
-    "TimeWarp": "controls",
+    "TimeWarp": "baselines.classical",
     "augment": "augmentation",
-    "between": "conditions",
+    "between": "curves.conditions",
     "classify": "diagnosis",
-    "conditions_of": "conditions",
-    "counterfactual": "counterfactuals",
+    "conditions_of": "curves.conditions",
+    "counterfactual": "generation.counterfactuals",
+    "demo_data": "files.embedded",
     "draw_band": "bands",
     "evaluate": "scoring",
-    "from_pandas": "exchange",
-    "from_polars": "exchange",
-    "from_pybamm": "exchange",
+    "from_pandas": "files.exchange",
+    "from_polars": "files.exchange",
+    "from_pybamm": "simulate.from_pybamm",
     "grid": "curves",
     "ingest": "files",
-    "measure": "severity",
+    "measure": "curves.severity",
     "read": "files",
-    "to_bdf": "exchange",
-    "to_numpy3d": "exchange",
-    "to_pandas": "exchange",
-    "to_polars": "exchange",
+    "to_bdf": "files.exchange",
+    "to_numpy3d": "files.exchange",
+    "to_pandas": "files.exchange",
+    "to_polars": "files.exchange",
     "write": "files",
 }
 
@@ -103,6 +107,7 @@ __all__ = [
     "classify",
     "conditions_of",
     "counterfactual",
+    "demo_data",
     "draw_band",
     "evaluate",
     "from_pandas",

@@ -9,8 +9,8 @@ import polars as pl
 
 from faultcell.augmenter import Augmenter
 from faultcell.config import Config, FinetuneConfig, TrainConfig
-from faultcell.curves import Curves
-from faultcell.running import OnStep
+from faultcell.curves.curves import Curves
+from faultcell.training.run import OnStep
 
 
 def augment(

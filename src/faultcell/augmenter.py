@@ -11,25 +11,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from faultcell import card, store
+from faultcell.bundle import card, store
+from faultcell.bundle.hub import Pretrained
+from faultcell.bundle.profile import Profile
+from faultcell.bundle.validate import check_sizes, check_values, refusing, told
 from faultcell.config import Config, DistilConfig, FinetuneConfig
-from faultcell.counterfactuals import Plan, gone_wrong
-from faultcell.curves import FAULTS, NORMAL, Condition, Curves
-from faultcell.drawing import Drawing, whole_numbers
+from faultcell.curves.condition import FAULTS, Condition
+from faultcell.curves.curves import Curves
+from faultcell.curves.fingerprint import fingerprint
+from faultcell.curves.schema import NORMAL
 from faultcell.encoding.condition_vector import STANDING, Vocabulary
+from faultcell.encoding.network_shape import network_of
 from faultcell.errors import ConditionError, TrainingError
-from faultcell.frame import Frame
-from faultcell.hub import Pretrained
-from faultcell.known import to_learn
+from faultcell.generation.counterfactuals import Plan, gone_wrong
+from faultcell.generation.drawing import Drawing, whole_numbers
+from faultcell.models.base import Generative, Sampling
 from faultcell.models.diffusion import Diffusion
-from faultcell.models.generative import Generative, Sampling
-from faultcell.models.network import Network
-from faultcell.plain_frame import frame_kind
-from faultcell.profile import Profile, fingerprint
-from faultcell.references import References
-from faultcell.running import Metrics, OnStep, Run, network_of
-from faultcell.sound import check_sizes, check_values, refusing, told
-from faultcell.train import in_steps
+from faultcell.models.diffusion_model import Network
+from faultcell.regression.plain_residual import frame_kind
+from faultcell.regression.references import References
+from faultcell.regression.residual import Frame
+from faultcell.regression.support import to_learn
+from faultcell.training.loop import in_steps
+from faultcell.training.run import Metrics, OnStep, Run
 
 OnSnapshot = Callable[[int, "Augmenter"], None]
 

@@ -14,11 +14,13 @@ import numpy as np
 import polars as pl
 
 from faultcell.augmenter import Augmenter
-from faultcell.curves import KEYS, Array, Condition, Curves, Source
+from faultcell.curves.condition import Condition
+from faultcell.curves.curves import Curves, Source
+from faultcell.curves.schema import KEYS, Array
 from faultcell.errors import ConditionError, DataError, OutOfRangeWarning
-from faultcell.files.atomic import whole_folder
-from faultcell.scoring.measured import POINTS, Measured
-from faultcell.scoring.pairs import by_key
+from faultcell.files.durable.atomic import whole_folder
+from faultcell.scoring.pairing import by_key
+from faultcell.scoring.resample import POINTS, Measured
 
 TABLE, FIGURE, CONFIG = "band.parquet", "band.png", "config.json"
 FEWEST_DRAWS = 10

@@ -25,9 +25,9 @@ import polars as pl
 
 from faultcell.curves import Curves
 from faultcell.errors import FaultCellError
-from faultcell.exchange import to_bdf
 from faultcell.files import ingest_into, write, write_blocks
-from faultcell.files.atomic import write_text
+from faultcell.files.durable.atomic import write_text
+from faultcell.files.exchange import to_bdf
 from strategies import charge, curves_of, discharge
 
 DISK = ctypes.CDLL(None)
@@ -50,8 +50,8 @@ def state_of(steps: int):
     import torch
 
     from faultcell.config import TrainConfig
-    from faultcell.running import network_of
-    from faultcell.train import State
+    from faultcell.encoding.network_shape import network_of
+    from faultcell.training.loop import State
     from strategies import CONFIG
 
     torch.manual_seed(steps)
@@ -61,16 +61,16 @@ def state_of(steps: int):
 
 
 def checkpoint(place: Path, new: bool) -> None:
-    from faultcell import store
+    from faultcell.training import checkpoint
 
     steps = 20 if new else 10
-    store.write_checkpoint(state_of(steps), place.parent, key="k", metrics=[{"step": steps}])
+    checkpoint.write_checkpoint(state_of(steps), place.parent, key="k", metrics=[{"step": steps}])
 
 
 def bundle(place: Path, new: bool) -> None:
     import torch
 
-    from faultcell import store
+    from faultcell.bundle import store
 
     tensors = {"network.a": torch.full((2000,), float(new)), "b": torch.ones(3)}
     store.write_bundle(store.Bundle(tensors, {"format": 5, "new": new}, {}, f"# card {new}\n", [{"step": 1}]), place)

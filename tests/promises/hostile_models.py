@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save
 
-from faultcell import store
+from faultcell.bundle import store
 from faultcell.diagnosis.gain import Fit
 from faultcell.report.arms import MEASURES
 from faultcell.scoring import Score, SetScore

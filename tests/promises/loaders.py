@@ -17,13 +17,11 @@ Read = tuple[str, list[str]]
 
 def warm():
     """Load what every case needs, so that none is charged for it."""
-    import faultcell.files
-    import faultcell.severity  # noqa: F401
 
 
 def digest_of(curves):
     """What curves say, to a thousandth, whatever their cell is called; raises where they are not sound."""
-    from faultcell.files.check import check, conform
+    from faultcell.files.validate import check, conform
 
     assert len(curves)
     check(conform(curves.timeseries, curves.halfcycles, where="again"), where="again")
@@ -63,19 +61,19 @@ def ingest_large(path, **told) -> Read:
 
 
 def curve_set(path) -> Read:
+    from faultcell.curves.severity import complete
     from faultcell.files.curve_set import read_checked
-    from faultcell.severity import complete
 
     curves, notes = read_checked(path)
     return digest_of(complete(curves)), notes
 
 
 def show(path) -> Read:
-    from faultcell import show
+    from faultcell.report import describe
 
-    found = show.facts(path)
+    found = describe.facts(path)
     json.dumps(found)
-    return hashlib.sha256(show.text(found).encode()).hexdigest(), []
+    return hashlib.sha256(describe.text(found).encode()).hexdigest(), []
 
 
 def report(path) -> Read:
@@ -108,12 +106,13 @@ def checkpoint(path) -> Read:
     """Go on from a checkpoint, as `train --resume` does; beside it lies what the run was started with."""
     import torch
 
-    from faultcell import Augmenter, store
-    from faultcell.train import State
+    from faultcell import Augmenter
+    from faultcell.training import checkpoint
+    from faultcell.training.loop import State
 
     model = Augmenter.load(Path(path).parent / "base")
     state = State.start(model.network.requires_grad_(True), model.config.train)
-    store.read_checkpoint(state, path, key="key")
+    checkpoint.read_checkpoint(state, path, key="key")
     assert all(bool(torch.isfinite(value).all()) for value in state.ema.values())
     return str(state.step), []
 

@@ -9,14 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from faultcell import store
 from faultcell.augmenter import Augmenter
+from faultcell.bundle import store
 from faultcell.config import TrainConfig
+from faultcell.encoding.network_shape import network_of
 from faultcell.errors import BundleError, DataError
 from faultcell.files import read, write, write_blocks
-from faultcell.files.seal import check_seal
-from faultcell.running import network_of
-from faultcell.train import State
+from faultcell.files.durable.seal import check_seal
+from faultcell.training import checkpoint
+from faultcell.training.loop import State
 from strategies import CONFIG, charge, curves_of, discharge
 
 LONG = pytest.mark.long
@@ -73,12 +74,12 @@ def test_any_changed_byte_of_a_bundle_is_caught(tmp_path, tally, stride):
 def test_any_changed_byte_of_a_checkpoint_is_caught(tmp_path, tally, stride):
     torch.manual_seed(0)
     state = State.start(network_of(CONFIG, ("overcharge",)), TrainConfig())
-    store.write_checkpoint(state, tmp_path, key="k", metrics=[{"step": 1}])
+    checkpoint.write_checkpoint(state, tmp_path, key="k", metrics=[{"step": 1}])
     for name in (*store.STATE, store.SUMS):
         path = tmp_path / store.CHECKPOINT / name
         every = max(1, min(stride, path.stat().st_size // 20))
         unnoticed, tried = loaded_in_spite(
-            path, lambda: store.read_checkpoint(state, tmp_path, key="k"), error=BundleError, stride=every
+            path, lambda: checkpoint.read_checkpoint(state, tmp_path, key="k"), error=BundleError, stride=every
         )
         tally("changed bytes: checkpoint", tried, lost=len(unnoticed))
         assert not unnoticed, name

@@ -11,9 +11,10 @@ from fuzz import Case, Worker
 from safetensors.torch import save_file
 from test_damaged_files import check
 
-from faultcell import store
 from faultcell.augmenter import Augmenter
-from faultcell.train import State
+from faultcell.bundle import store
+from faultcell.training import checkpoint
+from faultcell.training.loop import State
 from strategies import CONFIG, normal_curves
 
 
@@ -91,7 +92,7 @@ def checkpoints(folder, *, every):
     )
     base.save(folder / "base")
     run = folder / "run"
-    store.write_checkpoint(State.start(base.network.requires_grad_(True), CONFIG.train), run, key="key", metrics=[])
+    checkpoint.write_checkpoint(State.start(base.network.requires_grad_(True), CONFIG.train), run, key="key", metrics=[])
     from safetensors.torch import load_file
 
     tensors = load_file(run / store.CHECKPOINT / store.STATE[0])

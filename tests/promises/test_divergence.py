@@ -7,12 +7,12 @@ import polars as pl
 import pytest
 import torch
 
-from faultcell import running
 from faultcell.augmenter import Augmenter
 from faultcell.config import Config, TrainConfig
 from faultcell.curves import Curves
 from faultcell.errors import TrainingError
-from faultcell.train import train
+from faultcell.training import run
+from faultcell.training.loop import train
 from strategies import CONFIG
 
 KINDS = ("diffusion", "wgan_gp", "timevae", "timegan")
@@ -44,7 +44,7 @@ def poisoned(monkeypatch, at, spoil):
             if step.step == at:
                 spoil(state)
 
-    monkeypatch.setattr(running, "train", train_until)
+    monkeypatch.setattr(run, "train", train_until)
 
 
 def to_infinity(state):
@@ -74,7 +74,7 @@ def test_the_last_good_checkpoint_is_kept_and_named_and_goes_on(tiny, models, tm
 
 def test_a_gradient_that_overflows_never_reaches_the_weights(tiny, monkeypatch, tally):
     """A finite loss whose gradient is not: the optimiser would have spoilt the weights before any loss could tell."""
-    from faultcell.models.network import Network
+    from faultcell.models.diffusion_model import Network
 
     def overflowing(value):
         return float("inf") * value

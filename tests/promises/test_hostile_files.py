@@ -13,7 +13,8 @@ from test_damaged_files import LOADERS, RATED, check
 
 import samples
 from faultcell.errors import FaultCellError
-from faultcell.exchange import from_pandas, from_polars, from_pybamm
+from faultcell.files.exchange import from_pandas, from_polars
+from faultcell.simulate.from_pybamm import from_pybamm
 
 
 @pytest.fixture(scope="module")

@@ -11,16 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faultcell import bands
-from faultcell.app import packs
+from faultcell.app.worker import downloads
 from faultcell.bands import draw_band
-from faultcell.conditions import conditions_of
-from faultcell.controls import CHEAP
+from faultcell.baselines.classical import CHEAP
 from faultcell.curves import SEVERITY, Condition, Curves, grid
+from faultcell.curves.conditions import CONTEXT, conditions_of
 from faultcell.diagnosis import classify
 from faultcell.errors import DataError, OutOfRangeWarning
-from faultcell.exchange import to_bdf, to_pandas, to_polars
 from faultcell.files import ingest, read, write
-from faultcell.profile import CONTEXT
+from faultcell.files.exchange import to_bdf, to_pandas, to_polars
 from faultcell.scoring import evaluate
 from faultcell.study import run as study
 
@@ -40,8 +39,8 @@ def tables_of(drawn, folder):
     yield from (("pandas", pl.from_pandas(table)) for table in to_pandas(drawn))
     yield from ((path.name, pl.read_csv(path)) for path in to_bdf(drawn, folder / "bdf"))
     yield from ((path.name, pl.read_parquet(path)) for path in to_bdf(drawn, folder / "parquet", suffix=".bdf.parquet"))
-    yield "the page's CSV", pl.read_csv(packs.bdf_csv(drawn))
-    with zipfile.ZipFile(io.BytesIO(packs.zipped(drawn, config={}))) as archive:
+    yield "the page's CSV", pl.read_csv(downloads.bdf_csv(drawn))
+    with zipfile.ZipFile(io.BytesIO(downloads.zipped(drawn, config={}))) as archive:
         for name in archive.namelist():
             if name.endswith(".parquet"):
                 yield f"the page's zip, {name}", pl.read_parquet(archive.read(name))

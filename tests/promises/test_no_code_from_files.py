@@ -15,13 +15,13 @@ import polars as pl
 import pytest
 import torch
 
-from faultcell import store
-from faultcell.app.shelf import _id
+from faultcell.app.registry import _id
 from faultcell.augmenter import Augmenter
+from faultcell.bundle import store
 from faultcell.curves import Curves
 from faultcell.errors import BundleError, DataError
-from faultcell.exchange import to_bdf
 from faultcell.files import ingest, read, write
+from faultcell.files.exchange import to_bdf
 from strategies import fault_curves
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "faultcell"
@@ -100,7 +100,8 @@ READ_ALL = """
 import sys, json, warnings
 sys.path.insert(0, {tests!r})
 warnings.simplefilter("ignore")
-import faultcell.augmenter, faultcell.files, faultcell.show, faultcell.report, faultcell.files.told, faultcell.app.shelf
+import faultcell.augmenter, faultcell.files, faultcell.report.describe, faultcell.report
+import faultcell.files.cyclers.mapping, faultcell.app.registry
 from faultcell.errors import FaultCellError
 from faultcell.files import ingest, read
 from pathlib import Path
@@ -114,11 +115,11 @@ readers = [
     lambda path: ingest([path], lower=2.7, upper=4.2, nominal_capacity_ah=2.0),
     lambda path: read(path),
     lambda path: faultcell.augmenter.Augmenter.load(path),
-    lambda path: faultcell.show.facts(path),
-    lambda path: faultcell.files.told.read_mapping(path),
-    lambda path: faultcell.files.told.read_rated(path),
+    lambda path: faultcell.report.describe.facts(path),
+    lambda path: faultcell.files.cyclers.mapping.read_mapping(path),
+    lambda path: faultcell.files.cyclers.mapping.read_rated(path),
     lambda path: faultcell.report.write_results(path, path.with_suffix(".html")),
-    lambda path: faultcell.app.shelf.Shelf.of([path]),
+    lambda path: faultcell.app.registry.Shelf.of([path]),
 ]
 outcomes = []
 for path in map(Path, sys.argv[1:]):

@@ -8,16 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faultcell import severity
 from faultcell.bands import draw_band
-from faultcell.conditions import conditions_of
-from faultcell.curves import KEYS, NORMAL, Curves
+from faultcell.curves import KEYS, NORMAL, Curves, severity
+from faultcell.curves.conditions import conditions_of
 from faultcell.diagnosis import classify
 from faultcell.diagnosis.tasks import tasks_of
 from faultcell.diagnosis.views import VIEWS, see
 from faultcell.errors import DataError
 from faultcell.files import write
-from faultcell.references import References
+from faultcell.regression.references import References
 from faultcell.scoring import evaluate
 from faultcell.study import jobs, stages
 from faultcell.study.jobs import Place

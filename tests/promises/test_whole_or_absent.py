@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from faultcell import store
-from faultcell.app.shelf import Shelf
+from faultcell.app.registry import Shelf
+from faultcell.bundle import store
 from faultcell.errors import BundleError, DataError
 from faultcell.files import curve_set, read, write
-from faultcell.files.swap import put
+from faultcell.files.durable.swap import put
 from strategies import fault_curves
 
 HERE = Path(__file__).parent
@@ -130,7 +130,7 @@ def locked_out(folder):
         "import faultcell.files, strategies\n"
         "from faultcell.errors import DataError\n"
         "if os.getuid() == 0: os.setuid(65534)\n"  # to root no folder is locked
-        f"try: faultcell.files.atomic.write_text({str(folder / 'scores.json')!r}, '1')\n"
+        f"try: faultcell.files.durable.atomic.write_text({str(folder / 'scores.json')!r}, '1')\n"
         "except DataError as error: print(error)\n"
     )
     return subprocess.run([sys.executable, "-c", script], env=ENVIRONMENT, capture_output=True, text=True, check=False)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from faultcell.config import GridConfig
-from faultcell.counterfactuals import Unserved, able
-from faultcell.curves import KEYS, NORMAL, Curves, Key
+from faultcell.curves.curves import Curves
+from faultcell.curves.schema import KEYS, NORMAL, Key
+from faultcell.curves.severity import SIDES
 from faultcell.errors import ConditionError
-from faultcell.files.sentence import MOST_LETTERS, some
-from faultcell.severity import SIDES
+from faultcell.files.messages import MOST_LETTERS, some
+from faultcell.generation.counterfactuals import Unserved, able
 
 
 def normal_of(curves: Curves) -> Curves:

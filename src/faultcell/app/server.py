@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from faultcell.errors import ConditionError, FaultCellError, MissingExtraError
 
 if TYPE_CHECKING:
-    from faultcell.app.shelf import Shelf
+    from faultcell.app.registry import Shelf
 
 MOST_MESSAGE = 256 * 1024  # bytes, from a browser over its socket
 PATIENCE = 2  # seconds in which open connections may end
@@ -83,17 +83,18 @@ def serve(
     from nicegui import Client, ui
     from nicegui import app as nicegui
 
-    from faultcell.app import api, jobs
-    from faultcell.app.desk import Desk
-    from faultcell.app.guard import Guard
-    from faultcell.app.page import TITLE, build
-    from faultcell.app.wire import HEAD_SECONDS, Wire
+    from faultcell.app.api import routes
+    from faultcell.app.api.connections import HEAD_SECONDS, Wire
+    from faultcell.app.api.guard import Guard
+    from faultcell.app.page.page import TITLE, build
+    from faultcell.app.worker import jobs
+    from faultcell.app.worker.queue import Desk
 
     warnings.filterwarnings("ignore", message=".*reduce_op", category=FutureWarning)  # of torch, when NiceGUI looks around
     port = listening.getsockname()[1]
     desk = Desk(shelf, threads=threads, warm=jobs.warm)
     desk.first()
-    app = api.make(shelf, desk)
+    app = routes.make(shelf, desk)
     build(shelf, desk)
     ui.run_with(app, title=TITLE, tailwind=False, show_welcome_message=False, gzip_middleware_factory=None)
     config = uvicorn.Config(

@@ -12,14 +12,14 @@ from weakref import WeakSet
 
 import numpy as np
 
-from faultcell.app.guard import MOST_UPLOAD
+from faultcell.app.api.guard import MOST_UPLOAD
 from faultcell.app.normals import Normals, normal_of
-from faultcell.curves import Curves
+from faultcell.curves.curves import Curves
 from faultcell.errors import DataError
 from faultcell.files import ingest, read
-from faultcell.files.archive import entries
+from faultcell.files.bounded.archive import entries
 from faultcell.files.curve_set import TABLES
-from faultcell.files.sentence import MOST_LETTERS, some
+from faultcell.files.messages import MOST_LETTERS, some
 
 MOST_UNPACKED = 4 * MOST_UPLOAD  # of a zip: tables are compressed already
 MOST_SAMPLES = 500_000  # of normal curves; a visitor's set takes some 40 MB then

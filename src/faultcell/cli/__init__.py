@@ -1,12 +1,14 @@
 """The command line: one function a verb, its signature the options. Heavy imports happen inside the verbs.
 
-    common.py  what the verbs share: options, selections, progress bars
-    augment.py the main verb: from normal curves and a few faults to a training set
-    make.py    verbs that make curves or models: ingest, simulate, train, finetune, distil, sample, band
-    split.py   the verb that keeps cells back
-    judge.py   verbs that look at them: demo, show, evaluate, classify, study, report
-    deploy.py  verbs of the way to other machines: export, doctor
-    serve.py   the verb that serves a page: serve
+    common.py    what the verbs share: options, selections, progress bars
+    augment.py   augment, the main verb: from normal curves and a few faults to a training set
+    data.py      ingest, simulate, split
+    train.py     train, finetune, distil
+    draw.py      sample, band
+    evaluate.py  evaluate, classify, study
+    show.py      demo, show, report; story.py what the demo tells
+    deploy.py    export, doctor
+    serve.py     serve
 
 Exit codes: 0 done, 1 the data or the run failed, 2 wrong usage, 130 or 143 stopped by Ctrl-C or SIGTERM.
 """
@@ -20,9 +22,9 @@ from typing import Annotated
 import typer
 
 from faultcell import __version__
-from faultcell.cli import augment, deploy, judge, make, serve, split
+from faultcell.cli import augment, data, deploy, draw, evaluate, serve, show, train
 from faultcell.errors import FaultCellError
-from faultcell.stopping import sigterm_ends
+from faultcell.runtime.signals import sigterm_ends
 
 app = typer.Typer(
     help="Your own normal battery curves, gone wrong: fault curves of a requested type and severity to train classifiers with.",
@@ -33,20 +35,20 @@ app = typer.Typer(
 # The verbs, in the order in which `--help` lists them.
 VERBS = (
     augment.augment,
-    judge.demo,
-    make.ingest,
-    make.simulate,
-    judge.show,
-    split.split,
-    make.train,
-    make.finetune,
-    make.distil,
-    make.sample,
-    make.band,
-    judge.evaluate,
-    judge.classify,
-    judge.study,
-    judge.report,
+    show.demo,
+    data.ingest,
+    data.simulate,
+    show.show,
+    data.split,
+    train.train,
+    train.finetune,
+    train.distil,
+    draw.sample,
+    draw.band,
+    evaluate.evaluate,
+    evaluate.classify,
+    evaluate.study,
+    show.report,
     deploy.export,
     deploy.doctor,
     serve.serve,

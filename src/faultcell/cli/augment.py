@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faultcell.cli.common import Json, Out, Seed, Tick, progress, read, say
-from faultcell.cli.make import counted, faults_of
+from faultcell.cli.draw import counted
+from faultcell.cli.train import faults_of
 from faultcell.errors import ConditionError, DataError, OutOfRangeWarning
 
 if TYPE_CHECKING:
     from faultcell.augmenter import Augmenter
-    from faultcell.counterfactuals import Plan
-    from faultcell.curves import Curves
+    from faultcell.curves.curves import Curves
+    from faultcell.generation.counterfactuals import Plan
 
 LOOKED_AT = 256  # drawn curves that the verdict is on
 
@@ -49,11 +50,11 @@ def augment(
     as_json: Json = False,
 ) -> None:
     """Your own normal curves, gone wrong: from normal curves and a few faults to a training set, in one command."""
-    from faultcell import files, report
+    from faultcell import files, plotting
     from faultcell.augmentation import beside_real
-    from faultcell.curves import Curves
-    from faultcell.files.atomic import refuse_other
+    from faultcell.curves.curves import Curves
     from faultcell.files.curve_set import CONTENTS
+    from faultcell.files.durable.atomic import refuse_other
     from faultcell.scoring.verdict import of_shapes
 
     if (bundle is None) == (faults is None) and not (bundle and with_real):
@@ -82,7 +83,7 @@ def augment(
         blocks = _looked_at(blocks, looked, labels)
         if with_real:
             blocks = beside_real(blocks, Curves.concat([source, *([few] if few is not None else [])]))
-        files.write_blocks(blocks, out, config=settings, picture=lambda: report.gone_wrong_figure(source, looked[0]))
+        files.write_blocks(blocks, out, config=settings, picture=lambda: plotting.gone_wrong_figure(source, looked[0]))
     verdict = of_shapes(looked[0], source)
     facts = {"out": str(out), "curves": labels.total(), "verdict": verdict, "redrawn": again["curves"]}
     facts |= {"model_sha256": model.sha256, "left_out": [str(one) for one in plan.unserved]}
@@ -91,15 +92,15 @@ def augment(
 
 def _model(bundle: Path | None, source: Curves, few: Curves | None, *, keep: Path | None, seed: int, tick: Tick) -> Augmenter:
     """The model of a bundle, or one that is trained on these curves, and kept where that is asked for."""
-    from faultcell import store
     from faultcell.augmentation import adapted
     from faultcell.augmenter import Augmenter
+    from faultcell.training import checkpoint
 
     if bundle is not None:
         return Augmenter.load(bundle)
     assert few is not None
     if keep is not None:
-        store.make_ready(keep)
+        checkpoint.make_ready(keep)
     model = adapted(
         source,
         few,
@@ -114,7 +115,7 @@ def _model(bundle: Path | None, source: Curves, few: Curves | None, *, keep: Pat
 
 def _normal(folder: Path) -> Curves:
     """The normal curves of a set; warns of others."""
-    from faultcell.curves import NORMAL
+    from faultcell.curves.schema import NORMAL
 
     whole = read(folder)
     whole.refuse_generated("normal")

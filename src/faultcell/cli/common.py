@@ -16,8 +16,8 @@ from faultcell.errors import ConditionError, meant
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from faultcell.curves import Curves
-    from faultcell.train import Step
+    from faultcell.curves.curves import Curves
+    from faultcell.training.loop import Step
 
 Out = Annotated[Path, typer.Option("--out", help="Where the result goes; written whole or not at all.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", help="Only curves of this label; repeat for more.")]
@@ -94,7 +94,7 @@ def say(found: dict[str, Any], as_json: bool, text: str) -> None:
 
 def say_model(out: Path, as_json: bool) -> None:
     """Print what a bundle is."""
-    from faultcell import show as shown
+    from faultcell.report import describe as shown
 
     facts = shown.facts(out)
     say(facts, as_json, shown.text(facts))
@@ -142,7 +142,7 @@ def watched(
         if mlflow is None:
             yield lambda s: tick(what, s.step, s.steps), lambda _: None
             return
-        from faultcell.tracking import mlflow_logger
+        from faultcell.training.tracking import mlflow_logger
 
         with mlflow_logger(mlflow, config=config, run_name=what) as log:
 

@@ -30,9 +30,9 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a fault classifier (--train) or the networks of a BUNDLE as ONNX, to run without torch (extra `onnx`)."""
-    from faultcell import show as shown
     from faultcell.augmenter import Augmenter
     from faultcell.export import Order, export_classifier, export_generator
+    from faultcell.report import describe as shown
 
     chosen = given(classifier=classifier, fault=fault, view=view, tolerance=tolerance, steps=steps)
     if (bundle is None) == (train is None):

@@ -32,7 +32,7 @@ def serve(
 
     server.require()
     with server.bind(host, port) as listening:
-        from faultcell.app.shelf import Shelf
+        from faultcell.app.registry import Shelf
 
         shelf = Shelf.of(bundles, real=real, scores=scores or ())
         if not server.is_local(host):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from faultcell.lazy import lazy
+from faultcell.runtime.lazy import lazy
 
 if TYPE_CHECKING:
     from faultcell.diagnosis.gain import Gain

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from faultcell.curves import Array, Curves
+from faultcell.curves.curves import Curves
+from faultcell.curves.schema import Array
 from faultcell.diagnosis.tasks import Task
 from faultcell.diagnosis.views import see
 from faultcell.models.classifiers import Net, net
-from faultcell.workers import one_thread
+from faultcell.runtime.workers import one_thread
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,17 +14,19 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from faultcell import severity
-from faultcell.controls import CHEAP, FROM_NORMAL
-from faultcell.curves import FAULTS, Array, Curves
-from faultcell.diagnosis.alarms import measure
+from faultcell.baselines.classical import CHEAP, FROM_NORMAL
+from faultcell.curves import severity
+from faultcell.curves.condition import FAULTS
+from faultcell.curves.curves import Curves
+from faultcell.curves.schema import Array
 from faultcell.diagnosis.fitting import Data, fit
 from faultcell.diagnosis.gain import BEFORE, FOREST, PROTOCOL_ONLY, THRESHOLD, WEIGHTED, Fit, Gain, Sizes, Table, harm, verdicts
+from faultcell.diagnosis.measures import measure
 from faultcell.diagnosis.tasks import Task, remarks, tasks_of
 from faultcell.diagnosis.views import LENGTH, MARGIN, VIEWS
 from faultcell.errors import DataError, MissingExtraError
 from faultcell.models.classifiers import NETS, PATCH, STEPS, TREES, Threshold, forest, has_rocket, protocol_only, rocket
-from faultcell.workers import one_thread, spread
+from faultcell.runtime.workers import one_thread, spread
 
 ROCKET = "minirocket"
 CLASSIFIERS = (*NETS, FOREST, ROCKET, PROTOCOL_ONLY, THRESHOLD)

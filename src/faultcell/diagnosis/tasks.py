@@ -9,10 +9,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from faultcell import severity
-from faultcell.conditions import conditions_of
-from faultcell.controls import CHEAP, FROM_NORMAL
-from faultcell.curves import FAULTS, NORMAL, SEVERITY, Condition, Curves
+from faultcell.baselines.classical import CHEAP, FROM_NORMAL
+from faultcell.curves import severity
+from faultcell.curves.condition import FAULTS, Condition
+from faultcell.curves.conditions import conditions_of
+from faultcell.curves.curves import Curves
+from faultcell.curves.schema import NORMAL, SEVERITY
 from faultcell.diagnosis.gain import BEFORE, WEIGHTED, Sizes, percent
 from faultcell.diagnosis.views import MARGIN, Seen, see
 from faultcell.encoding.assemble import REQUESTED

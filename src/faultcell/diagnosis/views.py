@@ -12,7 +12,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from faultcell.curves import Array, Curves, loaded_part
+from faultcell.curves.curves import Curves, loaded_part
+from faultcell.curves.schema import Array
 
 LENGTH = 64
 CHANNELS = ("voltage", "current", "charge")

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from faultcell import __version__
+from faultcell.doctor.check import Facts, Look
 from faultcell.doctor.installed import extras, packages, traps
-from faultcell.doctor.look import Facts, Look
 from faultcell.doctor.machine import processor, space
 from faultcell.doctor.trial import trial
 from faultcell.errors import first_line

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from importlib import import_module, metadata
 from importlib.util import find_spec
 
-from faultcell.doctor.look import Look
+from faultcell.doctor.check import Look
 from faultcell.errors import first_line
 
 NEEDED = (

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from faultcell.doctor.look import Facts, Look
+from faultcell.doctor.check import Facts, Look
 
 CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 LITTLE_DISK_GB, LITTLE_MEMORY_GB = 1.0, 1.0

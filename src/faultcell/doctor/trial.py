@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from faultcell.doctor.look import Look
+from faultcell.doctor.check import Look
 
 
 def trial() -> Look:
@@ -13,11 +13,12 @@ def trial() -> Look:
 
     from faultcell.augmenter import Augmenter
     from faultcell.config import Config, NetConfig, TrainConfig
-    from faultcell.curves import NORMAL, grid
-    from faultcell.demo import embedded
+    from faultcell.curves.condition import grid
+    from faultcell.curves.schema import NORMAL
+    from faultcell.files.embedded import demo_data
 
     started = time.perf_counter()
-    normal = embedded().select(label=[NORMAL])
+    normal = demo_data().select(label=[NORMAL])
     some = normal.take(range(0, len(normal), max(1, len(normal) // 24)))
     tiny = NetConfig(widths=(16, 16), attention=(False, True), heads=2, embedding=16, duration_hidden=16)
     with warnings.catch_warnings():

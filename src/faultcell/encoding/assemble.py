@@ -8,11 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from faultcell import severity
-from faultcell.by_curve import charge_ah, typical_current
-from faultcell.curves import SEVERITY, Array, Condition, Curves, Key
+from faultcell.curves import severity
+from faultcell.curves.condition import Condition
+from faultcell.curves.conditions import CONTEXT
+from faultcell.curves.curves import Curves
+from faultcell.curves.per_curve import charge_ah, typical_current
+from faultcell.curves.schema import SEVERITY, Array, Key
 from faultcell.encoding.decode import Samples
-from faultcell.profile import CONTEXT
 
 REQUESTED = (*SEVERITY, *CONTEXT)
 

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from faultcell.curves import Array, Condition
+from faultcell.curves.condition import Condition
+from faultcell.curves.schema import Array
 from faultcell.encoding.grid import CHANNELS, STEPS, charging
 
 SEVERITIES = ("peak", "count", "seconds")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from faultcell import severity
-from faultcell.conditions import conditions_of
 from faultcell.config import Config, GridConfig
-from faultcell.curves import KEYS, Condition, Curves
+from faultcell.curves import severity
+from faultcell.curves.condition import Condition
+from faultcell.curves.conditions import conditions_of
+from faultcell.curves.curves import Curves
+from faultcell.curves.schema import KEYS
 from faultcell.encoding.encode import Encoded, encode
 from faultcell.encoding.grid import STEPS
 from faultcell.errors import TrainingError
-from faultcell.files.check import READINGS
+from faultcell.files.validate import READINGS
 
 
 def on_grid(curves: Curves, grid: GridConfig) -> tuple[Curves, list[Condition], Encoded]:

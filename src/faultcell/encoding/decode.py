@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from faultcell.config import GridConfig
-from faultcell.curves import REST_C_RATE, Array, Condition
+from faultcell.curves.condition import Condition
+from faultcell.curves.schema import REST_C_RATE, Array
 from faultcell.encoding.encode import SURGE_VOLT
 from faultcell.encoding.grid import (
     CHARGE,

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell.config import GridConfig
-from faultcell.curves import Array, Condition, Curves, loaded_part
+from faultcell.curves.condition import Condition
+from faultcell.curves.curves import Curves, loaded_part
+from faultcell.curves.schema import Array
 from faultcell.encoding.grid import (
     CHANNELS,
     CHARGE,

@@ -33,7 +33,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell.config import GridConfig
-from faultcell.curves import Array, Condition
+from faultcell.curves.condition import Condition
+from faultcell.curves.schema import Array
 
 CHANNELS = ("voltage", "rest_voltage", "temperature", "current")
 VOLTAGE, REST, TEMPERATURE, CURRENT = range(4)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from faultcell.curves import Array
+from faultcell.curves.schema import Array
 
 # Of the width of a curve's rest: what strays less is fixed by construction, as the crossing of the limit is.
 FLOOR = 0.02

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from faultcell.lazy import lazy
+from faultcell.runtime.lazy import lazy
 
 if TYPE_CHECKING:
     from faultcell.export.classifier import export_classifier
     from faultcell.export.generator import export_generator
-    from faultcell.export.order import Order
+    from faultcell.export.request import Order
 
 __all__ = ["Order", "export_classifier", "export_generator"]
 
 
-__getattr__ = lazy(__name__, {"Order": "order", "export_classifier": "classifier", "export_generator": "generator"})
+__getattr__ = lazy(__name__, {"Order": "request", "export_classifier": "classifier", "export_generator": "generator"})

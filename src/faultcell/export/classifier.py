@@ -11,21 +11,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from faultcell import severity
-from faultcell.curves import FAULTS, NORMAL, Curves
+from faultcell.curves import severity
+from faultcell.curves.condition import FAULTS
+from faultcell.curves.curves import Curves
+from faultcell.curves.schema import NORMAL
 from faultcell.diagnosis.fitting import Data, fit
 from faultcell.diagnosis.gain import BEFORE
 from faultcell.diagnosis.run import refuse_leaks
 from faultcell.diagnosis.tasks import Real, Task, tasks_of
 from faultcell.errors import ConditionError, DataError, ExportError
-from faultcell.export.cells import Parts
-from faultcell.export.figures import BATCHES, difference, kilobytes, latencies
+from faultcell.export.benchmark import BATCHES, difference, kilobytes, latencies
+from faultcell.export.classifier_card import classifier_card, classifier_config
 from faultcell.export.folder import CLASSIFIER, INT8, export_folder, finish
 from faultcell.export.graph import EXAMPLE, require, write_graph
 from faultcell.export.int8 import Choice, choose
-from faultcell.export.order import Order
+from faultcell.export.request import Order
 from faultcell.export.runtime import Graph
-from faultcell.export.words import classifier_card, classifier_config
+from faultcell.export.split import Parts
 from faultcell.models.classifiers import Net, Threshold
 
 SYNTHETIC = "synthetic"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from faultcell import __version__
-from faultcell.files.atomic import whole_folder
-from faultcell.store import SUMS, sums
+from faultcell.bundle.store import SUMS, sums
+from faultcell.files.durable.atomic import whole_folder
 
 CONFIG, METRICS, CARD = "config.json", "metrics.json", "README.md"
 CLASSIFIER, INT8 = "classifier.onnx", "classifier.int8.onnx"

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from faultcell.augmenter import Augmenter
 from faultcell.errors import ExportError
-from faultcell.export.figures import BATCHES, difference, kilobytes, latencies
+from faultcell.export.benchmark import BATCHES, difference, kilobytes, latencies
 from faultcell.export.folder import NETWORKS, export_folder, finish
+from faultcell.export.generator_card import generator_card, generator_config
 from faultcell.export.graph import EXAMPLE, require, write_graph
-from faultcell.export.loop import generator_card, generator_config
 from faultcell.export.runtime import Graph
-from faultcell.models.generative import DURATIONS
-from faultcell.models.network import Network, Told
+from faultcell.models.base import DURATIONS
+from faultcell.models.diffusion_model import Network, Told
 
 
 class Durations(nn.Module):

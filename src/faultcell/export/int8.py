@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell.diagnosis.tasks import Real
-from faultcell.export.figures import kilobytes
+from faultcell.export.benchmark import kilobytes
 from faultcell.export.folder import CLASSIFIER, INT8
 from faultcell.export.runtime import WAYS, Graph, quantise
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from faultcell.files.curve_set import read, write, write_blocks
-from faultcell.files.intake import FileReport, Intake, Told, ingest, ingest_into
+from faultcell.files.cyclers.ingest import FileReport, Intake, Told, ingest, ingest_into
 
 __all__ = ["FileReport", "Intake", "Told", "ingest", "ingest_into", "read", "write", "write_blocks"]

@@ -18,14 +18,14 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from faultcell.curves import Curves
+from faultcell.curves.curves import Curves
+from faultcell.curves.severity import complete
 from faultcell.errors import DataError
-from faultcell.files.atomic import whole_folder
-from faultcell.files.check import check, check_order, conform
-from faultcell.files.parquet import ALL, batches, open_parquet, to_frame
-from faultcell.files.seal import seal
-from faultcell.files.swap import read_at_once
-from faultcell.severity import complete
+from faultcell.files.bounded.parquet import ALL, batches, open_parquet, to_frame
+from faultcell.files.durable.atomic import whole_folder
+from faultcell.files.durable.seal import seal
+from faultcell.files.durable.swap import read_at_once
+from faultcell.files.validate import check, check_order, conform
 
 TABLES = ("timeseries.parquet", "halfcycles.parquet")
 CONFIG = "config.json"

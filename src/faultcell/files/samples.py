@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from faultcell.by_curve import medians
-from faultcell.curves import KEYS, REST_C_RATE, Array, Curves
+from faultcell.curves.curves import Curves
+from faultcell.curves.per_curve import medians
+from faultcell.curves.schema import KEYS, REST_C_RATE, Array
 
 Index = NDArray[np.int64]
 

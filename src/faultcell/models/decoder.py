@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from faultcell.models.generative import Shape, fold, unfold
+from faultcell.models.base import Shape, fold, unfold
 
 
 def norm(channels: int) -> nn.GroupNorm:

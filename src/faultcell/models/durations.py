@@ -7,7 +7,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from faultcell.models.generative import DURATIONS, Batch, Generative, Phase, Sampling, Shape, masked_mean, weighted
+from faultcell.models.base import DURATIONS, Batch, Generative, Phase, Sampling, Shape, masked_mean, weighted
 from faultcell.models.unet import Embedding
 
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from faultcell.config import GanConfig
+from faultcell.models.base import DURATIONS, Batch, Phase, Sampling, Shape, weighted
 from faultcell.models.decoder import Decoder, Encoder
 from faultcell.models.durations import OneShot, joined
-from faultcell.models.generative import DURATIONS, Batch, Phase, Sampling, Shape, weighted
 
 
 class WassersteinGan(OneShot):

@@ -14,19 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faultcell.config import TimeGanConfig
+from faultcell.models.base import DURATIONS, Batch, Phase, Sampling, Shape, fold, masked_error, unfold, weighted
 from faultcell.models.decoder import folded_load
 from faultcell.models.durations import OneShot, joined
-from faultcell.models.generative import (
-    DURATIONS,
-    Batch,
-    Phase,
-    Sampling,
-    Shape,
-    fold,
-    masked_error,
-    unfold,
-    weighted,
-)
 
 FOOLED_ENOUGH = 0.15  # a discriminator better than this waits for the generator, as in the original
 

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from faultcell.models.generative import fold, unfold
+from faultcell.models.base import fold, unfold
 
 
 class Embedding(nn.Module):

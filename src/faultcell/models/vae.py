@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from faultcell.config import VaeConfig
+from faultcell.models.base import DURATIONS, Batch, Phase, Sampling, Shape, masked_error, weighted
 from faultcell.models.decoder import Decoder, Encoder
 from faultcell.models.durations import OneShot, joined
-from faultcell.models.generative import DURATIONS, Batch, Phase, Sampling, Shape, masked_error, weighted
 
 
 class Trend(nn.Module):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from faultcell.diagnosis.gain import ALL_SIX, WEIGHTED, is_mean
+from faultcell.plotting.theme import kind
 from faultcell.report.folder import Row, Study
-from faultcell.report.looks import kind
 
 MEASURES = {"recall": "recall", "f1": "F1", "pr_auc": "PR-AUC", "recall_at_1_percent": "recall at 1 % false alarms"}
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from faultcell.curves import KEYS, Curves
+from faultcell.curves.curves import Curves
+from faultcell.curves.schema import KEYS
 from faultcell.errors import DataError
 from faultcell.files import read
+from faultcell.files.bounded.json_file import read_json
 from faultcell.files.curve_set import is_curve_set, read_table
-from faultcell.files.json_file import read_json
 from faultcell.study.stages import CONFIG, RESULT, TABLES
 
 Row = dict[str, Any]

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from faultcell import __version__
-from faultcell.curves import Curves
+from faultcell.curves.curves import Curves
 from faultcell.diagnosis.gain import Gain, Summary, is_mean
 from faultcell.errors import DataError, first_line
-from faultcell.files.atomic import write_text
-from faultcell.files.json_file import read_json
+from faultcell.files.bounded.json_file import read_json
+from faultcell.files.durable.atomic import write_text
+from faultcell.plotting.bar_plot import bars, ordered
+from faultcell.plotting.overlays import ladder
+from faultcell.plotting.singles import single_curves
+from faultcell.plotting.theme import VIEWS, look, spoken
 from faultcell.report.arms import MEASURES
-from faultcell.report.bars import bars, ordered
 from faultcell.report.blocks import Block, Bullets, Cell, Column, Fold, Picture, Section, Table, Text, number
-from faultcell.report.dots import Panel, compared, dots
-from faultcell.report.looks import VIEWS, look, spoken
-from faultcell.report.overlays import ladder
+from faultcell.report.dot_plot import Panel, compared, dots
 from faultcell.report.scores import environment
-from faultcell.report.singles import single_curves
 from faultcell.scoring import Score, Scores
 
 # A picture is drawn for each task and view, and takes a tenth of a second; larger figures cannot be drawn.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from faultcell.files.atomic import write_text
+from faultcell.files.durable.atomic import write_text
 from faultcell.report.folder import Study
 from faultcell.report.scores import environment
 from faultcell.report.sections import (
@@ -14,8 +14,8 @@ from faultcell.report.sections import (
     cost,
     diagnosis,
     embedding,
+    epochs,
     fidelity,
-    growth,
     method,
     overview,
     sets,
@@ -31,7 +31,7 @@ SECTIONS = (
     claims.section,
     overview.limits,
     cost.section,
-    growth.section,
+    epochs.section,
     fidelity.section,
     sets.section,
     severity.section,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from faultcell.scoring.measured import POINTS
-from faultcell.scoring.pairs import same_part
-from faultcell.scoring.rows import BESIDE, evaluate
+from faultcell.scoring.pairing import same_part
+from faultcell.scoring.resample import POINTS
 from faultcell.scoring.scores import COLUMNS, PROTOCOL, SET_COLUMNS, EnsembleScore, Score, Scores, SetScore, SourceScores
+from faultcell.scoring.side_by_side import BESIDE, evaluate
 
 __all__ = [
     "BESIDE",

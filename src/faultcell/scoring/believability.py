@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from faultcell.curves import Array, Curves
-from faultcell.plausibility import (
+from faultcell.curves.curves import Curves
+from faultcell.curves.plausibility import (
     AGAINST_VOLT,
     FLAT_SHARE,
     LEAST_CELSIUS,
@@ -18,6 +18,7 @@ from faultcell.plausibility import (
     LoadedCurve,
     loaded_curves,
 )
+from faultcell.curves.schema import Array
 
 # Of one curve: whether it does what its name says, NaN where it has no such channel.
 SHARES = ("rises", "flat_at_limit", "hot", "surges")

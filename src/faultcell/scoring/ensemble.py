@@ -15,12 +15,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from faultcell.curves import Array, Curves
+from faultcell.curves.curves import Curves
+from faultcell.curves.schema import Array
 from faultcell.errors import DataError
 from faultcell.metrics import scaled
-from faultcell.scoring.measured import Measured
-from faultcell.scoring.paired import groups
-from faultcell.scoring.pairs import by_key
+from faultcell.scoring.pair_scores import groups
+from faultcell.scoring.pairing import by_key
+from faultcell.scoring.resample import Measured
 from faultcell.scoring.scores import EnsembleScore
 
 LEVEL = 0.9

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from faultcell.metrics import BINS
-from faultcell.scoring.measured import POINTS
+from faultcell.scoring.resample import POINTS
 
 LEAST_STRATUM = 5
 PROTOCOL = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from faultcell.curves import Curves
+from faultcell.curves.curves import Curves
 from faultcell.scoring.believability import broken, share
 from faultcell.scoring.scores import SetScore
 

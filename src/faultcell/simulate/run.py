@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 
 from faultcell.errors import ConditionError
+from faultcell.runtime.workers import spread
 from faultcell.simulate import engine
 from faultcell.simulate.life import Failure, Life, live
 from faultcell.simulate.population import plan
-from faultcell.workers import spread
 
 #: Columns and types of the two tables: machine names, units and sign of the Battery Data Format.
 TIMESERIES = {

@@ -16,19 +16,21 @@ from pathlib import Path
 from typing import Any
 
 from faultcell.augmenter import Augmenter
-from faultcell.conditions import between, conditions_of
+from faultcell.baselines.classical import CHEAP
 from faultcell.config import TrainConfig
-from faultcell.controls import CHEAP
-from faultcell.curves import FAULTS, NORMAL, Curves
+from faultcell.curves.condition import FAULTS
+from faultcell.curves.conditions import between, conditions_of
+from faultcell.curves.curves import Curves
+from faultcell.curves.schema import NORMAL
 from faultcell.files import write
-from faultcell.files.atomic import write_text
+from faultcell.files.durable.atomic import write_text
 from faultcell.presets import budget
+from faultcell.runtime.workers import one_thread, spread
 from faultcell.scoring import evaluate
-from faultcell.scoring.rows import BESIDE
+from faultcell.scoring.side_by_side import BESIDE
 from faultcell.study.plan import DIFFUSION, StudyConfig, Variant, finetuning, from_normal, pretraining
 from faultcell.study.split import Split
-from faultcell.train import in_steps
-from faultcell.workers import one_thread, spread
+from faultcell.training.loop import in_steps
 
 Result = dict[str, Any]
 SPLITS = "splits"

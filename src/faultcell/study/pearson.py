@@ -12,8 +12,9 @@ import numpy as np
 import polars as pl
 from scipy.stats import pearsonr
 
-from faultcell.curves import SEVERITY, Array, Curves, loaded_part
-from faultcell.scoring.measured import resampled
+from faultcell.curves.curves import Curves, loaded_part
+from faultcell.curves.schema import SEVERITY, Array
+from faultcell.scoring.resample import resampled
 
 POINTS = 64
 FEWEST = 4

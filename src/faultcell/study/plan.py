@@ -6,8 +6,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from faultcell.baselines.classical import CHEAP
 from faultcell.config import Config, FinetuneConfig, Kind
-from faultcell.controls import CHEAP
 from faultcell.diagnosis.views import VIEWS
 from faultcell.presets import budget, paper, preset_of
 

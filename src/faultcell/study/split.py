@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from faultcell import severity
-from faultcell.curves import FAULTS, NORMAL, Curves
+from faultcell.curves import severity
+from faultcell.curves.condition import FAULTS
+from faultcell.curves.curves import Curves
+from faultcell.curves.schema import NORMAL
 from faultcell.errors import DataError
 from faultcell.files import read, write
 

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from faultcell import __version__
-from faultcell.controls import FROM_NORMAL
-from faultcell.curves import Curves
+from faultcell.baselines.classical import FROM_NORMAL
+from faultcell.curves.curves import Curves
+from faultcell.curves.fingerprint import fingerprint
 from faultcell.diagnosis import Gain, classify
 from faultcell.diagnosis.run import over_splits
 from faultcell.errors import DataError
 from faultcell.files import read
-from faultcell.files.atomic import refuse_other, whole_folder, write_text
-from faultcell.files.swap import tidy
-from faultcell.profile import fingerprint
+from faultcell.files.durable.atomic import refuse_other, whole_folder, write_text
+from faultcell.files.durable.swap import tidy
 from faultcell.study import claims, findings, jobs, pearson, tables
 from faultcell.study.jobs import Job, Place, Result
 from faultcell.study.plan import DIFFUSION, StudyConfig, Variant, bases, from_normal, variants

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from faultcell.curves import Curves
+from faultcell.curves.curves import Curves
 from faultcell.diagnosis.gain import Gain
 from faultcell.study.jobs import Place, Result, few_of, slug
 from faultcell.study.pearson import waveforms

@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from faultcell.plotting.figures import LIMIT, Axes, few_ticks, logarithmic, rows_named, sheet
+from faultcell.plotting.theme import look
 from faultcell.report.blocks import MISSING, Block, Cell, Column, Picture, Section, Table, Text, count, not_measured, number
-from faultcell.report.canvas import LIMIT, Axes, few_ticks, logarithmic, rows_named, sheet
-from faultcell.report.dots import LEAST, Panel
+from faultcell.report.dot_plot import LEAST, Panel
 from faultcell.report.folder import Row, Study
-from faultcell.report.looks import look
 from faultcell.report.sections.fidelity import PAIRED
 from faultcell.study.findings import chance
 from faultcell.study.paper import CITATION, FIDELITY, LETTER

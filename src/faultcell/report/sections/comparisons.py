@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from faultcell.diagnosis.gain import BEFORE
+from faultcell.plotting.theme import VIEWS, look
 from faultcell.report.arms import MEASURES, best_cheap
 from faultcell.report.blocks import Block, Cell, Fold, Table, Text, chance, not_measured, number
 from faultcell.report.folder import Row, Study
-from faultcell.report.looks import VIEWS, look
 from faultcell.study.plan import DIFFUSION, GENERATORS
 
 ALPHA = 0.05

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import t
 
+from faultcell.plotting.figures import LIMIT, Axes, legend, sheet
+from faultcell.plotting.theme import FAULT_LOOKS
 from faultcell.report.blocks import Block, Cell, Picture, Section, Table, Text, chance, count, not_measured, number, percent
-from faultcell.report.canvas import LIMIT, Axes, legend, sheet
 from faultcell.report.folder import Row, Study
-from faultcell.report.looks import FAULT_LOOKS
 
 ATTRIBUTES = {
     "peak_deviation_volt": "peak deviation",

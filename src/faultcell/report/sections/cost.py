@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from faultcell.plotting.theme import look
 from faultcell.report.blocks import Block, Cell, Section, Table, Text, count, not_measured, number
 from faultcell.report.folder import Row, Study
-from faultcell.report.looks import look
 from faultcell.study.paper import CITATION, COST
 
 HEAD = (

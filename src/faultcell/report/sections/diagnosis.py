@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from faultcell.diagnosis.gain import BEFORE, SIX, THRESHOLD, WEIGHTED
+from faultcell.plotting.figures import GRID, LIMIT, Axes, few_ticks, legend, rows_named, sheet
+from faultcell.plotting.theme import CLASSIFIERS, VIEWS, kind, look
 from faultcell.report.arms import MEASURES, best_cheap, of_nets
 from faultcell.report.blocks import MISSING, Block, Cell, Fold, Picture, Section, Table, Text, count, not_measured, percent
-from faultcell.report.canvas import GRID, LIMIT, Axes, few_ticks, legend, rows_named, sheet
 from faultcell.report.folder import Row, Study
-from faultcell.report.looks import CLASSIFIERS, VIEWS, kind, look
 from faultcell.report.sections import comparisons
 from faultcell.study.paper import CITATION, DIAGNOSIS, LETTER
 from faultcell.study.plan import DIFFUSION, GENERATORS

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from faultcell.plotting.figures import Axes, legend, sheet
+from faultcell.plotting.theme import look
 from faultcell.report.blocks import Block, Picture, Section, Text, not_measured
-from faultcell.report.canvas import Axes, legend, sheet
 from faultcell.report.folder import Row, Study
-from faultcell.report.looks import look
 
 READING = (
     "Points near each other are curves alike; the axes have no unit. Drawn curves should lie among the real ones: beside them "

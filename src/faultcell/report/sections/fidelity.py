@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from faultcell.diagnosis.gain import interval
+from faultcell.plotting.theme import kind, look
 from faultcell.report.blocks import Block, Cell, Column, Picture, Section, Table, Text, not_measured, number
-from faultcell.report.dots import Panel, compared, dots
+from faultcell.report.dot_plot import Panel, compared, dots
 from faultcell.report.folder import Row, Study
-from faultcell.report.looks import kind, look
 from faultcell.study.paper import CITATION, FIDELITY, LETTER
 from faultcell.study.plan import DIFFUSION
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from faultcell.plotting.theme import spoken
 from faultcell.report.blocks import Block, Bullets, Cell, Fold, Section, Table
 from faultcell.report.folder import Study
-from faultcell.report.looks import spoken
-from faultcell.report.sections import glance
+from faultcell.report.sections import summary
 
 GROUPS = ("fidelity", "ablations", "classifiers")
 
@@ -28,7 +28,7 @@ def findings(study: Study) -> Section:
         Bullets(groups["classifiers"], "Classifiers"),
     ]
     filled = [block for block in said if not isinstance(block, Bullets) or block.items]
-    return Section("findings", "Findings", [*glance.blocks(study), *filled])
+    return Section("findings", "Findings", [*summary.blocks(study), *filled])
 
 
 def limits(study: Study) -> Section:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faultcell.report.blocks import Block, Column, Picture, Section, Text, not_measured
-from faultcell.report.dots import Panel, compared, dots
+from faultcell.report.dot_plot import Panel, compared, dots
 from faultcell.report.folder import Row, Study
 from faultcell.study.tables import NOISE
 

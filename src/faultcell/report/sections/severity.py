@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from faultcell.curves import Curves
+from faultcell.curves.curves import Curves
+from faultcell.plotting.figures import INK, LIMIT, Axes, legend, sheet
+from faultcell.plotting.overlays import by_depth, close_up, limit, line
+from faultcell.plotting.theme import kind, look
 from faultcell.report.blocks import Block, Cell, Column, Picture, Section, Table, Text, not_measured
-from faultcell.report.canvas import INK, LIMIT, Axes, legend, sheet
 from faultcell.report.folder import Row, Study
-from faultcell.report.looks import kind, look
-from faultcell.report.overlays import by_depth, close_up, limit, line
 from faultcell.study.plan import DIFFUSION, GENERATORS
 from faultcell.study.tables import FLOOR
 

@@ -1,0 +1,223 @@
+"""The tab that draws: what is asked for on one side, what is drawn on the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+from nicegui import ui
+
+from faultcell.app.page import chart
+from faultcell.app.page.chart import Channel
+from faultcell.app.page.forms import ConditionForm, Form, NormalForm
+from faultcell.app.page.tables import escaped, html
+from faultcell.app.registry import Entry, Shelf
+from faultcell.app.requests import MOST_CURVES, Format
+from faultcell.app.uploads import Held
+from faultcell.app.worker import jobs
+from faultcell.app.worker.jobs import Packed
+from faultcell.app.worker.queue import Desk, Newest
+from faultcell.app.worker.results import Shown
+from faultcell.errors import ConditionError, FaultCellError
+from faultcell.generation.drawing import CHUNK
+
+MODES = {"conditions": "From conditions", "normal": "From a normal cycle"}
+CHANNELS: dict[Channel, str] = {"volt": "Voltage", "ampere": "Current"}
+PLAIN = 'unelevated dense padding="2px 12px" toggle-color=dark text-color=dark'
+HEADINGS = ("The whole curve", "The end, where the fault is")
+LONG = 2.0  # seconds after which a visitor is told to wait
+WAIT = "This draw takes long: it waits for others, or for the process that draws to start again."
+STALE = "The charts still show the draw before."
+FAILED = "The draw failed on this machine; its terminal has the reason."
+
+
+class DrawTab:
+    """The tab of one visitor.
+
+    Args:
+        shelf: what is served.
+        desk: where drawing is done.
+        held: the curve sets of all visitors.
+        entry: the model to begin with.
+    """
+
+    def __init__(self, shelf: Shelf, desk: Desk, held: Held, *, entry: Entry) -> None:
+        self._shelf, self._desk, self._held, self._entry = shelf, desk, held, entry
+        self._seed = 0
+        self._forms: dict[str, Form] = {}
+        self._shown: Shown | None = None
+        self._painted = False
+        self._newest = Newest(self._draw)
+        self._mode = ui.toggle(dict(MODES), value="conditions", on_change=lambda e: self._turn_to(e.value))
+        self._mode.classes("mode").props(f'{PLAIN} aria-label="Where curves come from"')
+        with ui.element("div").classes("draw"):
+            with ui.element("div").classes("controls"):
+                self._build_controls()
+            with ui.element("div").classes("results"):
+                self._build_results()
+        self._turn_to("conditions")
+
+    def use(self, entry: Entry) -> None:
+        """Draw from another model."""
+        self._entry = entry
+        for form in self._forms.values():
+            form.use(entry)
+
+    # --- what is on it
+
+    def _build_controls(self) -> None:
+        self._places = {mode: ui.element("div").classes("form") for mode in MODES}
+        with ui.element("div").classes("actions"):
+            ui.button("Redraw", on_click=self._redraw).props("unelevated no-caps color=dark")
+            self._seed_said = ui.label().classes("muted")
+
+    def _build_results(self) -> None:
+        with ui.element("div").classes("bar"):
+            self._legend = html("", tag="ul").classes("legend")
+            self._channel = ui.toggle(dict(CHANNELS), value="volt", on_change=self._paint)
+            self._channel.props(f'{PLAIN} aria-label="Shown quantity"')
+        self._said = html("").classes("said").props('role=status aria-live=polite aria-label="Notices"')
+        with ui.element("div").classes("charts"):
+            self._charts = [self._build_chart(heading, closer=place > 0) for place, heading in enumerate(HEADINGS)]
+        with ui.element("div").classes("after"):
+            self._table = html("")
+            with ui.element("div").classes("files"):
+                self._build_files()
+
+    def _build_chart(self, heading: str, *, closer: bool) -> Any:
+        with ui.element("div"):
+            html(heading, tag="h3")
+            said = f"{heading}: drawn curves, the band that 90 % of them lie in, rated limits; the table below has the numbers"
+            return ui.echart(chart.blank("volt", closer=closer)).props(f'role=img aria-label="{said}"')
+
+    def _build_files(self) -> None:
+        html("Take them along", tag="h3")
+        self._count = ui.number("Curves", value=CHUNK, min=1, max=MOST_CURVES, precision=0).props("outlined dense")
+        with ui.element("div").classes("actions"):
+            for text, work in (("Curve set (zip)", self._save_zip), ("CSV (BDF)", self._save_csv)):
+                ui.button(text, on_click=work).props("outline no-caps color=dark")
+        ui.label("The same conditions and seeds as shown, every curve marked as synthetic.").classes("muted")
+
+    # --- what happens on it
+
+    @property
+    def _form(self) -> Form:
+        return self._forms[self._mode.value]
+
+    def _turn_to(self, mode: str) -> None:
+        """Show one of the forms, which is made when it is first wanted."""
+        for name, place in self._places.items():
+            place.set_visibility(name == mode)
+        self._legend.set_content(_legend(mode))
+        if mode in self._forms:
+            self._ask()
+        else:
+            with self._places[mode]:
+                self._forms[mode] = self._build_form(mode)
+            self._ask()
+
+    def _build_form(self, mode: str) -> Form:
+        if mode == "conditions":
+            return ConditionForm(self._shelf, entry=self._entry, on_change=self._ask)
+        return NormalForm(self._shelf, self._desk, self._held, entry=self._entry, on_change=self._ask, say=self._say_one)
+
+    def _redraw(self) -> None:
+        self._seed += CHUNK
+        self._ask()
+
+    def _ask(self) -> None:
+        if self._mode.value not in self._forms:
+            return  # it is being made
+        self._seed_said.set_text(f"seeds {self._seed} to {self._seed + CHUNK - 1}")
+        self._newest.changed()
+
+    async def _draw(self) -> None:
+        """Draw as the sliders stand now."""
+        try:
+            entry, form = self._entry, self._form
+            request = form.request(CHUNK, self._seed)
+            self._shown = await self._patiently(self._desk.do(jobs.shown, entry.id, request, form.own))
+            self._tell(self._shown)
+        except FaultCellError as error:
+            self._say(_paragraph(str(error), "wrong") + (_paragraph(STALE) if self._shown else ""))
+        except Exception as error:  # a visitor gets a sentence, whatever happened
+            print(f"faultcell: {type(error).__name__}: {error}", flush=True)
+            self._say(_paragraph(FAILED, "wrong"))
+
+    def _tell(self, shown: Shown) -> None:
+        self._say("".join(map(_paragraph, self._notices(shown))))
+        self._table.set_content(_rows(shown))
+        self._paint()
+
+    def _notices(self, shown: Shown) -> list[str]:
+        found = [f"{sentence}: these curves are extrapolations." for sentence in shown.warnings]
+        return found + self._form.missing(shown)
+
+    def _paint(self) -> None:
+        if self._shown is None:
+            return
+        for place, element in enumerate(self._charts):
+            options = chart.options(self._shown, self._channel.value, closer=place > 0)
+            if self._painted:
+                element.run_chart_method("setOption", options)  # past the properties, which look at every point
+            else:
+                element.options.update(options)
+                element.update()
+        self._painted = True
+
+    def _say_one(self, sentence: str, wrong: bool) -> None:
+        self._say(_paragraph(sentence, "wrong" if wrong else ""))
+
+    def _say(self, content: str) -> None:
+        self._said.set_content(content)
+
+    async def _patiently(self, work: Awaitable[Shown]) -> Shown:
+        """Wait for a draw, and say so where it is long in coming: the queue is full, or a new worker starts."""
+        task = asyncio.ensure_future(work)
+        await asyncio.wait([task], timeout=LONG)
+        if not task.done():
+            self._say(_paragraph(WAIT) + (_paragraph(STALE) if self._shown else ""))
+        return await task
+
+    async def _save_zip(self) -> None:
+        await self._save("parquet")
+
+    async def _save_csv(self) -> None:
+        await self._save("csv")
+
+    async def _save(self, kind: Format) -> None:
+        entry, form = self._entry, self._form
+        try:
+            count = int(self._count.value or 0)
+            if not 1 <= count <= MOST_CURVES:
+                raise ConditionError(f"a file takes 1 to {MOST_CURVES} curves, found {count}")
+            asked, name = form.request(count, self._seed).model_copy(update={"format": kind}), form.name
+            found: Packed = await self._desk.do(jobs.packed, entry.id, asked, form.own)
+        except FaultCellError as error:
+            self._say(_paragraph(str(error), "wrong"))
+            return
+        ui.download.content(found.content, f"{entry.id}-{name}.{found.suffix}", found.media_type)
+
+
+def _legend(mode: str) -> str:
+    line = '<svg width="34" height="12" aria-hidden="true"><line x1="1" y1="6" x2="33" y2="6" {}/></svg>'
+    return "".join(f"<li>{line.format(stroke)}{name}</li>" for name, stroke in (*chart.LEGEND, chart.BESIDE[mode]))
+
+
+def _rows(shown: Shown) -> str:
+    body = "".join(
+        f'<tr><th scope="row">{escaped(row.title)}</th><td>{escaped(row.asked)}</td><td>{escaped(row.got)}</td>'
+        f"<td>{escaped(row.spread)}</td></tr>"
+        for row in shown.rows
+    )
+    return (
+        '<h3>Asked for, and measured back</h3><div class="wide"><table class="asked"><thead><tr><th scope="col"></th>'
+        f'<th scope="col">asked</th><th scope="col">median</th><th scope="col">90 % of them</th></tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _paragraph(sentence: str, kind: str = "") -> str:
+    said = escaped(f"{sentence[:1].upper()}{sentence[1:]}")
+    return f'<p class="{kind}">{said}</p>'

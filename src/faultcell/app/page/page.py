@@ -1,0 +1,66 @@
+"""The page: a heading, three tabs. One for each visitor, with sliders of their own."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from nicegui import app, ui
+
+from faultcell import __version__
+from faultcell.app.page.draw_tab import DrawTab
+from faultcell.app.page.tables import data_tab, html, scores_tab
+from faultcell.app.registry import Shelf
+from faultcell.app.uploads import Held
+from faultcell.app.worker.queue import Desk
+
+TITLE = "FaultCell"
+TAGLINE = "Lithium-ion fault curves as severe as you ask. Every drawn curve is synthetic."
+WENT_WRONG = "Something went wrong on this machine; its terminal has the reason. Load the page again."
+
+
+def build(shelf: Shelf, desk: Desk) -> None:
+    """Make the page known to NiceGUI; a process can have one."""
+    style = (files("faultcell.app") / "page.css").read_text(encoding="utf-8")
+    held = Held()
+    app.colors(primary="#1f2937", dark="#1f2937", accent="#d55e00")
+
+    def page() -> None:
+        ui.add_head_html(f"<style>{style}</style>")
+        _content(shelf, desk, held)
+
+    ui.page("/", title=TITLE, language="en-US")(page)
+    app.on_page_exception(_failed)
+
+
+def _content(shelf: Shelf, desk: Desk, held: Held) -> None:
+    with ui.element("main").classes("page"):
+        with ui.element("div").classes("top"):
+            html(TITLE, tag="h1")
+            ui.label(f"{TAGLINE} Version {__version__}.").classes("muted")
+            choice = _bundles(shelf)
+        with ui.tabs().props('align=left dense no-caps indicator-color=accent aria-label="Parts of the page"') as tabs:
+            names = [ui.tab(name) for name in ("Draw", "Scores", "Data")]
+        with ui.tab_panels(tabs, value=names[0], animated=False, keep_alive=True):
+            with ui.tab_panel(names[0]):
+                tab = DrawTab(shelf, desk, held, entry=next(iter(shelf.entries.values())))
+            with ui.tab_panel(names[1]):
+                scores_tab(shelf)
+            with ui.tab_panel(names[2]):
+                data_tab(shelf)
+    if choice is not None:
+        choice.on_value_change(lambda event: tab.use(shelf.entry(event.value)))
+
+
+def _bundles(shelf: Shelf) -> ui.select | None:
+    """The choice of a model, where there is one."""
+    names = list(shelf.entries)
+    if len(names) < 2:
+        return None
+    return ui.select(names, value=names[0], label="Model").props("outlined dense options-dense")
+
+
+def _failed(error: Exception) -> None:
+    print(f"faultcell: {type(error).__name__}: {error}", flush=True)
+    with ui.element("main").classes("page"):
+        html(TITLE, tag="h1")
+        ui.label(WENT_WRONG)

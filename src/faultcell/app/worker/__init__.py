@@ -1,0 +1,1 @@
+"""The queue of draws and the process that works through it."""

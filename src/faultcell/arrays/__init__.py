@@ -1,0 +1,1 @@
+"""The diffusion on plain labelled arrays, and as a sampler of imbalanced-learn."""

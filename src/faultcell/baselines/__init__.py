@@ -1,0 +1,1 @@
+"""The cheap sources that every generator must beat."""

@@ -1,0 +1,1 @@
+"""A trained model on disk: written and read whole, validated, described, shared."""

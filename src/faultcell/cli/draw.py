@@ -1,0 +1,189 @@
+"""The verbs that draw from a model under conditions: sample, band."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from faultcell.cli.common import (
+    Bundle,
+    Cells,
+    Json,
+    Labels,
+    Out,
+    Preset,
+    Reference,
+    SamplerSteps,
+    Seed,
+    StepTypes,
+    given,
+    progress,
+    read,
+    read_as_told,
+    say,
+)
+from faultcell.errors import ConditionError, OutOfRangeWarning
+
+if TYPE_CHECKING:
+    from faultcell.curves.condition import Condition
+    from faultcell.curves.curves import Curves
+
+
+def sample(
+    bundle: Bundle,
+    out: Out,
+    fault: Annotated[str | None, typer.Option(help="Fault to draw, or normal.")] = None,
+    peak_deviation_volt: Annotated[float | None, typer.Option(help="How far beyond the rated limit, V.")] = None,
+    repetition_count: Annotated[int | None, typer.Option(help="Faults of that kind so far, this one included.")] = None,
+    duration_second: Annotated[float | None, typer.Option(help="Time beyond the limit, summed over those faults, s.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many curves.")] = 1,
+    c_rate: Annotated[float | None, typer.Option(help="Load current over nominal capacity, 1/h.")] = None,
+    ambient_temperature_celsius: Annotated[float | None, typer.Option(help="degC.")] = None,
+    cycle_count: Annotated[int | None, typer.Option(help="Cycle number in the life of the cell.")] = None,
+    state_of_health: Annotated[float | None, typer.Option(help="Capacity over nominal capacity.")] = None,
+    like: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="One curve for each curve of this set, with its conditions.")
+    ] = None,
+    reference: Reference = None,
+    preset: Preset = None,
+    steps: SamplerSteps = None,
+    seed: Seed = 0,
+    label: Labels = None,
+    cells: Cells = None,
+    step_type: StepTypes = None,
+    as_json: Json = False,
+) -> None:
+    """Draw curves: by condition (--fault ...), or one for each curve of a set (--like)."""
+    from faultcell import files
+    from faultcell.augmenter import Augmenter
+    from faultcell.curves.conditions import conditions_of
+    from faultcell.presets import agreed
+
+    check_one_way(like, fault, reference)
+    values = {
+        "peak_deviation_volt": peak_deviation_volt,
+        "repetition_count": repetition_count,
+        "cumulative_duration_second": duration_second,
+        "c_rate": c_rate,
+        "ambient_temperature_celsius": ambient_temperature_celsius,
+        "cycle_count": cycle_count,
+        "state_of_health": state_of_health,
+    }
+    if fault is not None:
+        asked = asked_for(fault, count, given(**values))
+    else:
+        assert like is not None
+        if given(**values) or count != 1:
+            raise ConditionError("sample --like takes every condition from that set: leave out --count and the conditions")
+        asked = conditions_of(read(like, label=label, cells=cells, step_type=step_type))
+    earlier = read_as_told(reference) if reference else None
+    model = Augmenter.load(bundle)
+    settings = {
+        "verb": "sample",
+        "preset": agreed(model.config, preset),
+        "gate": model.config.gate,
+        "model_sha256": model.sha256,
+        "seed": seed,
+        "steps": steps or model.config.diffusion.num_inference_steps,
+        "reference": reference.name if reference else None,
+        "cells_seen": list(model.profile.cells),
+    }
+    redraws = Counter[str]()
+    with progress() as tick:
+        blocks = model.stream(
+            asked,
+            range(seed, seed + len(asked)),
+            steps=steps,
+            reference=earlier,
+            on_chunk=lambda n, m: tick("drawing", n, m),
+        )
+        files.write_blocks(counted(blocks, redraws, settings), out, config=settings)
+    beyond = [found for condition in asked if (found := model.profile.beyond(condition))]
+    if like is not None and len(beyond) > len(asked) / 2:
+        said = f"most of what is asked for ({len(beyond)} of {len(asked)}) lies outside what the model has seen"
+        warnings.warn(f"{said}: its curves are extrapolations", OutOfRangeWarning, stacklevel=2)
+    facts = {"out": str(out), "curves": len(asked), "extrapolated": len(beyond), "model_sha256": model.sha256}
+    facts |= {"redrawn": redraws["curves"]}
+    text = f"{len(asked)} curves in {out}"
+    if redraws["curves"]:
+        text += f"; {redraws['curves']} were drawn again ({redraws['draws']} draws), for no cell could have made them"
+    if beyond:
+        text += f"; {len(beyond)} extrapolate, in {', '.join(dict.fromkeys(name for names in beyond for name in names))}"
+    say(facts, as_json, text)
+
+
+def counted(blocks: Iterable[Curves], redraws: Counter[str], settings: dict[str, Any]) -> Iterator[Curves]:
+    """Blocks as they are; how many of their curves were drawn again, and in how many draws, is counted and kept."""
+    for curves in blocks:
+        again = curves.known("redraw_count")
+        redraws.update(curves=int((again > 0).sum()), draws=int(again.sum()))
+        settings["redrawn"] = dict(redraws)
+        yield curves
+
+
+def band(
+    bundle: Bundle,
+    out: Out,
+    like: Annotated[Path, typer.Option(metavar="DIR", help="A band for each curve of this set, with its conditions.")],
+    reference: Reference = None,
+    draws: Annotated[int, typer.Option(help="Curves drawn for each.")] = 100,
+    level: Annotated[float, typer.Option(help="Share of them within the band at each point.")] = 0.9,
+    steps: SamplerSteps = None,
+    seed: Seed = 0,
+    label: Labels = None,
+    cells: Cells = None,
+    step_type: StepTypes = None,
+    as_json: Json = False,
+) -> None:
+    """Draw a band for each curve of a set: where a curve of its conditions lies; and say how much of the real one is within."""
+    from faultcell import bands, plotting
+    from faultcell.augmenter import Augmenter
+    from faultcell.curves.conditions import conditions_of
+
+    real = read(like, label=label, cells=cells, step_type=step_type)
+    earlier = read_as_told(reference) if reference else None
+    model = Augmenter.load(bundle)
+    with progress() as tick:
+        found = bands.draw_band(
+            model,
+            conditions_of(real),
+            draws=draws,
+            level=level,
+            seed=seed,
+            steps=steps,
+            reference=earlier,
+            on_chunk=lambda n, m: tick("drawing", n, m),
+        )
+    covered = None if real.has_generated else found.coverage(real)
+    settings = {"verb": "band", "model_sha256": model.sha256, "draws": draws, "level": level, "seed": seed}
+    bands.write(found, out, config=settings, figure=plotting.band_figure(found, None if real.has_generated else real))
+    facts: dict[str, object] = {"out": str(out), "bands": len(found), "level": level, "draws": draws}
+    text = f"{len(found)} bands in {out}"
+    if covered is not None:
+        facts |= {"coverage": covered.all, "coverage_by_cell": covered.by_cell}
+        text += f"; {100 * covered.all:.1f} % of the points of the real curves lie within (asked for: {100 * level:g} %)"
+    say(facts, as_json, text)
+
+
+def check_one_way(like: Path | None, fault: str | None, reference: Path | None) -> None:
+    """Raise ConditionError where it is not clear what is to be drawn."""
+    if (like is None) == (fault is None):
+        raise ConditionError("sample takes either --fault (with --peak-deviation-volt ...) or --like DIR")
+    if reference is not None and like is None:
+        raise ConditionError("--reference needs --like: earlier curves help only where cell and cycle are known")
+
+
+def asked_for(fault: str, count: int, values: dict[str, Any]) -> list[Condition]:
+    """The conditions of `sample --fault`."""
+    from faultcell.curves.condition import grid
+
+    if fault != "normal" and "peak_deviation_volt" not in values:
+        raise ConditionError(f"sample --fault {fault} needs --peak-deviation-volt: how far beyond the limit, in V")
+    if fault != "normal":
+        values = {"repetition_count": 1, **values}
+    return grid(fault, **values) * count

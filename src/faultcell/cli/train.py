@@ -1,0 +1,154 @@
+"""The verbs that train: train, finetune, distil."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+from faultcell.cli.common import (
+    Cells,
+    Json,
+    Labels,
+    Mlflow,
+    Out,
+    Preset,
+    Resume,
+    Seed,
+    StepTypes,
+    TrainSteps,
+    check,
+    given,
+    read,
+    say_model,
+    watched,
+)
+from faultcell.errors import DataError
+
+if TYPE_CHECKING:
+    from faultcell.curves.curves import Curves
+
+
+def train(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Curve set of the source domain.")],
+    out: Out,
+    model: Annotated[str, typer.Option(help="diffusion, or a baseline: wgan_gp, timevae, timegan.")] = "diffusion",
+    preset: Annotated[str, typer.Option(help="default, or paper: the paper's model, without anything of ours.")] = "default",
+    steps: TrainSteps = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    mlflow: Mlflow = None,
+    label: Labels = None,
+    cells: Cells = None,
+    step_type: StepTypes = None,
+    as_json: Json = False,
+) -> None:
+    """Pre-train on normal curves (label `normal` unless --label says otherwise)."""
+    from faultcell.augmenter import Augmenter
+    from faultcell.config import Kind
+    from faultcell.curves.schema import NORMAL
+    from faultcell.presets import PRESETS, budget
+    from faultcell.training import checkpoint
+
+    check("--model", model, get_args(Kind))
+    check("--preset", preset, tuple(PRESETS))
+    checkpoint.make_ready(out)
+    normal = read(folder, label=label or [NORMAL], cells=cells, step_type=step_type)
+    chosen = PRESETS[preset]()
+    config = chosen.model_copy(update={"model": model, "train": budget(chosen.train, steps=steps, seed=seed), "finetune": None})
+    if not resume:
+        checkpoint.forget(out)  # not before all that was named could be read
+    with watched("training", mlflow=mlflow, config=config) as (tell, keep):
+        keep(Augmenter.pretrain(normal, config=config, folder=out, on_step=tell).save(out))
+    say_model(out, as_json)
+
+
+def finetune(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Pre-trained model.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Curve set with the faults.")],
+    out: Out,
+    normal: Annotated[Path | None, typer.Option(metavar="DIR", help="Normal curves for L_T + lambda L_S.")] = None,
+    unfreeze: Annotated[
+        str | None, typer.Option(help="progressive, progressive3, last, last3 or all; that of the preset if not given.")
+    ] = None,
+    preset: Preset = None,
+    steps: TrainSteps = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    mlflow: Mlflow = None,
+    label: Labels = None,
+    cells: Cells = None,
+    step_type: StepTypes = None,
+    as_json: Json = False,
+) -> None:
+    """Adapt a model to a handful of faults (every label but `normal` unless --label says otherwise)."""
+    from faultcell.augmenter import Augmenter
+    from faultcell.config import Unfreeze
+    from faultcell.presets import budget, finetuning
+    from faultcell.training import checkpoint
+
+    check("--unfreeze", unfreeze or "all", get_args(Unfreeze))
+    checkpoint.make_ready(out)
+    base = Augmenter.load(bundle)
+    knobs = finetuning(base.config, preset)
+    few = faults_of(folder, label=label, cells=cells, step_type=step_type)
+    source = normals_of(normal, step_type=step_type)
+    config = budget(knobs, steps=steps, seed=seed, **given(unfreeze=unfreeze))
+    if not resume:
+        checkpoint.forget(out)
+    with watched("fine-tuning", mlflow=mlflow, config=config) as (tell, keep):
+        keep(base.finetune(few, normal=source, config=config, folder=out, on_step=tell).save(out))
+    say_model(out, as_json)
+
+
+def distil(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Model that shall draw faster.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Curve set with the faults it was adapted to.")],
+    out: Out,
+    normal: Annotated[Path | None, typer.Option(metavar="DIR", help="Normal curves it was trained on.")] = None,
+    steps: TrainSteps = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    mlflow: Mlflow = None,
+    label: Labels = None,
+    cells: Cells = None,
+    step_type: StepTypes = None,
+    as_json: Json = False,
+) -> None:
+    """Teach a copy of a model to draw in one network evaluation (every label but `normal` unless --label says otherwise)."""
+    from faultcell.augmenter import Augmenter
+    from faultcell.config import DistilConfig
+    from faultcell.training import checkpoint
+
+    checkpoint.make_ready(out)
+    teacher = Augmenter.load(bundle)
+    few = faults_of(folder, label=label, cells=cells, step_type=step_type)
+    source = normals_of(normal, step_type=step_type)
+    config = DistilConfig(**given(steps=steps), seed=seed)
+    if not resume:
+        checkpoint.forget(out)
+    with watched("distilling", mlflow=mlflow, config=config) as (tell, keep):
+        keep(teacher.distil(few, normal=source, config=config, folder=out, on_step=tell).save(out))
+    say_model(out, as_json)
+
+
+def faults_of(folder: Path, *, label: list[str] | None, cells: list[str] | None, step_type: list[str] | None) -> Curves:
+    """The curves of a set that are asked for; every fault where no label is."""
+    from faultcell.curves.schema import NORMAL
+
+    few = read(folder, label=label, cells=cells, step_type=step_type)
+    faults = [name for name in few.labels if name != NORMAL]
+    if not label and not faults:
+        raise DataError(
+            f"{folder}: found no fault, only normal curves ({len(few)}), expected the faults to adapt to: draw from the "
+            "pre-trained model as it is, or check the rated limits that labels were told by"
+        )
+    return few if label else few.select(label=faults)
+
+
+def normals_of(folder: Path | None, *, step_type: list[str] | None) -> Curves | None:
+    """The normal curves of a set, where one is given; charges or discharges alone where those are asked for."""
+    from faultcell.curves.schema import NORMAL
+
+    return read(folder, label=[NORMAL], step_type=step_type) if folder else None

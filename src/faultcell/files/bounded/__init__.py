@@ -1,0 +1,1 @@
+"""Files read within bounds of size, depth, time and memory."""

@@ -1,0 +1,1 @@
+"""Native files of battery cyclers, read into curve sets."""

@@ -1,0 +1,266 @@
+"""Any mix of native files and curve-set folders -> one checked curve set, and a report of what was found in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import polars as pl
+
+from faultcell.curves import severity
+from faultcell.curves.curves import Curves
+from faultcell.curves.schema import KEYS, Key
+from faultcell.files.curve_set import TABLES, in_order, is_curve_set, read_checked, write_blocks
+from faultcell.files.cyclers.detect import recognise
+from faultcell.files.cyclers.mapping import read_mapping, read_rated
+from faultcell.files.cyclers.reader import Job, PiecewiseError, Rated, Reader, Table
+from faultcell.files.messages import refuse
+from faultcell.files.sanity import Suspicion, sentences
+from faultcell.files.validate import check_part
+
+
+class Told(TypedDict, total=False):
+    """What users may say of their files.
+
+    Attributes:
+        lower: rated lower limit of cells whose file has none, V.
+        upper: rated upper limit of cells whose file has none, V.
+        nominal_capacity_ah: rated capacity of cells whose file has none, Ah.
+        cell_file: TOML file with the same, also for some cells by name; see `files.told`.
+        mapping: TOML file that says which column is which; see `files.told`.
+    """
+
+    lower: float | None
+    upper: float | None
+    nominal_capacity_ah: float | None
+    cell_file: str | Path | None
+    mapping: str | Path | None
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What was found in a file.
+
+    Attributes:
+        path: of the file or folder.
+        format: as which it was read.
+        rows: in the file.
+        samples: of them in a curve.
+        curves: charges and discharges.
+        cells: their names.
+        cycles: first and last number.
+        volts: lowest and highest reading in a curve, V.
+        amperes: the same, A, + = charge.
+    """
+
+    path: str
+    format: str
+    rows: int
+    samples: int
+    curves: int
+    cells: tuple[str, ...]
+    cycles: tuple[int, int]
+    volts: tuple[float, float]
+    amperes: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What was ingested.
+
+    Attributes:
+        halfcycles: the table of curves.
+        files: what was found in each.
+        notes: what was assumed, left out or is suspect, one sentence each.
+    """
+
+    halfcycles: pl.DataFrame
+    files: list[FileReport]
+    notes: list[str]
+
+
+def ingest(paths: Sequence[str | Path], **told: Unpack[Told]) -> tuple[Curves, list[str]]:
+    """Read files and folders, put them together, fill in the severity.
+
+    Curves without a label are labelled `overdischarge` or `overcharge` where the voltage under load leaves the rated
+    limits by more than 0.05 V, else `normal`; what was done is among the sentences handed back.
+
+    Args:
+        paths: native files and curve-set folders.
+        **told: see `Told`.
+
+    Returns:
+        The curves, and one sentence for each suspicion.
+
+    Raises:
+        DataError: a file is not what it should be, or two hold the same curve.
+    """
+    intake = _Reading(paths, told, whole=True)
+    done = [curves for path in paths for curves in intake.read(Path(path))]
+    return severity.complete(Curves.concat(done) if len(done) > 1 else done[0]), intake.notes
+
+
+def ingest_into(
+    paths: Sequence[str | Path],
+    out: str | Path,
+    *,
+    config: Mapping[str, Any],
+    on_file: Callable[[int, int], None] | None = None,
+    **told: Unpack[Told],
+) -> Intake:
+    """The same, written to a folder piece by piece: some half a million samples are in memory, and the table of all curves.
+
+    A file is held whole where a piece of it would not do: the limits or the capacity are neither given nor in its first
+    rows, or a cycle goes on after others. Curve-set folders may have columns of their own; where one is among the
+    paths, all are put together first.
+
+    Args:
+        paths: as in `ingest`.
+        out: the folder.
+        config: as in `curve_set.write`; the report is added.
+        on_file: called with files done and files in all.
+        **told: see `Told`.
+    """
+    try:
+        return _write(_Reading(paths, told, whole=False), out, config=config, on_file=on_file)
+    except PiecewiseError:
+        return _write(_Reading(paths, told, whole=True), out, config=config, on_file=on_file)
+
+
+class _Reading:
+    """Reads files one after the other.
+
+    Args:
+        paths: all of them.
+        told: what the user says of them.
+        whole: whether each file comes in one piece.
+
+    Attributes:
+        paths: all of them.
+        notes: what was assumed, left out or is suspect so far.
+        files: what was found in each.
+    """
+
+    def __init__(self, paths: Sequence[str | Path], told: Told, *, whole: bool) -> None:
+        if not paths:
+            refuse("ingest", found="no path", expected="files or curve-set folders", action="name at least one")
+        self.paths = [Path(path) for path in paths]
+        self.notes: list[str] = []
+        self.files: list[FileReport] = []
+        self._rated, self._whole = _rated(told), whole
+        mapping = told.get("mapping")
+        self._mapping = read_mapping(Path(mapping)) if mapping is not None else None
+        self._seen: dict[Key, Path] = {}
+
+    @property
+    def together(self) -> bool:
+        """Whether all must be put together before anything is written: the columns of a curve set are its own."""
+        return any(path.is_dir() for path in self.paths)
+
+    def read(self, path: Path) -> Iterator[Curves]:
+        """The curves of a file or folder, checked, in one piece or in several."""
+        for curves in self._folder(path) if path.is_dir() else self._file(path):
+            self._refuse_twice(path, curves)
+            yield curves
+
+    def _file(self, path: Path) -> Iterator[Curves]:
+        reader, table = self._reader(path)
+        job = Job(path, self._rated, self._whole, reader.sign)
+        suspicions, found = list[Suspicion](), _none_yet(path, reader.name)
+        for curves in reader.read(table, job):
+            suspicions.extend(check_part(curves, where=str(path)))
+            found = _more(found, curves)
+            yield in_order(curves)
+        self.files.append(replace(found, rows=job.rows))
+        self.notes.extend([*job.notes, *(f"{path}: {sentence}" for sentence in sentences(suspicions))])
+
+    def _reader(self, path: Path) -> tuple[Reader, Table | None]:
+        if self._mapping is None or not path.is_file():
+            return recognise(path)
+        return self._mapping, None
+
+    def _folder(self, path: Path) -> Iterator[Curves]:
+        if not is_curve_set(path):
+            found = f"neither {' nor '.join(TABLES)} in this folder"
+            refuse(path, found=found, expected="a curve set", action="name a curve-set folder, or the files in it one by one")
+        curves, notes = read_checked(path)
+        self.notes.extend(notes)
+        if self._rated != Rated():
+            self.notes.append(f"{path}: the limits and capacity given are not used, a curve set carries its own")
+        self.files.append(replace(_more(_none_yet(path, "curve set"), curves), rows=curves.timeseries.height))
+        yield curves
+
+    def _refuse_twice(self, path: Path, curves: Curves) -> None:
+        """Raise DataError where a file has a curve that one before it has, too; and remember its curves."""
+        keys = curves.halfcycles.select(KEYS).rows()
+        twice = next((key for key in keys if key in self._seen), None)
+        if twice is not None:
+            place, found = "cell {}, cycle {}, {}".format(*twice), f"the same curve as in {self._seen[twice]}"
+            refuse(path, place, found=found, expected="each curve once", action="leave one out or rename the cell")
+        self._seen.update(dict.fromkeys(keys, path))
+
+
+def _write(
+    reading: _Reading, out: str | Path, *, config: Mapping[str, Any], on_file: Callable[[int, int], None] | None
+) -> Intake:
+    alone, tables, resolved = list[pl.DataFrame](), list[pl.DataFrame](), dict(config)
+
+    def blocks() -> Iterator[Curves]:
+        for done, path in enumerate(reading.paths, start=1):
+            for curves in reading.read(path):
+                alone.append(severity.excursions(curves))
+                yield curves
+            if on_file is not None:
+                on_file(done, len(reading.paths))
+
+    def at_last(halfcycles: pl.DataFrame) -> pl.DataFrame:
+        tables.append(severity.completed(halfcycles, severity.counted(halfcycles, pl.concat(alone))))
+        # All files are read, and the configuration is written after the tables.
+        resolved["intake"] = {"files": [asdict(file) for file in reading.files], "notes": reading.notes}
+        return tables[0]
+
+    coming = iter([Curves.concat(blocks())]) if reading.together else blocks()
+    write_blocks(coming, out, config=resolved, at_last=at_last)
+    return Intake(tables[0], reading.files, reading.notes)
+
+
+def _rated(told: Told) -> Rated:
+    """What the user says of the cells, where it can be; single values go before those of the file."""
+    file = told.get("cell_file")
+    rated = read_rated(Path(file)) if file is not None else Rated()
+    given = Rated(told.get("lower"), told.get("upper"), told.get("nominal_capacity_ah"))
+    rated = replace(replace(rated, cells={"given": given}).of("given"), cells=rated.cells)
+    for one in (rated, *(rated.of(name) for name in rated.cells)):
+        if one.lower is not None and one.upper is not None and not one.lower < one.upper:
+            found = f"{one.lower:g} V and {one.upper:g} V"
+            refuse("--lower, --upper", found=found, expected="a lower limit below the upper one", action="correct them")
+    return rated
+
+
+def _none_yet(path: Path, kind: str) -> FileReport:
+    inf = float("inf")
+    return FileReport(str(path), kind, 0, 0, 0, (), (0, 0), (inf, -inf), (inf, -inf))
+
+
+def _more(found: FileReport, curves: Curves) -> FileReport:
+    """The report with more curves in it."""
+    cycles = curves.halfcycles["cycle_count"].to_list()
+    before = found.cycles if found.curves else (min(cycles), max(cycles))
+    return replace(
+        found,
+        samples=found.samples + curves.timeseries.height,
+        curves=found.curves + len(curves),
+        cells=tuple(dict.fromkeys((*found.cells, *curves.cells))),
+        cycles=(min(before[0], *cycles), max(before[1], *cycles)),
+        volts=_wider(found.volts, curves.timeseries["voltage_volt"]),
+        amperes=_wider(found.amperes, curves.timeseries["current_ampere"]),
+    )
+
+
+def _wider(found: tuple[float, float], values: pl.Series) -> tuple[float, float]:
+    least, most = values.min(), values.max()
+    assert isinstance(least, float)
+    assert isinstance(most, float)
+    return min(found[0], least), max(found[1], most)

@@ -1,0 +1,1 @@
+"""Outputs written whole or not at all, and sealed."""

@@ -1,0 +1,236 @@
+"""From conditions and seeds to curves: what a model is asked for is drawn chunk by chunk and put together."""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from faultcell.bundle.profile import Profile
+from faultcell.config import GridConfig
+from faultcell.curves.condition import Condition, Load
+from faultcell.curves.curves import Curves
+from faultcell.curves.plausibility import violations
+from faultcell.curves.schema import Array, Key
+from faultcell.encoding.assemble import assemble
+from faultcell.encoding.decode import Samples, cooling_little, rebuild, with_noise
+from faultcell.encoding.encode import known_currents
+from faultcell.encoding.grid import CHANNELS, CURRENT, REST, has_tail
+from faultcell.errors import ConditionError, ImplausibleError, first_line
+from faultcell.models.base import Generative, Sampling
+from faultcell.regression.protocol import with_protocols
+from faultcell.regression.references import References
+from faultcell.regression.residual import Frame
+from faultcell.regression.support import ERRORS
+
+RADIUS_STREAM = 2  # of random numbers, beside those of the curve and of its sensors
+ATTEMPTS = 20  # draws of a curve until one is plausible
+BLOCK = 1024  # curves of a stream that are put together at once
+CHUNK = 64  # curves drawn at once; always padded to this, so that a curve's bits do not depend on its neighbours
+
+
+class Found(NamedTuple):
+    """A curve that was drawn: of a condition with all that was open in it, after so many redraws."""
+
+    condition: Condition
+    curve: Samples
+    redraws: int
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A draw from a model: the model, how it is drawn from, and what is known of the cells.
+
+    Attributes:
+        network: the averaged weights.
+        frame: what stands between curves and the network.
+        profile: what the model has seen.
+        origin: SHA-256 of the model.
+        how: sampling steps and guidance.
+        references: earlier curves of the cells.
+        gate: whether what no cell could have made is drawn again.
+        seen: keys of the curves that were named so far.
+        undrawn: seeds of what no draw makes as a cell could have, and why, if such are to be left out; None if they end it all.
+    """
+
+    network: Generative
+    frame: Frame
+    profile: Profile
+    origin: str
+    how: Sampling
+    references: References | None
+    gate: bool = True
+    seen: Counter[Key] = field(default_factory=Counter)
+    undrawn: dict[int, str] | None = None
+
+    @property
+    def grid(self) -> GridConfig:
+        """The anchored grid."""
+        return self.frame.neighbours.grid
+
+    def of(
+        self, conditions: Sequence[Condition], seeds: Sequence[int], *, on_chunk: Callable[[int, int], None] | None = None
+    ) -> Curves:
+        """One curve for each condition and seed, which may be a part of all; without those that are `undrawn`.
+
+        Args:
+            conditions: what is asked for.
+            seeds: one for each.
+            on_chunk: called with curves done and curves in this part.
+        """
+        complete, found = self.profile.completed(conditions), dict[int, Found]()
+        for start in range(0, len(seeds), CHUNK):
+            part = slice(start, start + CHUNK)
+            made = self._plausible(complete[part], [int(seed) for seed in seeds[part]])
+            found |= {start + row: one for row, one in made.items()}
+            if on_chunk is not None:
+                on_chunk(min(start + CHUNK, len(seeds)), len(seeds))
+        conditions, complete = [conditions[row] for row in found], [complete[row] for row in found]
+        beyond, given = [tuple(self.profile.beyond(condition)) for condition in conditions], self.references
+        put_together = partial(
+            assemble,
+            [one.curve for one in found.values()],
+            [one.condition for one in found.values()],
+            [seeds[row] for row in found],
+            requested=conditions,
+            redraws=[one.redraws for one in found.values()],
+            origin=self.origin,
+            beyond=beyond,
+            seen=self.seen,
+        )
+        if given is None:
+            return put_together()
+        rows = self.frame.helped(complete, given)
+        return given.named_in(put_together(stood=given.stood(complete, rows)), rows)
+
+    def blocks(
+        self, conditions: Sequence[Condition], seeds: Sequence[int], *, on_chunk: Callable[[int, int], None] | None = None
+    ) -> Iterator[Curves]:
+        """The same, a block of them at a time; `on_chunk` is called with curves done and curves in all."""
+        for start in range(0, len(seeds), BLOCK):
+            part = slice(start, start + BLOCK)
+            tell = (lambda n, _, start=start: on_chunk(start + n, len(seeds))) if on_chunk else None
+            yield self.of(conditions[part], whole_numbers(seeds[part]), on_chunk=tell)
+
+    def _plausible(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> dict[int, Found]:
+        """Curves that a cell could have made, by their place among at most `CHUNK` conditions.
+
+        Raises:
+            ImplausibleError: there is none in `ATTEMPTS` draws, and `undrawn` takes none.
+        """
+        found = dict[int, Found]()
+        wrong = {row: list[str]() for row in range(len(conditions))}
+        told = self.references.completing(conditions) if self.references else conditions
+        # A cycle that was left open, and is drawn, says nothing of which curve came before.
+        helped = self.frame.helped(conditions, self.references) if self.references else np.full(len(conditions), -1)
+        for attempt in range(ATTEMPTS):
+            rows = list(wrong)
+            streams = [(seeds[row], attempt) if attempt else (seeds[row],) for row in rows]
+            chosen = with_protocols([told[row] for row in rows], streams, self.frame.neighbours, faults=self.frame.faults)
+            chosen = [_with_load(condition) for condition in chosen]
+            for row, condition, curve in zip(rows, chosen, self._curves(chosen, streams, helped[rows]), strict=True):
+                found[row] = Found(replace(condition, cycle_count=conditions[row].cycle_count), curve, attempt)
+                wrong[row] = self._violations(curve, condition)
+            wrong = {row: words for row, words in wrong.items() if words}
+            if not wrong:
+                break
+        if self.undrawn is not None:
+            self.undrawn.update({seeds[row]: " and ".join(words) for row, words in wrong.items()})
+            return {row: found[row] for row in range(len(conditions)) if row not in wrong}
+        for row, words in wrong.items():
+            self._refuse(seeds[row], conditions[row], words)
+        return dict(sorted(found.items()))
+
+    @staticmethod
+    def _refuse(seed: int, condition: Condition, words: Sequence[str]) -> None:
+        raise ImplausibleError(
+            f"none of {ATTEMPTS} draws for seed {seed}, {condition.fault}, is one that a cell could have made, the last "
+            f"had {' and '.join(words)}: ask for conditions nearer to the training curves, or train on more of them"
+        )
+
+    def _violations(self, curve: Samples, condition: Condition) -> list[str]:
+        if not self.gate:
+            return []
+        return violations(curve.second, curve.volt, curve.ampere, curve.celsius, condition, self.profile.bounds(condition))
+
+    def _curves(
+        self, conditions: Sequence[Condition], streams: Sequence[Sequence[int]], helped: NDArray[np.int64]
+    ) -> list[Samples]:
+        """One curve for each condition and stream of random numbers, whatever it is like; by the references at these places."""
+        coded, seconds, mode = self._chunk(conditions, streams, helped)
+        made = rebuild(coded, seconds, conditions, mode, self.grid)
+        return [self._read(*one) for one in zip(made, conditions, streams, strict=True)]
+
+    def _read(self, curve: Samples, condition: Condition, stream: Sequence[int]) -> Samples:
+        """A curve as the sensors of its half-cycle read it; without the gate it is what the model drew, and no more."""
+        if not self.gate:
+            return curve
+        typical = self.profile.typical[condition.step]
+        noise = {"volt": typical.voltage_noise_volt, "celsius": typical.temperature_noise_celsius}
+        curve = cooling_little(curve, self.profile.envelopes[condition.step].cooling)
+        return with_noise(curve, condition, stream, **noise)
+
+    @torch.no_grad()
+    def _chunk(
+        self, conditions: Sequence[Condition], streams: Sequence[Sequence[int]], helped: NDArray[np.int64]
+    ) -> tuple[Array, Array, NDArray[np.int64]]:
+        """Coded channels `(B, C, L)`, seconds of head and tail `(B, 2)` and modes `(B,)` for at most `CHUNK` conditions."""
+        count = len(conditions)
+        padded, streams = [*conditions, *[conditions[-1]] * (CHUNK - count)], [*streams, *[(0,)] * (CHUNK - count)]
+        noise = torch.stack([_noise(stream, self.network.noise_size) for stream in streams])
+        uniform = np.stack([_uniform(stream) for stream in streams])
+        asked = self.frame.ask(padded, self.references, np.pad(helped, (0, CHUNK - count), mode="edge"), uniform)
+        drawn = self.network.draw_durations(asked.condition(), noise, self.how).clamp(-5, 5)
+        seconds = asked.seconds(drawn)
+        seconds[[not (self.grid.anchored and has_tail(condition)) for condition in padded], 1] = np.nan
+        mask = torch.tensor(np.isfinite(seconds))
+        mask[:, 1] &= torch.tensor(np.isnan(asked.questions.certain))  # as in training: what is certain was not drawn
+        asked = asked.lasting(seconds)
+        told = self.network.tell(asked.condition(), torch.where(mask, drawn, 0.0), mask)
+        currents = known_currents(padded, seconds, self.grid)
+        sampled = self.network.draw_curve(told, asked.loads(currents, seconds), noise, self.how)
+        coded = self._blanked(asked.coded(sampled)[:count], currents[:count], asked.shown_at_rest()[:count])
+        return coded, seconds[:count], asked.questions.mode[:count]
+
+    def _blanked(self, coded: Array, currents: Array, shown: Array) -> Array:
+        """Known currents as they are; no values for channels that no training curve had, but at rest what a reference shows."""
+        coded[:, CURRENT] = np.where(np.isfinite(currents), currents, coded[:, CURRENT])
+        for index, name in enumerate(CHANNELS):
+            if name not in self.profile.channels:
+                coded[:, index] = shown if index == REST else np.nan
+        return coded
+
+
+def _with_load(condition: Condition) -> Condition:
+    """A discharge at a known C-rate has a constant load; the falling current at the end of a charge is left to the model."""
+    if condition.load is not None or condition.c_rate is None or condition.step != "discharge":
+        return condition
+    current = -condition.c_rate * (condition.nominal_capacity_ah or 1.0)
+    return replace(condition, load=Load(np.array([0.0, 1.0]), np.array([current, current])))
+
+
+def _uniform(stream: Sequence[int]) -> Array:
+    """Random numbers from 0 to 1 that say how far a curve strays `(E,)`."""
+    return np.random.default_rng([*stream, RADIUS_STREAM]).random(len(ERRORS))
+
+
+def _noise(stream: Sequence[int], size: int) -> Tensor:
+    """Standard-normal numbers of a curve; a redraw has others."""
+    seed = stream[0] if len(stream) == 1 else int(np.random.SeedSequence(list(stream)).generate_state(1, np.uint64)[0] >> 1)
+    return torch.randn(size, generator=torch.Generator().manual_seed(seed))
+
+
+def whole_numbers(seeds: Iterable[object]) -> list[int]:
+    """Seeds of any integer type as integers; raises ConditionError for others."""
+    try:
+        return [operator.index(seed) for seed in seeds]  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ConditionError(f"seeds must be integers ({first_line(error)}): give a range, or an integer array") from error

@@ -1,0 +1,46 @@
+"""Which known curves must not serve a training curve: those of its own cell, at times those of the nearest others, too."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faultcell.curves.schema import Array
+from faultcell.regression.kernel import CYCLE, Questions
+from faultcell.regression.support import Known
+
+
+def own(known: Known, others: Known) -> NDArray[np.bool_]:
+    """Which of the others are of a curve's own cell; only the curve itself, where there is no other cell `(N, M)`."""
+    same = known.cell[:, None] == others.cell[None]
+    return opened(same, _itself(known, others), known.questions, others.questions)
+
+
+def _itself(known: Known, others: Known) -> NDArray[np.bool_]:
+    cycle, other = known.questions.features[:, CYCLE], others.questions.features[:, CYCLE]
+    return np.asarray((known.cell[:, None] == others.cell[None]) & (cycle[:, None] == other[None]))
+
+
+def opened(barred: NDArray[np.bool_], otherwise: NDArray[np.bool_], asked: Questions, known: Questions) -> NDArray[np.bool_]:
+    """What is barred, or, for curves to which that leaves no neighbour, what is barred otherwise."""
+    useless = barred | (asked.mode[:, None] != known.mode[None])
+    return np.where(useless.all(axis=1, keepdims=True), otherwise, barred)
+
+
+def nearest_cells(apart: Array, cell: NDArray[np.int64], *, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Curves of the nearest cells, of none to a share of all, so that what is left is far `(N, M)`.
+
+    Cells of one protocol are near each other. A cell of another has none of them near, and that is to be learnt, too.
+
+    Args:
+        apart: how far each known curve is from each question, infinite where it is closed already `(N, M)`.
+        cell: number of the cell of each known curve `(M,)`.
+        share: of the other cells, at most.
+        rng: of how many.
+    """
+    cells, index = np.unique(cell, return_inverse=True)
+    nearest = np.stack([apart[:, index == i].min(axis=1) for i in range(len(cells))], axis=1)
+    rank = nearest.argsort(axis=1).argsort(axis=1)
+    others = np.isfinite(nearest).sum(axis=1)
+    closed = rank < np.round(rng.random(len(apart)) * share * others)[:, None]
+    return np.asarray(closed[:, index])

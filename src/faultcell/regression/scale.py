@@ -1,0 +1,159 @@
+"""How far curves stray from what is expected of them: the further the neighbours, the further.
+
+A log-linear regression of the error of each training curve on the distance to its neighbours and on what was known. Errors
+divided by this width are alike for all curves, which is what a network learns from and draws.
+
+References:
+    Nix and Weigend, Estimating the Mean and Variance of the Target Probability Distribution, 1994,
+    https://doi.org/10.1109/ICNN.1994.374138 (a variance that is a function of the inputs).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faultcell.curves.schema import Array
+from faultcell.encoding.grid import MODES
+from faultcell.regression.kernel import Questions
+from faultcell.regression.support import ERRORS
+
+# Of the voltages of head and tail, as logarithms of shares of time, of the logarithms of their seconds, of their
+# temperatures, K, and of their currents, in C; of those of a falling current as logarithms; of the two voltages that the
+# head names, times `LEVEL_WEIGHT`, and of recoveries at rest, as fractions of the window. In the order of `ERRORS`.
+LEAST = np.array([5e-3, 5e-3, 5e-4, 5e-3, 0.05, 0.05, 1e-4, 1e-4, 2e-3, 2e-3, 1e-3, 1e-3])
+TYPICAL = np.array([0.3, 0.3, 0.05, 0.3, 2.0, 2.0, 0.01, 0.01, 0.1, 0.1, 0.02, 0.02])  # where no curve has told
+LEAST_REACH = 0.05
+INPUTS = 4  # one, the logarithm of the reach, whether it is a fault, whether the cell's past is known
+SHRINK = 4.0  # curves that the width before counts for
+QUANTILES = 32
+LEAST_RADIUS, MOST_RADIUS = 0.02, 6.0
+RADII_WEIGHT = 16.0  # curves for which it counts how normal curves stray
+
+
+@dataclass(frozen=True, eq=False)
+class Widths:
+    """Coefficients of the regression.
+
+    Attributes:
+        coefficients: without and with a reference, for charges and discharges, for each error `(2, S, E, I)`.
+    """
+
+    coefficients: Array
+
+    @classmethod
+    def fit(cls, questions: Questions, reach: Array, referenced: NDArray[np.bool_], errors: Array, *, before: Widths) -> Widths:
+        """Learn from curves how far they stray.
+
+        Args:
+            questions: of `N` curves.
+            reach: to their neighbours `(N, 3)`.
+            referenced: whether a reference helped `(N,)`.
+            errors: root mean squared, NaN where there is none `(N, E)`.
+            before: what is thought of widths where there are few curves.
+        """
+        coefficients = before.coefficients.copy()
+        inputs = _inputs(questions, reach)
+        for mode, step, e in np.ndindex(coefficients.shape[:3]):
+            if mode and not coefficients[mode, step, e].any():
+                # No curve has told of it yet: with a reference as without, which is so for what lies beyond the limits.
+                coefficients[mode, step, e] = coefficients[0, step, e]
+            rows = (referenced == bool(mode)) & (questions.mode == step) & np.isfinite(errors[:, e])
+            if rows.any():
+                coefficients[mode, step, e] = _regressed(
+                    inputs[rows, e], np.maximum(errors[rows, e], LEAST[e]), before=coefficients[mode, step, e]
+                )
+        return cls(coefficients)
+
+    @classmethod
+    def plain(cls) -> Widths:
+        """Before any curve is seen: what is typical, whatever the reach."""
+        return cls(np.zeros((2, len(MODES), len(ERRORS), INPUTS)))
+
+    def of(self, questions: Questions, reach: Array, referenced: NDArray[np.bool_]) -> Array:
+        """Widths `(N, E)`."""
+        coefficients = self.coefficients[referenced.astype(np.int64), questions.mode]
+        logarithm = (coefficients * _inputs(questions, reach)).sum(axis=2)
+        found = np.where(coefficients.any(axis=2), np.exp(np.clip(logarithm, -10, 3)), TYPICAL)
+        return np.asarray(np.maximum(found, LEAST))
+
+
+def _inputs(questions: Questions, reach: Array) -> Array:
+    """What each width depends on `(N, E, I)`."""
+    logarithm = np.log(np.maximum(reach[:, list(ERRORS.values())], LEAST_REACH))
+    flags = np.column_stack([questions.label >= 0, np.isfinite(questions.past)]).astype(np.float64)
+    one = np.ones((*logarithm.shape, 1))
+    return np.concatenate([one, logarithm[..., None], flags[:, None].repeat(len(ERRORS), axis=1)], axis=2)
+
+
+def _regressed(inputs: Array, errors: Array, *, before: Array) -> Array:
+    """Ridge regression of the logarithm, drawn towards the coefficients before; few errors come out far above their width."""
+    target = np.log(errors)
+    first = before if before.any() else np.array([target.mean(), *np.zeros(INPUTS - 1)])
+    gram = inputs.T @ inputs + SHRINK * np.eye(INPUTS)
+    found = first + np.linalg.solve(gram, inputs.T @ (target - inputs @ first))
+    found[1] = max(found[1], 0.0)  # further neighbours never make surer
+    return np.asarray(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Radii:
+    """How far single curves stray over how far such curves do: most less, a few cells much further.
+
+    A Gaussian as wide as the latter is too wide for most curves. So a drawn curve has a direction, which a network draws, and
+    a radius, drawn from those that known curves had: together an elliptical distribution, with the tails the data have.
+
+    Attributes:
+        table: quantiles of errors over widths, without and with a reference `(2, E, Q)`.
+        count: curves they come from `(2, E)`.
+
+    References:
+        Fang, Kotz and Ng, Symmetric Multivariate and Related Distributions, 1990, https://doi.org/10.1201/9781351077040.
+    """
+
+    table: Array
+    count: Array
+
+    @classmethod
+    def plain(cls) -> Radii:
+        """Before any curve is seen: one."""
+        return cls(np.ones((2, len(ERRORS), QUANTILES)), np.zeros((2, len(ERRORS))))
+
+    @classmethod
+    def of(cls, ratios: Array, referenced: NDArray[np.bool_], cell: NDArray[np.int64], *, before: Radii | None) -> Radii:
+        """From errors over widths, NaN where there is none `(N, E)`; every cell counts the same.
+
+        Args:
+            ratios: of `N` curves.
+            referenced: whether a reference helped `(N,)`.
+            cell: number of the cell of each `(N,)`.
+            before: those of other curves, towards which the quantiles of a few are drawn.
+        """
+        table, count = cls.plain().table, cls.plain().count
+        for mode, e in np.ndindex(2, len(ERRORS)):
+            rows = (referenced == bool(mode)) & np.isfinite(ratios[:, e])
+            count[mode, e] = rows.sum()
+            if rows.any():
+                _, index, each = np.unique(cell[rows], return_inverse=True, return_counts=True)
+                table[mode, e] = _quantiles(np.clip(ratios[rows, e], LEAST_RADIUS, MOST_RADIUS), 1 / each[index])
+        if before is None:
+            return cls(table, count)
+        share = (count / np.maximum(count + RADII_WEIGHT * (before.count > 0), 1.0))[..., None]
+        return cls(share * table + (1 - share) * before.table, count + before.count)
+
+    def at(self, uniform: Array, referenced: NDArray[np.bool_]) -> Array:
+        """Radii at uniform random numbers `(N, E)`."""
+        table = self.table[referenced.astype(np.int64)]
+        place = np.clip(uniform * QUANTILES - 0.5, 0, QUANTILES - 1)  # each stands in the middle of its share
+        low = np.minimum(place.astype(np.int64), QUANTILES - 2)
+        first, second = (np.take_along_axis(table, (low + i)[..., None], axis=2)[..., 0] for i in (0, 1))
+        return np.asarray(first + (place - low) * (second - first))
+
+
+def _quantiles(values: Array, weight: Array) -> Array:
+    """Evenly spaced weighted quantiles `(Q,)`."""
+    order = np.argsort(values)
+    rank = np.cumsum(weight[order]) - weight[order] / 2
+    return np.interp((np.arange(QUANTILES) + 0.5) / QUANTILES, rank / weight.sum(), values[order])

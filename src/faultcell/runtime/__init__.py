@@ -1,0 +1,1 @@
+"""What everything may use: names loaded late, work spread over processes, signals."""

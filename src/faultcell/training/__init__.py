@@ -1,0 +1,1 @@
+"""The training loop, its runs with checkpoints, and where they are tracked."""
