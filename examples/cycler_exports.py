@@ -10,8 +10,9 @@ from pathlib import Path
 
 import polars as pl
 
-REST_SECOND = 300.0
 import faultcell as fc
+
+REST_SECOND = 300.0
 
 
 def main(out: Path, cells: int) -> list[Path]:
