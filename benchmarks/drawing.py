@@ -22,7 +22,7 @@ import peer
 from faultcell.errors import OutOfRangeWarning
 from faultcell.scoring.pair_scores import pair_scores
 from faultcell.scoring.resample import Match
-from faultcell.scoring.set_scores import Known, diversity
+from faultcell.scoring.set_scores import TrainingPoints, diversity
 
 RUNS, MANY = 3, 50
 BAND_CURVES, BAND_DRAWS, REPEATS = 2, 100, 4
@@ -83,7 +83,7 @@ def quality(model: fc.Augmenter, test: fc.Curves, few: fc.Curves, *, steps: int)
             seeds = range(repeat * len(test), (repeat + 1) * len(test))
             match = Match.of(test, model.draw(conditions, seeds, steps=steps, **reference), found=range(len(test)))
             scores += list(pair_scores(match, {})["cell_id"].values())
-            spread.append(diversity(match, Known.of(few))[0])
+            spread.append(diversity(match, TrainingPoints.of(few))[0])
         band = fc.draw_band(model, fc.conditions_of(some), draws=BAND_DRAWS, seed=0, steps=steps, **reference).coverage(some)
         found[f"MAE{words}"] = float(np.mean([score.mae for score in scores]))
         found[f"spread{words}"] = float(np.mean(spread))

@@ -13,26 +13,26 @@ import faultcell as fc
 from faultcell.bundle.profile import Profile
 from faultcell.config import Config
 from faultcell.curves import FAULTS
-from faultcell.encoding.condition_vector import STANDING, Vocabulary
+from faultcell.encoding.condition_vector import SUPPORT_FEATURES, ConditionEncoder
 from faultcell.encoding.network_shape import network_of
 from faultcell.files.embedded import demo_data
-from faultcell.models.base import Generative
-from faultcell.regression.residual import Frame
+from faultcell.models.base import GenerativeModel
+from faultcell.regression.residual import ResidualEncoder
 from faultcell.regression.support import to_learn
 from faultcell.training.loop import State, Step, train
 
 FEW = 24
 
 
-def run(config: Config) -> tuple[Generative, Iterator[Step]]:
+def run(config: Config) -> tuple[GenerativeModel, Iterator[Step]]:
     """A network and its training on normal curves, just as `pretrain` does it, a step at a time."""
     normal, encoded, known, conditions = to_learn(demo_data().select(label=["normal"]), config, faults=tuple(FAULTS))
     profile = Profile.of(normal, encoded, faults=tuple(FAULTS))
-    frame, posed = Frame.of(known, config, faults=profile.faults)
+    encoder, episodes = ResidualEncoder.of(known, config, faults=profile.faults)
     network = network_of(config, profile.faults)
-    batch = frame.batch(known, conditions, posed)
-    network.look_at(batch)
-    noisy = torch.from_numpy(np.append(Vocabulary(profile.faults).droppable, np.zeros(len(STANDING), dtype=bool)))
+    batch = encoder.batch(known, conditions, episodes)
+    network.fit_noise(batch)
+    noisy = torch.from_numpy(np.append(ConditionEncoder(profile.faults).droppable, np.zeros(len(SUPPORT_FEATURES), dtype=bool)))
     long = config.model_copy(update={"train": config.train.model_copy(update={"steps": 1_000_000})}).train
     return network, train(State.start(network, long), [batch], config=long, noisy=noisy)
 

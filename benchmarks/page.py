@@ -24,7 +24,7 @@ from typing import Any
 
 import measure
 import ours
-from faultcell.app.registry import Shelf
+from faultcell.app.registry import Registry
 from faultcell.app.requests import Draw
 from faultcell.app.worker.results import show, typical
 
@@ -86,10 +86,10 @@ def row(name: str, milliseconds: Sequence[float]) -> measure.Row:
 
 def alone(bundle: Path, times: int) -> list[float]:
     """What a move costs without server and browser."""
-    shelf = Shelf.of([bundle])
-    entry = next(iter(shelf.entries.values()))
+    registry = Registry.of([bundle])
+    entry = next(iter(registry.entries.values()))
     request = Draw(conditions=typical(entry))
-    taken = [1000 * measure.seconds_of(lambda: show(shelf, entry, request=request)) for _ in range(times + WARM)]
+    taken = [1000 * measure.seconds_of(lambda: show(registry, entry, request=request)) for _ in range(times + WARM)]
     return taken[WARM:]
 
 

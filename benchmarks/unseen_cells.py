@@ -37,7 +37,7 @@ from faultcell.scoring.pair_scores import pair_scores
 from faultcell.scoring.pairing import successive
 from faultcell.scoring.resample import Match, Measured
 from faultcell.scoring.scores import Score
-from faultcell.scoring.set_scores import Known, diversity
+from faultcell.scoring.set_scores import TrainingPoints, diversity
 
 Row = dict[str, Any]
 CHOSEN_ON = ("B0029", "B0038", "B0046", "B0054")
@@ -143,7 +143,7 @@ def tried(trial: Trial, base: fc.Augmenter, normal: fc.Curves, *, seed: int) -> 
     asked = fc.conditions_of(trial.test)
     seeds = range(1000 * seed, 1000 * seed + len(asked))
     some = trial.test.take(evenly(trial.test))
-    known = Known.of(trial.few)
+    known = TrainingPoints.of(trial.few)
     rows: list[Row] = []
 
     def add(name: str, source: fc.Source, **reference: fc.Curves) -> None:
@@ -167,7 +167,7 @@ def without_history(curves: fc.Curves) -> fc.Curves:
     return fc.Curves(curves.timeseries, curves.halfcycles.drop("repetition_count", "cumulative_duration_second", strict=False))
 
 
-def row(name: str, scores: dict[str, Score], band: dict[str, float], match: Match, known: Known) -> Row:
+def row(name: str, scores: dict[str, Score], band: dict[str, float], match: Match, known: TrainingPoints) -> Row:
     """The measures of one source: means in which each cell counts the same, spread and closest record over all."""
     means = {column: float(np.mean([getattr(score, field) for score in scores.values()])) for column, field in PAIRED.items()}
     spread_ratio, closest = diversity(match, known)
@@ -181,7 +181,7 @@ def floor(trial: Trial) -> Row:
     earlier, later = successive(trial.test)
     real, drawn = trial.test.take(earlier), trial.test.take(later)
     match = Match.of(real, drawn, found=range(len(real)), reference=Measured.of(trial.test).volts)
-    return row("floor", pair_scores(match, {})["cell_id"], {}, match, Known.of(trial.few))
+    return row("floor", pair_scores(match, {})["cell_id"], {}, match, TrainingPoints.of(trial.few))
 
 
 def evenly(curves: fc.Curves) -> list[int]:

@@ -10,7 +10,7 @@ from faultcell.config import Config, FinetuneConfig, NetConfig, TrainConfig
 from faultcell.curves import FAULTS, HALFCYCLES, TIMESERIES, Curves
 from faultcell.curves.severity import complete
 from faultcell.encoding.dataset import encoded_set
-from faultcell.regression.support import Known
+from faultcell.regression.support import SupportSet
 
 LOWER, UPPER, NOMINAL = 2.7, 4.2, 2.0
 NET = NetConfig(patch=4, widths=(16, 16), attention=(True, True), heads=2, embedding=16, duration_hidden=16)
@@ -136,7 +136,7 @@ def fault_curves(**kwargs):
 def known_of(curves):
     """Curves on the grid, and their conditions, as training takes them."""
     _, conditions, encoded = encoded_set(curves, CONFIG)
-    return Known.of(encoded, conditions, faults=tuple(FAULTS), grid=CONFIG.grid), conditions
+    return SupportSet.of(encoded, conditions, faults=tuple(FAULTS), grid=CONFIG.grid), conditions
 
 
 @st.composite

@@ -36,13 +36,13 @@ from faultcell.app.controls import kinds, knobs
 from faultcell.app.normals import Normals
 from faultcell.app.page import chart
 from faultcell.app.page.tables import facts_html
-from faultcell.app.registry import Shelf
+from faultcell.app.registry import Registry
 from faultcell.app.requests import MOST_CURVES, MOST_STEPS, Conditions, Draw, Source, conditions_from
 from faultcell.app.uploads import normals_of
 from faultcell.app.worker import queue
 from faultcell.app.worker.downloads import bdf_csv
 from faultcell.app.worker.process import FailedError, GoneError, Worker
-from faultcell.app.worker.queue import BusyError, Desk, LateError, LostError, Newest
+from faultcell.app.worker.queue import BusyError, DrawQueue, LateError, LostError, Newest
 from faultcell.app.worker.results import SHOWN, show, source_of, typical
 from faultcell.curves import FAULTS, Condition, Curves
 from faultcell.curves.conditions import conditions_of
@@ -68,26 +68,26 @@ def folders(models, tiny, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shelf(folders):
-    return Shelf.of([folders.bundle], real=folders.real)
+def registry(folders):
+    return Registry.of([folders.bundle], real=folders.real)
 
 
 @pytest.fixture(scope="module")
-def entry(shelf):
-    return shelf.entry("my-model-1")
+def entry(registry):
+    return registry.entry("my-model-1")
 
 
 @pytest.fixture(scope="module")
-def client(shelf):
-    queue = Desk(shelf, threads=1)
-    yield TestClient(Guard(routes.make(shelf, queue), port=PORT), base_url=f"http://localhost:{PORT}")
+def client(registry):
+    queue = DrawQueue(registry, threads=1)
+    yield TestClient(Guard(routes.make(registry, queue), port=PORT), base_url=f"http://localhost:{PORT}")
     queue.close()
 
 
 @contextlib.asynccontextmanager
 async def working(**more):
-    """A desk whose worker waits for work."""
-    queue = Desk("served", threads=1, **more)
+    """A queue whose worker waits for work."""
+    queue = DrawQueue("served", threads=1, **more)
     try:
         await queue.do(faulty.pid)
         yield queue
@@ -150,9 +150,9 @@ def test_sliders_go_a_bit_beyond_and_say_so(tuned):
 # --- what a page shows
 
 
-def test_what_is_shown_is_what_the_model_draws(shelf, entry, tuned):
+def test_what_is_shown_is_what_the_model_draws(registry, entry, tuned):
     request = Draw(conditions=Conditions(**OVERDISCHARGE, c_rate=1.0), seed=5)
-    shown = show(shelf, entry, request=request)
+    shown = show(registry, entry, request=request)
     drawn = tuned.draw([request.conditions.condition()] * 64, range(5, 69))
     assert len(shown.curves) == SHOWN
     assert np.array_equal(shown.curves[3].volt, drawn.take([3]).column("voltage_volt"))
@@ -168,21 +168,21 @@ def test_what_is_shown_is_what_the_model_draws(shelf, entry, tuned):
     assert asked["Cumulated time"].asked == "unknown"
 
 
-def test_the_nearest_real_curve_is_beside(shelf, entry, tiny):
+def test_the_nearest_real_curve_is_beside(registry, entry, tiny):
     wanted = tiny[1].select(label=["overdischarge"])
     row = 4
     request = Draw(conditions=Conditions(fault="overdischarge", peak_deviation_volt=wanted.known("peak_deviation_volt")[row]))
-    nearest = show(shelf, entry, request=request).nearest[0]
+    nearest = show(registry, entry, request=request).nearest[0]
     lowest = wanted.take([row]).column("voltage_volt").min()
     assert nearest.volt.min() == pytest.approx(lowest, abs=1e-6)
 
 
-def test_a_chart_keeps_its_series_whatever_is_drawn(shelf, entry):
+def test_a_chart_keeps_its_series_whatever_is_drawn(registry, entry):
     lengths = set()
     for name in entry.kinds:
         kind = entry.kinds[name]
         values = {knob.quantity.name: knob.start for knob in entry.knobs[name]}
-        shown = show(shelf, entry, request=Draw(conditions=conditions_from(kind.label, kind.step_type, values=values)))
+        shown = show(registry, entry, request=Draw(conditions=conditions_from(kind.label, kind.step_type, values=values)))
         for channel in ("volt", "ampere"):
             for closer in (False, True):
                 found = chart.options(shown, channel, closer=closer)
@@ -194,11 +194,11 @@ def test_a_chart_keeps_its_series_whatever_is_drawn(shelf, entry):
     assert len(lengths) == 1
 
 
-def test_what_is_beyond_is_said(shelf, entry):
-    shown = show(shelf, entry, request=Draw(conditions=Conditions(fault="overdischarge", peak_deviation_volt=1.4, c_rate=5)))
+def test_what_is_beyond_is_said(registry, entry):
+    shown = show(registry, entry, request=Draw(conditions=Conditions(fault="overdischarge", peak_deviation_volt=1.4, c_rate=5)))
     assert len(shown.warnings) == 2
     assert shown.warnings[0].startswith("Peak deviation 1.4")
-    assert show(shelf, entry, request=Draw(conditions=typical(entry))).warnings == []
+    assert show(registry, entry, request=Draw(conditions=typical(entry))).warnings == []
 
 
 def test_foreign_text_is_escaped():
@@ -275,7 +275,7 @@ def test_a_source_that_cannot_serve_is_a_sentence(client, conditions, source, st
 
 def test_without_real_curves_there_is_no_source(folders):
     with pytest.raises(ConditionError, match=r"no normal curves are served.*--real"):
-        source_of(Shelf.of([folders.bundle]), Draw(conditions=Conditions(**OVERDISCHARGE), source=Source(**SOURCE)))
+        source_of(Registry.of([folders.bundle]), Draw(conditions=Conditions(**OVERDISCHARGE), source=Source(**SOURCE)))
 
 
 def test_of_the_real_curves_those_that_cannot_serve_are_left_out_and_told(tiny):
@@ -289,9 +289,9 @@ def test_of_the_real_curves_those_that_cannot_serve_are_left_out_and_told(tiny):
     assert Normals.of(tiny[1]).rows == {}
 
 
-def test_the_normal_curve_is_shown_with_its_faults_leaving_the_limits_where_it_comes_to_them(shelf, entry, tuned, folders):
+def test_the_normal_curve_is_shown_with_its_faults_leaving_the_limits_where_it_comes_to_them(registry, entry, tuned, folders):
     request = Draw(conditions=Conditions(**OVERDISCHARGE), source=Source(**SOURCE), seed=5)
-    shown = show(shelf, entry, request=request, normal=source_of(shelf, request))
+    shown = show(registry, entry, request=request, normal=source_of(registry, request))
     normal, drawn = gone_wrong(tuned, folders, "overdischarge", 0.5, count=64, seed=5)
     assert np.array_equal(shown.normal.volt, normal.column("voltage_volt"))
     assert np.array_equal(shown.curves[3].volt, drawn.take([3]).column("voltage_volt"))
@@ -306,7 +306,9 @@ def test_the_normal_curve_is_shown_with_its_faults_leaving_the_limits_where_it_c
     asked = {row.title: row for row in shown.rows}
     assert (asked["Peak deviation"].asked, asked["Peak deviation"].got) == ("0.500 V", "0.500 V")
     assert asked["C-rate"].asked == f"{conditions_of(normal)[0].c_rate:.2f} 1/h"
-    assert chart.options(show(shelf, entry, request=Draw(conditions=typical(entry))), "volt", closer=False)["series"][-1] == {
+    assert chart.options(show(registry, entry, request=Draw(conditions=typical(entry))), "volt", closer=False)["series"][
+        -1
+    ] == {
         **series["normal-0"],
         "data": [],
     }
@@ -316,26 +318,26 @@ def test_the_normal_curve_is_shown_with_its_faults_leaving_the_limits_where_it_c
 
 
 def test_bundles_are_served_by_id_not_by_path(folders):
-    shelf = Shelf.of([folders.bundle, folders.bundle])
-    assert list(shelf.entries) == ["my-model-1", "my-model-1-2"]
+    registry = Registry.of([folders.bundle, folders.bundle])
+    assert list(registry.entries) == ["my-model-1", "my-model-1-2"]
 
 
 @pytest.mark.parametrize("name", ["..", "../real", "/etc", "My Model (1)", "my-model-1\0", ""])
-def test_no_path_reaches_a_file(client, shelf, name):
+def test_no_path_reaches_a_file(client, registry, name):
     with pytest.raises(ConditionError, match="no bundle has the id"):
-        shelf.entry(name)
+        registry.entry(name)
     found = client.post(f"/api/v1/bundles/{quote(name, safe='')}/draw", json={"conditions": OVERDISCHARGE})
     assert found.status_code in (404, 405)
 
 
 def test_what_cannot_be_served_is_refused(folders, tuned, tmp_path):
     with pytest.raises(BundleError):
-        Shelf.of([folders.real])
+        Registry.of([folders.real])
     with pytest.raises(DataError, match="--scores takes"):
-        Shelf.of([folders.bundle], scores=[folders.bundle])
+        Registry.of([folders.bundle], scores=[folders.bundle])
     drawn = write(tuned.draw([Condition("overdischarge", 0.4)], [0]), tmp_path / "drawn")
     with pytest.raises(DataError, match="generated"):
-        Shelf.of([folders.bundle], real=drawn)
+        Registry.of([folders.bundle], real=drawn)
 
 
 # --- the API
@@ -434,10 +436,10 @@ def test_a_request_that_cannot_be_met_is_400_and_a_sentence(client, conditions, 
     assert word in found.json()["error"]
 
 
-def test_a_full_queue_is_503_and_the_rest_are_answered(shelf):
+def test_a_full_queue_is_503_and_the_rest_are_answered(registry):
     async def ask():
-        queue = Desk(shelf, threads=1, waiting=1)
-        transport = httpx.ASGITransport(routes.make(shelf, queue))
+        queue = DrawQueue(registry, threads=1, waiting=1)
+        transport = httpx.ASGITransport(routes.make(registry, queue))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             asked = {"conditions": OVERDISCHARGE, "count": 64}
             posts = [client.post("/api/v1/bundles/my-model-1/draw", json=asked) for _ in range(5)]
@@ -454,9 +456,9 @@ def test_a_full_queue_is_503_and_the_rest_are_answered(shelf):
     assert later.status_code == 200
 
 
-def test_a_draw_that_takes_too_long_is_504(shelf):
-    queue = Desk(shelf, threads=1, seconds=0.1)
-    client = TestClient(routes.make(shelf, queue))
+def test_a_draw_that_takes_too_long_is_504(registry):
+    queue = DrawQueue(registry, threads=1, seconds=0.1)
+    client = TestClient(routes.make(registry, queue))
     assert draw(client, count=1).status_code == 200  # the worker has started
     found = draw(client, count=MOST_CURVES, format="csv")
     queue.close()
@@ -502,7 +504,7 @@ def test_clients_that_leave_do_not_keep_a_worker_from_starting(monkeypatch):
     monkeypatch.setattr(queue, "GRACE", 0.1)
 
     async def story():
-        slow = Desk("served", threads=1, warm=faulty.warm_slowly)
+        slow = DrawQueue("served", threads=1, warm=faulty.warm_slowly)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(slow.do(faulty.give, 1), 0.1)
         found = await slow.do(faulty.give, 7), slow.lost
@@ -521,16 +523,16 @@ def test_what_cannot_be_handed_to_a_worker_ends_it(capfd):
     assert "Can't pickle" in capfd.readouterr().err
 
 
-def test_a_model_is_copied_to_the_worker_not_shared(shelf):
+def test_a_model_is_copied_to_the_worker_not_shared(registry):
     files, before = Path("/proc/self/fd"), None
     for _ in range(3):
-        starting = Worker(shelf, warm=None, threads=1)
+        starting = Worker(registry, warm=None, threads=1)
         starting._feeding.join()
         starting.bury()  # before it can have looked at what it was given
         before = before or len([*files.iterdir()])
     assert len([*files.iterdir()]) <= before
     # Torch would move them while they are sent, and whoever summed them up meanwhile got the SHA-256 of no model.
-    assert not any(value.is_shared() for value in shelf.entry("my-model-1").model.network.state_dict().values())
+    assert not any(value.is_shared() for value in registry.entry("my-model-1").model.network.state_dict().values())
 
 
 def test_an_abandoned_draw_that_waits_leaves_its_place(tmp_path):
@@ -624,9 +626,10 @@ def test_a_worker_that_dies_while_nobody_asks_costs_nothing():
 
 def test_the_worker_ends_with_its_parent(tmp_path):
     code = (
-        "import asyncio, os, sys\nsys.path.insert(0, sys.argv[1])\nimport faulty\nfrom faultcell.app.worker.queue import Desk\n"
-        "async def story():\n    desk = Desk(0, threads=1)\n    print(await desk.do(faulty.pid), flush=True)\n"
-        "    await desk.do(faulty.hang)\nasyncio.run(story())"
+        "import asyncio, os, sys\nsys.path.insert(0, sys.argv[1])\nimport faulty\n"
+        "from faultcell.app.worker.queue import DrawQueue\n"
+        "async def story():\n    draw_queue = DrawQueue(0, threads=1)\n    print(await draw_queue.do(faulty.pid), flush=True)\n"
+        "    await draw_queue.do(faulty.hang)\nasyncio.run(story())"
     )
     words = [sys.executable, "-c", code, os.path.dirname(faulty.__file__)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
@@ -772,10 +775,10 @@ def test_too_many_at_once_are_refused(monkeypatch, kind, name):
         assert [message["code"] for message in sent] == [1008, 1008]
 
 
-def test_a_crowd_gets_no_more_pages_but_the_api_answers(shelf):
-    queue = Desk(shelf, threads=1)
+def test_a_crowd_gets_no_more_pages_but_the_api_answers(registry):
+    queue = DrawQueue(registry, threads=1)
     client = TestClient(
-        Guard(routes.make(shelf, queue), port=PORT, pages=lambda: guard.MOST_PAGES), base_url=f"http://localhost:{PORT}"
+        Guard(routes.make(registry, queue), port=PORT, pages=lambda: guard.MOST_PAGES), base_url=f"http://localhost:{PORT}"
     )
     assert client.get("/").status_code == 503
     assert "pages" in client.get("/").json()["error"]

@@ -23,7 +23,7 @@ from faultcell.encoding.grid import STEPS as HALF_CYCLES
 from faultcell.errors import ConditionError, OutOfRangeWarning, TrainingError
 from faultcell.generation.drawing import CHUNK
 from faultcell.regression.local_linear import FOLDS
-from faultcell.regression.support import Known
+from faultcell.regression.support import SupportSet
 from strategies import CONFIG, FINETUNE, curves_of, discharge, surge
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore:__array__ implementation:DeprecationWarning")
@@ -370,15 +370,15 @@ def told_and_taught(model, curves):
     from faultcell.encoding.dataset import encoded_set
 
     _, conditions, encoded = encoded_set(of_other_cells(curves), CONFIG)  # which none of the known curves is barred from
-    known = Known.of(encoded, conditions, faults=model.profile.faults, grid=model.config.grid)
-    # In training a cell is moved along slopes that it had no part in; here those of new cells serve all.
-    slopes = model.frame.neighbours.slopes
-    of_new_cells = replace(slopes, coefficients=slopes.coefficients[:, :1].repeat(1 + FOLDS, axis=1))
-    frame = replace(model.frame, neighbours=replace(model.frame.neighbours, slopes=of_new_cells))
+    known = SupportSet.of(encoded, conditions, faults=model.profile.faults, grid=model.config.grid)
+    # In training a cell is moved along trends that it had no part in; here those of new cells serve all.
+    trend = model.encoder.regression.trend
+    of_new_cells = replace(trend, coefficients=trend.coefficients[:, :1].repeat(1 + FOLDS, axis=1))
+    encoder = replace(model.encoder, regression=replace(model.encoder.regression, trend=of_new_cells))
     currents = known_currents(conditions, encoded.seconds, model.config.grid)
-    told, flags = frame.ask(conditions).lasting(encoded.seconds).loads(currents, encoded.seconds)
+    told, flags = encoder.ask(conditions).with_duration(encoded.seconds).loads(currents, encoded.seconds)
     assert flags.all()
-    return told, frame.batch(known, conditions, frame.posed(known, CONFIG)).known[: len(known)]
+    return told, encoder.batch(known, conditions, encoder.episodes(known, CONFIG)).known[: len(known)]
 
 
 def of_other_cells(curves):
@@ -392,7 +392,7 @@ def test_fine_tuning_gives_a_new_model_and_leaves_its_base_as_it_is(tiny, models
     child = base.finetune(tiny[1], config=FINETUNE.model_copy(update={"steps": 3}))
     assert child is not base
     assert child.base == base.sha256 != child.sha256
-    live = {f"network.{name}": value for name, value in base.network.state_dict().items()} | base.frame.tensors()
+    live = {f"network.{name}": value for name, value in base.network.state_dict().items()} | base.encoder.tensors()
     for name, value in (*base.tensors.items(), *live.items()):
         torch.testing.assert_close(value, before[name], rtol=0, atol=0, equal_nan=True)
     assert base.config.finetune is None

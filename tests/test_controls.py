@@ -23,7 +23,7 @@ from faultcell.baselines.classical import (
     Splice,
     TimeWarp,
 )
-from faultcell.baselines.replay import MEAN_POINTS, Known, MeanCurve, Replay, mean
+from faultcell.baselines.replay import MEAN_POINTS, CurveLibrary, MeanCurve, Replay, mean
 from faultcell.curves import Curves, grid
 from faultcell.curves.conditions import conditions_of
 from faultcell.curves.severity import complete
@@ -308,7 +308,7 @@ def test_smote_keeps_a_gap_in_the_temperature_a_gap(depths):
 
 def test_a_bootstrap_curve_is_an_expectation_and_one_residual(known):
     asked = grid("overdischarge", peak_deviation_volt=0.5)[0]
-    base = Known(known)
+    base = CurveLibrary(known)
     rows = base.of(asked)
 
     def expected(condition):

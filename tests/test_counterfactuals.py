@@ -171,6 +171,14 @@ def test_what_cannot_serve_is_counted_and_named(tuned, tiny):
     assert any("charges, in which none of the faults shows" in words for words in said)
 
 
+def test_a_normal_curve_that_ends_beyond_its_rated_limit_can_serve(tuned, tiny):
+    # As NASA's 2 Ah cells: rated down to 2.7 V, and discharged to 2.2 V in every cycle of their protocol.
+    rows = [("A", cycle, "discharge", "normal", discharge(cutoff=LOWER - 0.4), {}) for cycle in (1, 2)]
+    normal = Curves.concat([curves_of(rows), tiny[0].select(step_type=["charge"])])
+    plan = tuned.plan(normal, count=4, faults=["overdischarge"])
+    assert {cycle for _, cycle in plan.cycles} == {1, 2}
+
+
 def test_wrong_use_gets_its_sentence(tuned, models, tiny, drawn):
     normal, few = tiny
     charges = normal.select(step_type=["charge"])

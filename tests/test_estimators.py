@@ -199,9 +199,9 @@ def test_tables_come_back_as_they_went_in(rare):
     assert (names.name, names.dtype, len(names)) == ("label", pl.String, len(found))
     assert list(augmenter.feature_names_in_) == table.columns
     pd = pytest.importorskip("pandas")
-    frame, labels = quick().fit_resample(pd.DataFrame(X).rename(columns=str), pd.Series(y, name="label"))
-    assert isinstance(frame, pd.DataFrame)
-    assert (labels.name, len(labels)) == ("label", len(frame))
+    encoder, labels = quick().fit_resample(pd.DataFrame(X).rename(columns=str), pd.Series(y, name="label"))
+    assert isinstance(encoder, pd.DataFrame)
+    assert (labels.name, len(labels)) == ("label", len(encoder))
 
 
 @pytest.mark.parametrize(

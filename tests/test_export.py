@@ -343,7 +343,7 @@ def test_the_loop_in_numpy_draws_the_curves_that_torch_draws(tuned, networks, st
     how = Sampling(steps, guidance)
     with torch.no_grad():
         lasting = model.draw_durations(condition, white, how).clamp(-5, 5)
-        told = model.tell(condition, lasting, torch.ones(count, 2, dtype=torch.bool))
+        told = model.condition_input(condition, lasting, torch.ones(count, 2, dtype=torch.bool))
         curve = model.draw_curve(told, load, white, how)
     assert len(set(model.kind(told).tolist())) > 2
     arrays = condition.numpy(), tuple(part.numpy() for part in load), white.numpy()

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from faultcell.augmenter import Augmenter
 from faultcell.config import GanConfig, GridConfig, Kind, TimeGanConfig, TrainConfig, Unfreeze, VaeConfig
 from faultcell.curves import grid
-from faultcell.encoding.condition_vector import STANDING
+from faultcell.encoding.condition_vector import SUPPORT_FEATURES
 from faultcell.generation.drawing import CHUNK
 from faultcell.models.base import Batch, Phase, Sampling, Shape, fold, masked_mean
 from faultcell.models.decoder import folded_load
@@ -41,7 +41,7 @@ CONFIGS = {kind: CONFIG.model_copy(update={"model": kind, **SMALL}) for kind in 
 TUNE = FINETUNE.model_copy(update={"steps": 15, "checkpoint_every": 5})
 PART = dict(zip(CONFIGS, ("net", "gan", "vae", "timegan"), strict=True))
 FEATURES, SECRET = 6, 3  # condition values; the one that only the durations are told
-SHAPE = Shape(4, sections=(24, 8), known=1, hidden=torch.arange(2 * FEATURES) % FEATURES == SECRET, standing=2)
+SHAPE = Shape(4, sections=(24, 8), known=1, hidden=torch.arange(2 * FEATURES) % FEATURES == SECRET, support_features=2)
 NOTHING = torch.zeros(FEATURES).bool()
 NEW = [kind for kind in KINDS if kind != "diffusion"]
 draw = partial(Augmenter.draw, steps=4)
@@ -80,7 +80,11 @@ def losses(made, data, *, done=1.0):
 def draws(made, data):
     """Durations and curves drawn for the conditions of a batch."""
     noise = torch.randn(len(data), made.noise_size, generator=torch.Generator().manual_seed(5))
-    told, load, how = made.tell(data.condition, data.durations, data.durations_mask), (data.known, data.is_known), Sampling(4)
+    told, load, how = (
+        made.condition_input(data.condition, data.durations, data.durations_mask),
+        (data.known, data.observed),
+        Sampling(4),
+    )
     return made.draw_durations(data.condition, noise, how), made.draw_curve(told, load, noise, how)
 
 
@@ -181,11 +185,14 @@ def test_a_resumed_run_repeats_the_bits_of_an_uninterrupted_one(family, tiny, tm
 @every_kind
 def test_faults_have_no_say_until_they_are_seen(family):
     base, child = family[:2]
-    faults, standing = base.profile.faults, base.network.shape.features // 2 - len(STANDING)
-    silent = [*range(len(faults)), standing + STANDING.index("faulty")]  # which of them it is, and whether it is one
+    faults, support_features = base.profile.faults, base.network.shape.features // 2 - len(SUPPORT_FEATURES)
+    silent = [
+        *range(len(faults)),
+        support_features + SUPPORT_FEATURES.index("faulty"),
+    ]  # which of them it is, and whether it is one
     seen = torch.tensor([*(name in child.profile.labels for name in faults), True])
     assert 1 < seen.sum() < len(silent)
-    for before, after in zip(base.network.entrances(), child.network.entrances(), strict=True):
+    for before, after in zip(base.network.input_layers(), child.network.input_layers(), strict=True):
         said = (before.weight != 0).any(0)
         assert not said[silent].any()
         assert said.sum() == len(said) - len(silent)
@@ -211,7 +218,7 @@ def test_a_few_dozen_steps_teach_how_long_curves_last():
 @every_kind
 def test_what_is_masked_or_unknown_does_not_count(kind):
     made, data = network(kind), batch()
-    where = {"curve": data.mask, "durations": data.durations_mask, "known": data.is_known[..., None] > 0}
+    where = {"curve": data.mask, "durations": data.durations_mask, "known": data.observed[..., None] > 0}
     other = replace(data, **{name: torch.where(kept, getattr(data, name), 50 + torch.randn(1)) for name, kept in where.items()})
     seen = losses(made, replace(data, curve=data.curve + 1, durations=data.durations + 1))
     assert all(seen[name] != value for name, value in losses(made, data).items())
@@ -253,13 +260,13 @@ def test_conditions_reach_what_they_should_and_nothing_once_silenced(kind):
     made, data, hidden, other, columns = network(kind), batch(), batch(), batch(), torch.tensor([0, 4])
     lengths, curves = draws(made, data)
     loaded = draws(made, replace(data, known=data.known + 1))[1]
-    assert torch.equal((loaded != curves).flatten(1).any(1), data.is_known[:, 0] > 0)
+    assert torch.equal((loaded != curves).flatten(1).any(1), data.observed[:, 0] > 0)
     hidden.values[:, SECRET] += 1
     longer, unmoved = draws(made, hidden)
     assert (torch.equal(lengths, longer), torch.equal(curves, unmoved)) == (False, True)
     other.values[:, columns] += 1
     assert all(value != losses(made, other)[name] for name, value in losses(made, data).items())
-    made.silence(columns)  # nothing is left: every layer that conditions enter by is among the entrances
+    made.zero_inputs(columns)  # nothing is left: every layer that conditions enter by is among the entrances
     assert losses(made, data) == losses(made, other)
     assert all(torch.equal(one, two) for one, two in zip(draws(made, data), draws(made, other), strict=True))
 
@@ -351,8 +358,8 @@ def test_the_critic_is_kept_at_a_slope_of_one_between_real_and_drawn(slope):
     data = batch(weight=torch.rand(12), mask=torch.ones(12, 4, SHAPE.length).bool())
     way = F.normalize(torch.linspace(1, 2, 4 * SHAPE.length), dim=0)
     made.critic = Made(lambda x: (x.square().sum((1, 2)) / 2 if slope is None else x.flatten(1) @ way * slope)[:, None])
-    told, code = made.tell_blurred(data, g), torch.randn(12, 4, generator=g)
-    fake = made.generator(code, told, (data.known, data.is_known))
+    told, code = made.blurred_condition_input(data, g), torch.randn(12, 4, generator=g)
+    fake = made.generator(code, told, (data.known, data.observed))
     between = data.curve + torch.rand(12, 1, 1, generator=g) * (fake - data.curve)
     each = between.flatten(1).norm(dim=1) if slope is None else torch.tensor(slope)
     value = made.critic(fake)[:, 0] - made.critic(data.curve)[:, 0] + 7.0 * (each - 1) ** 2
@@ -365,8 +372,8 @@ def test_the_evidence_is_error_and_divergence_from_the_prior():
     made, data, g = network("timevae", beta=0.3), batch(weight=torch.rand(12)), torch.Generator().manual_seed(3)
     encoded = torch.randn(12, 6)
     made.encoder, code = Made(lambda _: encoded), Normal(encoded[:, :3], (encoded[:, 3:] / 2).exp())
-    told, drawn = made.tell_blurred(data, g), code.mean + code.stddev * torch.randn(12, 3, generator=g)
-    decoded = made.trend(torch.cat([told, drawn], 1)) + made.decoder(drawn, told, (data.known, data.is_known))
+    told, drawn = made.blurred_condition_input(data, g), code.mean + code.stddev * torch.randn(12, 3, generator=g)
+    decoded = made.trend(torch.cat([told, drawn], 1)) + made.decoder(drawn, told, (data.known, data.observed))
     error = torch.stack([(decoded - data.curve)[i][data.mask[i]].square().mean() for i in range(12)])
     value = error + 0.3 * kl_divergence(code, Normal(0.0, 1.0)).sum(1)
     assert losses(made, data)["evidence"] == pytest.approx((data.weight * value).mean().item(), rel=1e-5)
@@ -382,7 +389,7 @@ def test_a_trend_is_a_polynomial_of_its_degree(degree):
 
 def test_the_losses_of_timegan_are_those_of_its_paper():
     made, data, g = network("timegan", moments=0.0), batch(), torch.Generator().manual_seed(3)
-    told, load = made.tell_blurred(data, g), folded_load((data.known, data.is_known), 4).transpose(1, 2)
+    told, load = made.blurred_condition_input(data, g), folded_load((data.known, data.observed), 4).transpose(1, 2)
     points, mask = (fold(x, 4).transpose(1, 2) for x in (data.curve * data.mask, data.mask))
     latent = made.embedder(torch.cat([points, load], 2), told).sigmoid()
     error = masked_mean((made.recovery(torch.cat([latent, load], 2), told) - points) ** 2, mask).mean().item()
@@ -396,7 +403,7 @@ def test_the_losses_of_timegan_are_those_of_its_paper():
     assert late["generator"] == pytest.approx(2 * math.log(2) + 10 * math.sqrt(ahead))
     assert late["discriminator"] == pytest.approx(3 * math.log(2))
     latent = made.supervisor(made.generator(torch.cat([z, load], 2), told).sigmoid(), told).sigmoid()
-    drawn = made.draw_curve(told, (data.known, data.is_known), F.pad(z.flatten(1), (2, 0)), Sampling())
+    drawn = made.draw_curve(told, (data.known, data.observed), F.pad(z.flatten(1), (2, 0)), Sampling())
     torch.testing.assert_close(fold(drawn, 4).transpose(1, 2), made.recovery(torch.cat([latent, load], 2), told))
     for logit, learns in ((3.0, False), (2.9, True)):  # 3 log(1 + exp(-logit)) is on either side of 0.15
         made.discriminator = Made(lambda x, said=[-logit, -logit, logit]: 0 * x[..., :1] + said.pop())

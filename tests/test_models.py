@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faultcell.config import Config
-from faultcell.encoding.condition_vector import RADII, STANDING
+from faultcell.encoding.condition_vector import RADII, SUPPORT_FEATURES
 from faultcell.encoding.network_shape import network_of
 from faultcell.models.base import fold, unfold
 from faultcell.models.durations import DurationNet
@@ -135,24 +135,24 @@ def test_attention_is_where_it_is_asked_for(levels, bottleneck):
 
 def test_the_condition_reaches_the_output_only_where_it_differs():
     network = shaken(unet())
-    x, t, condition, known, is_known = inputs()
+    x, t, condition, known, observed = inputs()
     changed = condition.clone()
     changed[0] += 1
-    a, b = network(x, t, condition, known, is_known), network(x, t, changed, known, is_known)
+    a, b = network(x, t, condition, known, observed), network(x, t, changed, known, observed)
     assert not torch.allclose(a[0], b[0])
     torch.testing.assert_close(a[1:], b[1:])
 
 
 def test_known_channels_count_only_where_known():
     network = shaken(unet())
-    x, t, condition, known, is_known = inputs()
+    x, t, condition, known, observed = inputs()
     other = known + torch.randn_like(known)
     assert torch.equal(
-        network(x, t, condition, known, torch.zeros_like(is_known)), network(x, t, condition, other, torch.zeros_like(is_known))
+        network(x, t, condition, known, torch.zeros_like(observed)), network(x, t, condition, other, torch.zeros_like(observed))
     )
-    assert not torch.allclose(network(x, t, condition, known, is_known), network(x, t, condition, other, is_known))
-    never = network(x, t, condition, torch.zeros_like(known), torch.zeros_like(is_known))
-    zero = network(x, t, condition, torch.zeros_like(known), is_known)
+    assert not torch.allclose(network(x, t, condition, known, observed), network(x, t, condition, other, observed))
+    never = network(x, t, condition, torch.zeros_like(known), torch.zeros_like(observed))
+    zero = network(x, t, condition, torch.zeros_like(known), observed)
     assert not torch.allclose(never, zero)  # unknown is not zero
 
 
@@ -201,7 +201,7 @@ def test_noise_is_as_smooth_as_curves_of_its_kind_are():
     network = network_of(Config(net=NET), ("overcharge",))
     generator, half = torch.Generator().manual_seed(0), network.shape.features // 2
     network.noise_factor.copy_(torch.randn(network.noise_factor.shape, generator=generator))
-    assert STANDING[2:] == (*RADII, "faulty", "referenced")
+    assert SUPPORT_FEATURES[2:] == (*RADII, "faulty", "referenced")
     modes = [(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)]
     condition = torch.randn(4, 2 * half, generator=generator)
     condition[:, half - 2 : half] = torch.tensor(modes)
@@ -219,8 +219,8 @@ def test_noise_is_as_smooth_as_curves_of_its_kind_are():
 
 def test_without_conditions_a_curve_is_told_how_near_its_neighbours_are_and_no_more():
     network = network_of(Config(net=NET), ("overcharge",))
-    half, standing = network.shape.features // 2, len(STANDING)
-    nothing = network.nothing(torch.ones(1, 2 * half))[0]
+    half, support_features = network.shape.features // 2, len(SUPPORT_FEATURES)
+    nothing = network.unconditional(torch.ones(1, 2 * half))[0]
     assert torch.equal(nothing[:half], nothing[half:])
-    assert nothing[:half].tolist() == [0.0] * (half - standing) + [1.0] * standing
-    assert network.shape.always.tolist() == [False] * (half - standing) + [True] * standing
+    assert nothing[:half].tolist() == [0.0] * (half - support_features) + [1.0] * support_features
+    assert network.shape.always.tolist() == [False] * (half - support_features) + [True] * support_features

@@ -8,7 +8,7 @@ import pytest
 from faultcell.curves import FAULTS, Condition
 from faultcell.encoding.condition_vector import CONTEXT
 from faultcell.encoding.grid import MODES, SURGE, TEMPERATURE, VOLTAGE, prior
-from faultcell.regression.estimator import DURATION_MARGIN, Correction, Neighbours, persistent
+from faultcell.regression.estimator import DURATION_MARGIN, KernelRegression, ReferenceShift, persistent
 from faultcell.regression.kernel import (
     C_RATE,
     FEATURES,
@@ -20,14 +20,14 @@ from faultcell.regression.kernel import (
     PAST,
     TAIL,
     Points,
-    Questions,
-    fit_scales,
+    Queries,
+    fit_metric,
     product,
     squares,
     weights,
 )
-from faultcell.regression.local_linear import Slopes
-from faultcell.regression.residual import Frame
+from faultcell.regression.local_linear import LocalTrend
+from faultcell.regression.residual import ResidualEncoder
 from strategies import CONFIG, UPPER, charge, curves_of, discharge, fault_curves, known_of, normal_rows, surge
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore:__array__ implementation:DeprecationWarning")
@@ -38,22 +38,22 @@ GRID, NAMES = CONFIG.grid, tuple(FAULTS)
 def normal(tiny):
     """(neighbours, conditions): the normal curves, half of them charges."""
     known, conditions = known_of(tiny[0])
-    return Neighbours.of(known, GRID), conditions
+    return KernelRegression.of(known, GRID), conditions
 
 
 @pytest.fixture(scope="module")
 def faulty(tiny):
     known, conditions = known_of(tiny[1])
-    return Neighbours.of(known, GRID), conditions
+    return KernelRegression.of(known, GRID), conditions
 
 
 def asked(*conditions):
-    return Questions.of(conditions, NAMES)
+    return Queries.of(conditions, NAMES)
 
 
-def kept(neighbours, rows):
+def kept(regression, rows):
     """The same kernels among these known curves alone."""
-    return replace(neighbours, known=neighbours.known.take(np.asarray(rows)))
+    return replace(regression, known=regression.known.take(np.asarray(rows)))
 
 
 def same(one, other):
@@ -75,20 +75,20 @@ def test_what_matters_gets_a_larger_scale_than_what_is_noise(matters, noise):
         for _ in range(90)
     ]
     place = {"c_rate": C_RATE, "ambient_temperature_celsius": FEATURES.index("ambient"), "state_of_health": HEALTH}
-    questions = asked(*conditions)
-    target = np.sin(2 * questions.features[:, [place[matters]]])
-    scales = fit_scales(questions, target, cell=np.arange(90) // 3, looks_at=LOOKS_AT[HEAD])
-    assert scales[place[matters]] > 2 * scales[place[noise]] > 0
-    assert (scales[~LOOKS_AT[HEAD]] == 0).all()
+    queries = asked(*conditions)
+    target = np.sin(2 * queries.features[:, [place[matters]]])
+    metric = fit_metric(queries, target, cell=np.arange(90) // 3, looks_at=LOOKS_AT[HEAD])
+    assert metric[place[matters]] > 2 * metric[place[noise]] > 0
+    assert (metric[~LOOKS_AT[HEAD]] == 0).all()
 
 
 def test_each_kernel_looks_at_what_it_may_alone(normal, faulty):
-    for neighbours, _ in (normal, faulty):
-        assert neighbours.scales.shape == (len(KERNELS), len(MODES), len(FEATURES) + 1)
+    for regression, _ in (normal, faulty):
+        assert regression.metric.shape == (len(KERNELS), len(MODES), len(FEATURES) + 1)
         for kernel in (HEAD, LASTS, TAIL):
-            assert ((neighbours.scales[kernel] > 0) == LOOKS_AT[kernel]).all()
+            assert ((regression.metric[kernel] > 0) == LOOKS_AT[kernel]).all()
     outside = [FEATURES.index(name) for name in FEATURES if name not in CONTEXT]
-    assert (neighbours.scales[HEAD][:, [*outside, -1]] == 0).all()  # inside its limits a curve owes nothing to its fault
+    assert (regression.metric[HEAD][:, [*outside, -1]] == 0).all()  # inside its limits a curve owes nothing to its fault
 
 
 # --- weights
@@ -104,47 +104,47 @@ def test_the_bits_of_a_row_do_not_depend_on_its_place_in_a_product(inner, column
 
 
 def test_weights_are_of_the_nearest_and_sum_to_one_or_to_zero_where_all_is_barred(normal):
-    neighbours, known = normal[0], normal[0].known
-    square, scales = squares(known.questions, known.questions), neighbours.scales[HEAD, known.questions.mode]
-    distance = Points(known.questions).distances(known.questions, scales)
-    np.testing.assert_allclose(distance, np.einsum("nmf,nf->nm", square, np.square(scales)), rtol=1e-9, atol=1e-9)
+    regression, known = normal[0], normal[0].known
+    square, metric = squares(known.queries, known.queries), regression.metric[HEAD, known.queries.mode]
+    distance = Points(known.queries).distances(known.queries, metric)
+    np.testing.assert_allclose(distance, np.einsum("nmf,nf->nm", square, np.square(metric)), rtol=1e-9, atol=1e-9)
     closed = np.random.default_rng(0).random((len(known), len(known))) < 0.7
     closed[3], closed[5] = True, True
     closed[5, 7] = False
-    weight, reach = weights(distance, closed)
+    weight, spread = weights(distance, closed)
     np.testing.assert_allclose(weight.sum(axis=1), np.where(np.arange(len(known)) == 3, 0, 1))
     assert (weight[closed] == 0).all()
-    only = known.questions.take(np.array([5, 7]))
+    only = known.queries.take(np.array([5, 7]))
     assert weight[5, 7] == 1
-    assert reach[5] == pytest.approx(neighbours.apart(only.take(np.array([0])), only.take(np.array([1])))[0])
-    assert reach[3] == reach.max()
+    assert spread[5] == pytest.approx(regression.apart(only.take(np.array([0])), only.take(np.array([1])))[0])
+    assert spread[3] == spread.max()
     free, _ = weights(distance, np.zeros_like(closed))
     assert (free.argmax(axis=1) == np.arange(len(known))).all()  # nothing is nearer to a curve than itself
 
 
 def test_where_nothing_may_be_used_the_prior_is_expected(normal):
-    neighbours, known = normal[0], normal[0].known
-    nothing = neighbours.expect(known.questions, known.log_seconds, barred=np.ones((len(known), len(known)), dtype=bool))
+    regression, known = normal[0], normal[0].known
+    nothing = regression.predict(known.queries, known.log_seconds, excluded=np.ones((len(known), len(known)), dtype=bool))
     np.testing.assert_array_equal(nothing.values, np.broadcast_to(prior(GRID), nothing.values.shape))
     assert len(np.unique(nothing.log_seconds, axis=0)) == 1
     assert np.isfinite(nothing.log_seconds).all()
-    assert (nothing.reach > neighbours.expect(known.questions, known.log_seconds).reach).all()
+    assert (nothing.distance > regression.predict(known.queries, known.log_seconds).distance).all()
 
 
 def test_a_barred_cell_and_the_other_half_cycle_never_contribute(normal):
-    neighbours, known = normal[0], normal[0].known
-    barred = known.cell[:, None] == known.cell[None]
-    before = neighbours.expect(known.questions, known.log_seconds, barred=barred)
+    regression, known = normal[0], normal[0].known
+    excluded = known.cell[:, None] == known.cell[None]
+    before = regression.predict(known.queries, known.log_seconds, excluded=excluded)
     wild = known.cell == known.cell[0]
     spoilt = replace(known, values=np.where(wild[:, None, None], 1e6, known.values).astype(np.float32))
     spoilt = replace(spoilt, log_seconds=np.where(wild[:, None], 50.0, known.log_seconds))
-    after = replace(neighbours, known=spoilt).expect(known.questions, known.log_seconds, barred=barred)
+    after = replace(regression, known=spoilt).predict(known.queries, known.log_seconds, excluded=excluded)
     assert np.array_equal(before.values[wild], after.values[wild])
     assert np.array_equal(before.log_seconds[wild], after.log_seconds[wild])
     assert (before.values[~wild] != after.values[~wild]).any(axis=(1, 2)).all()
-    charges = known.questions.mode == 0
-    alone = kept(neighbours, np.flatnonzero(charges)).expect(known.questions.take(np.flatnonzero(charges)))
-    np.testing.assert_allclose(alone.values, neighbours.expect(known.questions).values[charges], rtol=1e-9)
+    charges = known.queries.mode == 0
+    alone = kept(regression, np.flatnonzero(charges)).predict(known.queries.take(np.flatnonzero(charges)))
+    np.testing.assert_allclose(alone.values, regression.predict(known.queries).values[charges], rtol=1e-9)
 
 
 def test_what_one_side_does_not_know_counts_as_typical_and_what_nobody_knows_as_nothing():
@@ -154,19 +154,19 @@ def test_what_one_side_does_not_know_counts_as_typical_and_what_nobody_knows_as_
     typical = np.square(np.log2(rates)[:, None] - np.log2(rates)).mean()  # of two known curves, drawn at random
     np.testing.assert_allclose(found[:, C_RATE], typical)
     assert (found[:, HEALTH] == 0).all()
-    forgetful = known.forgetting(np.arange(60).reshape(12, 5) >= 5, np.ones(12, dtype=bool))  # the first knows nothing
+    forgetful = known.drop_context(np.arange(60).reshape(12, 5) >= 5, np.ones(12, dtype=bool))  # the first knows nothing
     found = squares(asked(Condition("normal", step_type="charge", c_rate=1.0)), forgetful)[0, :, C_RATE]
-    rest = np.log2(rates[1:])
-    np.testing.assert_allclose(found, [np.square(rest[:, None] - rest).mean(), *np.square(rest)])
+    residual = np.log2(rates[1:])
+    np.testing.assert_allclose(found, [np.square(residual[:, None] - residual).mean(), *np.square(residual)])
 
 
 def test_the_fault_counts_for_how_a_curve_goes_on_and_not_for_how_it_came_there(faulty):
-    neighbours, known = faulty[0], faulty[0].known
-    one = known.questions.take(np.flatnonzero(known.questions.mode == 0)[:1])
+    regression, known = faulty[0], faulty[0].known
+    one = known.queries.take(np.flatnonzero(known.queries.mode == 0)[:1])
     two = one.joined(replace(one, label=one.label + 1))  # alike in all but the fault
     points, closed = Points(two), np.zeros((1, 2), dtype=bool)
     weight = {
-        kernel: weights(points.distances(one, neighbours.scales[kernel, one.mode]), closed)[0][0]
+        kernel: weights(points.distances(one, regression.metric[kernel, one.mode]), closed)[0][0]
         for kernel in (HEAD, LASTS, TAIL)
     }
     np.testing.assert_array_equal(weight[HEAD], [0.5, 0.5])
@@ -185,11 +185,11 @@ def balanced():
         (f"B{i}", 1, "discharge", "normal", discharge(rate=rate, health=health), {"state_of_health": health})
         for i, (rate, health) in enumerate(zip(rng.uniform(0.3, 2, 12), rng.uniform(0.7, 1, 12), strict=True))
     ]
-    return Neighbours.of(known_of(curves_of(rows))[0], GRID)
+    return KernelRegression.of(known_of(curves_of(rows))[0], GRID)
 
 
-def head_seconds(neighbours, **context):
-    return np.exp(neighbours.expect(asked(Condition("normal", step_type="discharge", **context))).log_seconds[0, 0])
+def head_seconds(regression, **context):
+    return np.exp(regression.predict(asked(Condition("normal", step_type="discharge", **context))).log_seconds[0, 0])
 
 
 def test_the_head_lasts_by_the_charge_balance(balanced):
@@ -207,12 +207,12 @@ def test_without_a_rate_the_head_lasts_as_the_known_ones_do(balanced):
 @pytest.fixture(scope="module")
 def firsts():
     """Overdischarges, the first of their cells: their past is their own time beyond the limit."""
-    return Neighbours.of(known_of(fault_curves(cells=8, cycles=1).select(label=["overdischarge"]))[0], GRID)
+    return KernelRegression.of(known_of(fault_curves(cells=8, cycles=1).select(label=["overdischarge"]))[0], GRID)
 
 
-def tail_seconds(neighbours, **past):
+def tail_seconds(regression, **past):
     condition = Condition("overdischarge", peak_deviation_volt=0.4, **past)
-    return np.exp(neighbours.expect(asked(condition)).log_seconds[0, 1])
+    return np.exp(regression.predict(asked(condition)).log_seconds[0, 1])
 
 
 def test_the_tail_lasts_as_it_has_done_so_far_in_its_cell(firsts):
@@ -226,11 +226,11 @@ def test_the_tail_lasts_as_it_has_done_so_far_in_its_cell(firsts):
 
 def test_how_the_tail_goes_on_follows_its_seconds(faulty):
     """Curves as long as the one that is asked for count more."""
-    neighbours, known = faulty[0], faulty[0].known
-    low = np.flatnonzero(known.questions.mode == 1)
-    questions = known.questions.take(low)
-    shorter = neighbours.expect(questions, known.log_seconds[low] - 2)
-    longer = neighbours.expect(questions, known.log_seconds[low] + 2)
+    regression, known = faulty[0], faulty[0].known
+    low = np.flatnonzero(known.queries.mode == 1)
+    queries = known.queries.take(low)
+    shorter = regression.predict(queries, known.log_seconds[low] - 2)
+    longer = regression.predict(queries, known.log_seconds[low] + 2)
     tail = slice(GRID.head, None)
     assert (shorter.values[:, TEMPERATURE, tail] != longer.values[:, TEMPERATURE, tail]).any()
     np.testing.assert_array_equal(shorter.values[..., : GRID.head], longer.values[..., : GRID.head])
@@ -241,30 +241,30 @@ def test_how_the_tail_goes_on_follows_its_seconds(faulty):
 
 
 def test_what_is_expected_is_a_mean_of_known_curves_of_the_half_cycle_moved_along_slopes(normal):
-    neighbours, known = normal[0], normal[0].known
-    flat = replace(neighbours, slopes=Slopes.none(neighbours.slopes.coefficients.shape[-1]))
-    found, moved = (some.expect(known.questions, known.log_seconds) for some in (flat, neighbours))
-    along = neighbours.slopes.along(moved.way, known.questions.mode).reshape(len(known), -1, GRID.head)
+    regression, known = normal[0], normal[0].known
+    flat = replace(regression, trend=LocalTrend.none(regression.trend.coefficients.shape[-1]))
+    found, moved = (some.predict(known.queries, known.log_seconds) for some in (flat, regression))
+    along = regression.trend.along(moved.displacement, known.queries.mode).reshape(len(known), -1, GRID.head)
     np.testing.assert_allclose(moved.values[..., : GRID.head], found.values[..., : GRID.head] + along, atol=1e-9)
     assert np.abs(along[:, VOLTAGE]).max() > 0.01
     for step in (0, 1):
-        of_step = known.questions.mode == step
+        of_step = known.queries.mode == step
         head = known.values[of_step][:, VOLTAGE, : GRID.head]
-        expected = found.values[of_step][:, VOLTAGE, : GRID.head]
-        assert (expected >= head.min(axis=0) - 1e-6).all()
-        assert (expected <= head.max(axis=0) + 1e-6).all()
-    discharges = found.values[known.questions.mode == 1]  # they have no tail: what is masked everywhere is the prior
+        prediction = found.values[of_step][:, VOLTAGE, : GRID.head]
+        assert (prediction >= head.min(axis=0) - 1e-6).all()
+        assert (prediction <= head.max(axis=0) + 1e-6).all()
+    discharges = found.values[known.queries.mode == 1]  # they have no tail: what is masked everywhere is the prior
     plain = np.broadcast_to(prior(GRID), discharges.shape)
     np.testing.assert_array_equal(discharges[..., GRID.head :], plain[..., GRID.head :])
 
 
 def test_many_questions_are_answered_as_each_alone(faulty):
-    neighbours, known = faulty[0], faulty[0].known
+    regression, known = faulty[0], faulty[0].known
     rows = np.arange(600) % len(known)
-    barred = np.random.default_rng(0).random((600, len(known))) < 0.5
-    together = neighbours.expect(known.questions.take(rows), known.log_seconds[rows], barred=barred)
+    excluded = np.random.default_rng(0).random((600, len(known))) < 0.5
+    together = regression.predict(known.queries.take(rows), known.log_seconds[rows], excluded=excluded)
     for i in (0, 255, 256, 599):
-        alone = neighbours.expect(known.questions.take(rows[[i]]), known.log_seconds[rows[[i]]], barred=barred[[i]])
+        alone = regression.predict(known.queries.take(rows[[i]]), known.log_seconds[rows[[i]]], excluded=excluded[[i]])
         for name in vars(alone):
             np.testing.assert_allclose(getattr(alone, name)[0], getattr(together, name)[i], rtol=1e-9, atol=1e-12)
 
@@ -273,17 +273,17 @@ def test_many_questions_are_answered_as_each_alone(faulty):
 
 
 def test_of_how_a_curve_differed_the_less_is_left_the_further_its_condition(normal):
-    neighbours = replace(normal[0], persistence=np.array([0.5, 2.0, 1.0]))
-    known = neighbours.known
-    expected = neighbours.expect(known.questions, known.log_seconds)
-    wild = replace(expected, values=known.values - 3.0, log_seconds=known.log_seconds - 0.2)
+    regression = replace(normal[0], persistence=np.array([0.5, 2.0, 1.0]))
+    known = regression.known
+    prediction = regression.predict(known.queries, known.log_seconds)
+    wild = replace(prediction, values=known.values - 3.0, log_seconds=known.log_seconds - 0.2)
     for apart in (0.0, 0.5, 2.0):
-        found = Correction.of(known, wild, apart=np.full(len(known), apart), neighbours=neighbours)
-        kept = 1 / (1 + (apart / neighbours.persistence[known.questions.mode]) ** 2)
-        np.testing.assert_allclose(persistent(np.full(len(known), apart), neighbours.persistence[known.questions.mode]), kept)
+        found = ReferenceShift.of(known, wild, apart=np.full(len(known), apart), regression=regression)
+        kept = 1 / (1 + (apart / regression.persistence[known.queries.mode]) ** 2)
+        np.testing.assert_allclose(persistent(np.full(len(known), apart), regression.persistence[known.queries.mode]), kept)
         np.testing.assert_allclose(found.values[:, VOLTAGE], np.tile(3 * kept[:, None], GRID.head), atol=1e-5)
         np.testing.assert_allclose(found.log_seconds, 0.2 * kept)
-    none = Correction.of(known, wild, apart=np.full(len(known), np.nan), neighbours=neighbours)
+    none = ReferenceShift.of(known, wild, apart=np.full(len(known), np.nan), regression=regression)
     assert not none.values.any()
     assert not none.log_seconds.any()
     assert np.isnan(none.apart).all()
@@ -299,18 +299,18 @@ def test_at_the_persistence_half_of_a_difference_is_left_and_at_a_huge_one_all()
 
 
 def test_no_curve_lasts_longer_than_known_ones_of_its_kind_with_the_charge_they_moved(faulty):
-    neighbours, known = faulty[0], faulty[0].known
-    untold = replace(known.questions, count=np.full(len(known), np.nan))
+    regression, known = faulty[0], faulty[0].known
+    untold = replace(known.queries, count=np.full(len(known), np.nan))
     for sign, side in ((1, "max"), (-1, "min")):
-        found = neighbours.bounded(untold, known.log_seconds + sign * np.array([3.0, 5.0]))
+        found = regression.bounded(untold, known.log_seconds + sign * np.array([3.0, 5.0]))
         assert (np.sign(found - known.log_seconds) == sign).all()
         for mode in (0, 1):
-            rows = known.questions.mode == mode
+            rows = known.queries.mode == mode
             edge = getattr(known.log_seconds[rows, 1], side)() + sign * DURATION_MARGIN
             np.testing.assert_allclose(found[rows, 1], edge)
-            moved = (found[:, 0] - known.questions.log_health + known.questions.log_rate)[rows]
+            moved = (found[:, 0] - known.queries.log_health + known.queries.log_rate)[rows]
             assert np.ptp(moved) < 1e-9  # as much charge as the one that moved most, or least
-    np.testing.assert_array_equal(neighbours.bounded(known.questions, known.log_seconds), known.log_seconds)
+    np.testing.assert_array_equal(regression.bounded(known.queries, known.log_seconds), known.log_seconds)
 
 
 def test_seconds_that_were_asked_for_are_kept_whatever_known_ones_took(firsts):
@@ -331,7 +331,7 @@ def surges():
     peaks = np.linspace(0.1, 0.5, 8)
     rows = [(f"S{i}", 1, "charge", "overcharge", surge(peak=p, at=0.01, lasts=3000 + 400 * i), {}) for i, p in enumerate(peaks)]
     rows.append(("C0", 1, "charge", "overcharge", charge(cutoff=UPPER + 0.1), {}))
-    return Neighbours.of(known_of(curves_of([*rows, *normal_rows(cells=4, cycles=2)]))[0], GRID)
+    return KernelRegression.of(known_of(curves_of([*rows, *normal_rows(cells=4, cycles=2)]))[0], GRID)
 
 
 def test_a_fault_lies_on_the_grid_as_most_known_ones_of_it_do(surges, faulty):
@@ -347,18 +347,18 @@ def test_a_fault_lies_on_the_grid_as_most_known_ones_of_it_do(surges, faulty):
 
 def test_a_surge_is_expected_from_surges_alone_and_its_time_owes_nothing_to_the_charge_balance(surges):
     conditions = [Condition("overcharge", peak_deviation_volt=0.3, c_rate=rate) for rate in (0.5, 2.0)]
-    questions = Questions.of(conditions, NAMES, surges.modes(conditions, NAMES))
+    queries = Queries.of(conditions, NAMES, surges.modes(conditions, NAMES))
     known = surges.known
-    before = surges.expect(questions)
-    wild = known.questions.mode != SURGE
+    before = surges.predict(queries)
+    wild = known.queries.mode != SURGE
     spoilt = replace(known, values=np.where(wild[:, None, None], 1e6, known.values).astype(np.float32))
-    after = replace(surges, known=spoilt).expect(questions)
+    after = replace(surges, known=spoilt).predict(queries)
     same(before, after)
     seconds = known.log_seconds[~wild]
     assert (before.log_seconds > seconds.min(axis=0) - 1e-9).all()
     assert (before.log_seconds < seconds.max(axis=0) + 1e-9).all()
-    certain = replace(questions, count=np.ones(2), past=np.full(2, np.log(50.0)))
-    assert np.isnan(certain.certain).all()  # its tail goes on after the voltage has fallen back
+    known_log_seconds = replace(queries, count=np.ones(2), past=np.full(2, np.log(50.0)))
+    assert np.isnan(known_log_seconds.known_log_seconds).all()  # its tail goes on after the voltage has fallen back
 
 
 # --- known curves
@@ -371,24 +371,24 @@ def test_thinning_keeps_the_share_of_every_cell_and_half_cycle():
     assert len(thin) == len(known) // 2
     for cell in np.unique(known.cell):
         for step in (0, 1):
-            before, after = (int(((k.cell == cell) & (k.questions.mode == step)).sum()) for k in (known, thin))
+            before, after = (int(((k.cell == cell) & (k.queries.mode == step)).sum()) for k in (known, thin))
             assert after == pytest.approx(before / 2, abs=1)
     assert known.thinned(len(known)) is known
 
 
 def test_what_is_stored_comes_back_and_expects_the_same(tuned):
-    frame = tuned.frame
-    again = Frame.restored(frame.tensors(), tuned.config, faults=frame.faults)
+    encoder = tuned.encoder
+    again = ResidualEncoder.restored(encoder.tensors(), tuned.config, faults=encoder.faults)
     conditions = [
         Condition("overdischarge", peak_deviation_volt=0.4, c_rate=0.8, repetition_count=2, cumulative_duration_second=500.0),
         Condition("overcharge", peak_deviation_volt=0.1, state_of_health=0.9),
         Condition("normal", step_type="discharge", ambient_temperature_celsius=10.0),
     ]
-    one, other = frame.ask(conditions), again.ask(conditions)
-    same(one.expected, other.expected)
+    one, other = encoder.ask(conditions), again.ask(conditions)
+    same(one.prediction, other.prediction)
     np.testing.assert_array_equal(one.width, other.width)
     deeper = replace(conditions[0], peak_deviation_volt=0.8)
-    assert not np.array_equal(one.expected.log_seconds[0], frame.ask([deeper]).expected.log_seconds[0])
+    assert not np.array_equal(one.prediction.log_seconds[0], encoder.ask([deeper]).prediction.log_seconds[0])
 
 
 def test_the_past_is_seen_over_what_the_charge_balance_expects():

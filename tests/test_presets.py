@@ -14,14 +14,14 @@ from faultcell.cli import app
 from faultcell.config import Config, DiffusionConfig, FinetuneConfig, GridConfig, NeighbourConfig, TrainConfig
 from faultcell.curves import Condition, severity
 from faultcell.curves.conditions import conditions_of
-from faultcell.encoding.condition_vector import Vocabulary
+from faultcell.encoding.condition_vector import ConditionEncoder
 from faultcell.encoding.decode import rebuild
 from faultcell.encoding.encode import encode
 from faultcell.encoding.grid import REST, VOLTAGE
 from faultcell.errors import ConditionError
 from faultcell.models.diffusion import Diffusion
 from faultcell.presets import PRESETS, agreed, budget, finetuning, paper, preset_of
-from faultcell.regression.plain_residual import PlainFrame
+from faultcell.regression.plain_residual import PlainEncoder
 from faultcell.training.loop import in_steps, thaw
 from strategies import NET, fault_curves, normal_curves
 
@@ -66,7 +66,7 @@ def test_the_preset_is_what_the_paper_says():
 
 
 def test_severities_of_the_inactive_fault_are_exactly_zero():
-    vocabulary = Vocabulary(("overcharge", "overdischarge"))
+    vocabulary = ConditionEncoder(("overcharge", "overdischarge"))
     values, _ = vocabulary.encode([Condition("overdischarge", 0.3, 5, 100.0), Condition("overcharge", 0.2, 3, 50.0)])
     table = dict(zip(vocabulary.names, values.T, strict=True))
     assert [table[f"high_{name}"][0] for name in ("peak", "count", "seconds")] == [0, 0, 0]
@@ -115,19 +115,19 @@ def test_a_curve_at_even_times_is_itself_again():
 
 def test_voltages_within_the_limits_are_scaled_to_the_unit_range(model):
     encoded = encode(normal_curves(), conditions_of(normal_curves()), EVENLY)
-    scaled = model.frame.scaler.forward(encoded.values.astype(np.float64), encoded.mode)[:, VOLTAGE]
+    scaled = model.encoder.scaler.forward(encoded.values.astype(np.float64), encoded.mode)[:, VOLTAGE]
     assert scaled.min() == pytest.approx(0, abs=1e-6)
     assert scaled.max() == pytest.approx(1, abs=1e-6)
-    assert len(np.unique(model.frame.scaler.mean[0, VOLTAGE])) == 1  # the same at every point
+    assert len(np.unique(model.encoder.scaler.mean[0, VOLTAGE])) == 1  # the same at every point
 
 
 # --- the model
 
 
 def test_nothing_is_expected_of_neighbours_nor_by_regression(model):
-    assert isinstance(model.frame, PlainFrame)
-    asked = model.frame.ask([Condition("overdischarge", 0.3), Condition("overdischarge", 0.9)])
-    assert not asked.expected.values.any()
+    assert isinstance(model.encoder, PlainEncoder)
+    asked = model.encoder.ask([Condition("overdischarge", 0.3), Condition("overdischarge", 0.9)])
+    assert not asked.prediction.values.any()
     assert (asked.width == 1).all()
     assert not any(name.startswith("expectation.") for name in model.network.state_dict())
 

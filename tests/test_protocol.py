@@ -13,7 +13,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::faultcell.errors.OutOfRangeWarn
 
 def contexts(model, label):
     """(C-rate, health) of the known curves of a label."""
-    known = model.frame.neighbours.known.questions
+    known = model.encoder.regression.known.queries
     rows = known.label == model.profile.faults.index(label)
     return {
         (round(float(np.exp2(rate)), 4), round(0.8 + 0.2 * float(health), 4))
@@ -23,28 +23,28 @@ def contexts(model, label):
 
 def test_each_draw_has_the_protocol_of_one_known_curve(tuned):
     asked = grid("overdischarge", peak_deviation_volt=0.4, repeat=60)
-    posed = with_protocols(asked, [(seed,) for seed in range(60)], tuned.frame.neighbours, faults=tuned.profile.faults)
-    found = {(round(condition.c_rate, 4), round(condition.state_of_health, 4)) for condition in posed}
+    episodes = with_protocols(asked, [(seed,) for seed in range(60)], tuned.encoder.regression, faults=tuned.profile.faults)
+    found = {(round(condition.c_rate, 4), round(condition.state_of_health, 4)) for condition in episodes}
     assert found <= contexts(tuned, "overdischarge")
     assert len(found) > 3
 
 
 def test_what_was_asked_for_stays_and_the_choice_is_the_seeds_alone(tuned):
     asked = [Condition("overdischarge", 0.4, c_rate=0.7), Condition("overdischarge", 0.4, ambient_temperature_celsius=25.0)]
-    neighbours, faults = tuned.frame.neighbours, tuned.profile.faults
-    first = with_protocols(asked, [(1,), (2,)], neighbours, faults=faults)
+    regression, faults = tuned.encoder.regression, tuned.profile.faults
+    first = with_protocols(asked, [(1,), (2,)], regression, faults=faults)
     assert (first[0].c_rate, first[1].ambient_temperature_celsius) == (0.7, 25.0)
     assert all(condition.state_of_health is not None for condition in first)
-    second = with_protocols(asked[::-1], [(2,), (1,)], neighbours, faults=faults)
+    second = with_protocols(asked[::-1], [(2,), (1,)], regression, faults=faults)
     assert second == first[::-1]
 
 
 def test_near_protocols_are_likelier(tuned):
     rates = sorted(rate for rate, _ in contexts(tuned, "overdischarge"))
     asked = [Condition("overdischarge", 0.4, c_rate=rates[-1])] * 40
-    posed = with_protocols(asked, [(seed,) for seed in range(40)], tuned.frame.neighbours, faults=tuned.profile.faults)
+    episodes = with_protocols(asked, [(seed,) for seed in range(40)], tuned.encoder.regression, faults=tuned.profile.faults)
     health = dict(contexts(tuned, "overdischarge"))[rates[-1]]
-    taken = np.array([condition.state_of_health for condition in posed])
+    taken = np.array([condition.state_of_health for condition in episodes])
     assert np.isclose(taken, health, atol=1e-3).mean() > 1 / len(rates)
 
 

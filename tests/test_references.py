@@ -15,7 +15,7 @@ from faultcell.encoding.grid import END, LEVEL_WEIGHT, MODES, REST, START, TEMPE
 from faultcell.errors import ConditionError, DataError
 from faultcell.regression.estimator import persistent
 from faultcell.regression.kernel import HEAD as HEAD_KERNEL
-from faultcell.regression.kernel import Questions
+from faultcell.regression.kernel import Queries
 from faultcell.regression.references import References
 from strategies import CONFIG, FINETUNE, LOWER, charge, curves_of, discharge
 
@@ -104,8 +104,8 @@ def test_a_reference_changes_the_curve_and_says_which_it_was(tuned, known):
 
 def still_there(model, asked):
     """How much of what sets its reference apart is expected of a condition."""
-    neighbours = model.frame.neighbours
-    return persistent(asked.expected.reach[0, HEAD_KERNEL], neighbours.persistence[asked.questions.mode[0]])
+    regression = model.encoder.regression
+    return persistent(asked.prediction.distance[0, HEAD_KERNEL], regression.persistence[asked.queries.mode[0]])
 
 
 def test_how_a_reference_differs_inside_its_limits_is_expected_again(tuned, known):
@@ -115,8 +115,8 @@ def test_how_a_reference_differs_inside_its_limits_is_expected_again(tuned, know
         np.ones(known.timeseries.height, dtype=bool),
         surface_temperature_celsius=pl.col("surface_temperature_celsius") + 3,
     )
-    asked = [tuned.frame.ask([condition()], references(curves, tuned)) for curves in (known, warmer)]
-    one, other = (some.expected.values[0] for some in asked)
+    asked = [tuned.encoder.ask([condition()], references(curves, tuned)) for curves in (known, warmer)]
+    one, other = (some.prediction.values[0] for some in asked)
     left = still_there(tuned, asked[0])
     assert 0.5 < left < 1
     np.testing.assert_allclose((other - one)[TEMPERATURE, :HEAD], 3 * left, atol=1e-4)
@@ -126,8 +126,8 @@ def test_how_a_reference_differs_inside_its_limits_is_expected_again(tuned, know
 
 def test_a_cell_whose_reference_lasted_longer_is_expected_to_last_longer_again(tuned, known):
     slower = Curves(known.timeseries.with_columns(pl.col("step_time_second") * 1.2), known.halfcycles)
-    asked = [tuned.frame.ask([condition()], references(curves, tuned)) for curves in (known, slower)]
-    one, other = (some.expected.log_seconds[0] for some in asked)
+    asked = [tuned.encoder.ask([condition()], references(curves, tuned)) for curves in (known, slower)]
+    one, other = (some.prediction.log_seconds[0] for some in asked)
     assert other[0] - one[0] == pytest.approx(np.log(1.2) * still_there(tuned, asked[0]))
     assert other[1] == one[1]
 
@@ -160,10 +160,10 @@ def test_only_the_part_inside_matters_even_where_most_samples_lie_beyond(tuned):
     bare = curves_of([("D0", 1, "discharge", "overdischarge", samples, {"state_of_health": 0.9})])
     other = changed(bare, beyond(bare), current_ampere=pl.col("current_ampere") * 0.7)
     assert beyond(bare).mean() > 0.5
-    one, two = (tuned.frame.ask([condition()], references(curves, tuned)).expected for curves in (bare, other))
+    one, two = (tuned.encoder.ask([condition()], references(curves, tuned)).prediction for curves in (bare, other))
     np.testing.assert_allclose(one.values, two.values, atol=1e-9)
     np.testing.assert_allclose(one.log_seconds, two.log_seconds)
-    np.testing.assert_allclose(one.reach, two.reach)
+    np.testing.assert_allclose(one.distance, two.distance)
 
 
 def test_the_part_inside_the_limits_does_matter(tuned, known):
@@ -185,7 +185,7 @@ def test_a_curve_depends_on_its_own_reference_alone(tuned, known):
 # --- at how many faults, and seconds beyond the limit, the cell stands
 
 
-def standing(count, seconds, *, cycle=2, **further):
+def support_features(count, seconds, *, cycle=2, **further):
     """A reference set: one cycle of cell D0, which stands at so many faults and seconds."""
     past = {"repetition_count": count, "cumulative_duration_second": seconds, "state_of_health": 0.9}
     past = {name: value for name, value in past.items() if value is not None}
@@ -193,7 +193,7 @@ def standing(count, seconds, *, cycle=2, **further):
 
 
 def expected_tail(model, asked, given=None):
-    return float(np.exp(model.frame.ask([asked], given).expected.log_seconds[0, 1]))
+    return float(np.exp(model.encoder.ask([asked], given).prediction.log_seconds[0, 1]))
 
 
 def silent(model):
@@ -208,11 +208,11 @@ def silent(model):
 def test_the_next_fault_lasts_just_as_long_as_is_asked_beyond_where_the_cell_stands(tuned):
     asked = condition(repetition_count=3, cumulative_duration_second=940.0)
     for model, rtol in ((silent(tuned), 2e-4), (tuned, 5e-3)):  # sensors' noise moves the crossing
-        drawn = model.draw([asked] * 3, range(3), steps=4, reference=standing(2, 800.0))
+        drawn = model.draw([asked] * 3, range(3), steps=4, reference=support_features(2, 800.0))
         np.testing.assert_allclose(excursion(drawn, side="low")[1], 140.0, rtol=rtol)
         np.testing.assert_allclose(drawn.known("cumulative_duration_second"), 940.0, rtol=rtol)
         assert drawn.known("repetition_count").tolist() == [3, 3, 3]
-        other = model.draw([asked] * 3, range(3), steps=4, reference=standing(2, 700.0))
+        other = model.draw([asked] * 3, range(3), steps=4, reference=support_features(2, 700.0))
         np.testing.assert_allclose(excursion(other, side="low")[1], 240.0, rtol=rtol)
 
 
@@ -224,26 +224,26 @@ def test_the_first_fault_of_a_cell_lasts_what_is_asked_with_no_reference(tuned):
 
 def test_several_faults_on_they_last_as_those_since_then_on_the_mean(tuned):
     asked = condition(repetition_count=3, cumulative_duration_second=1000.0)
-    given = references(standing(1, 400.0), tuned)
-    questions = tuned.frame.ask([asked], given).questions
-    assert np.exp(questions.past[0]) == pytest.approx(300.0)
-    assert questions.count[0] == 2
-    assert np.isnan(questions.certain[0])
-    drawn = tuned.draw([asked] * 8, range(8), steps=4, reference=standing(1, 400.0))
+    given = references(support_features(1, 400.0), tuned)
+    queries = tuned.encoder.ask([asked], given).queries
+    assert np.exp(queries.past[0]) == pytest.approx(300.0)
+    assert queries.count[0] == 2
+    assert np.isnan(queries.known_log_seconds[0])
+    drawn = tuned.draw([asked] * 8, range(8), steps=4, reference=support_features(1, 400.0))
     assert np.ptp(excursion(drawn, side="low")[1]) > 0
 
 
 @pytest.mark.parametrize(
     "given",
     [
-        standing(None, None),
-        standing(2, None),
-        standing(3, 800.0),  # as many faults as are asked for
-        standing(4, 990.0, cycle=9),  # the next cycle, where there is no earlier one
-        standing(2, 941.0),  # more seconds than are asked for
-        standing(2, 940.0),  # as many, but for rounding
-        standing(2, 800.0, cycle=9),  # fewer, but later
-        standing(0, 0.0),
+        support_features(None, None),
+        support_features(2, None),
+        support_features(3, 800.0),  # as many faults as are asked for
+        support_features(4, 990.0, cycle=9),  # the next cycle, where there is no earlier one
+        support_features(2, 941.0),  # more seconds than are asked for
+        support_features(2, 940.0),  # as many, but for rounding
+        support_features(2, 800.0, cycle=9),  # fewer, but later
+        support_features(0, 0.0),
     ],
     ids=[
         "no history",
@@ -258,32 +258,32 @@ def test_several_faults_on_they_last_as_those_since_then_on_the_mean(tuned):
 )
 def test_a_past_that_tells_nothing_of_this_fault_leaves_the_mean_of_all(tuned, given):
     asked = condition(repetition_count=3, cumulative_duration_second=940.0)
-    questions = tuned.frame.ask([asked], references(given, tuned)).questions
-    assert np.exp(questions.past[0]) == pytest.approx(940 / 3)
-    assert np.isnan(questions.certain[0])
+    queries = tuned.encoder.ask([asked], references(given, tuned)).queries
+    assert np.exp(queries.past[0]) == pytest.approx(940 / 3)
+    assert np.isnan(queries.known_log_seconds[0])
 
 
 def test_a_folder_that_tells_of_no_past_is_not_measured_for_one(tuned, tmp_path):
     from faultcell import files
     from faultcell.cli.common import read_as_told
 
-    folder = files.write(standing(None, None), tmp_path / "given")
+    folder = files.write(support_features(None, None), tmp_path / "given")
     asked = condition(repetition_count=2, cumulative_duration_second=500.0)
-    assert np.isnan(tuned.frame.ask([asked], references(read_as_told(folder), tuned)).questions.certain[0])
+    assert np.isnan(tuned.encoder.ask([asked], references(read_as_told(folder), tuned)).queries.known_log_seconds[0])
 
 
 def test_of_a_pulsed_load_that_is_forgotten_nothing_is_certain_either():
     swings = Load(np.linspace(0, 1, 41), np.where(np.arange(41) % 2, -2.0, 0.0))
     asked = [condition(repetition_count=1, cumulative_duration_second=77.0, load=load) for load in (swings, None)]
-    questions = Questions.of(asked, ("overdischarge",))
-    forgotten = questions.forgetting(np.zeros((2, len(CONTEXT)), dtype=bool), np.ones(2, dtype=bool))
-    assert np.isfinite(forgotten.certain).tolist() == [False, True]
-    np.testing.assert_array_equal(forgotten.past, questions.past)
+    queries = Queries.of(asked, ("overdischarge",))
+    forgotten = queries.drop_context(np.zeros((2, len(CONTEXT)), dtype=bool), np.ones(2, dtype=bool))
+    assert np.isfinite(forgotten.known_log_seconds).tolist() == [False, True]
+    np.testing.assert_array_equal(forgotten.past, queries.past)
 
 
 def test_a_certain_duration_is_not_told_to_the_network_as_one_that_it_drew(tuned, monkeypatch):
     told = []
-    tell = type(tuned.network).tell
+    tell = type(tuned.network).condition_input
     monkeypatch.setattr(type(tuned.network), "tell", lambda self, *args: told.append(args[2]) or tell(self, *args))
     for count in (1, 3):
         draw(tuned, [condition(repetition_count=count, cumulative_duration_second=400.0)])
@@ -293,7 +293,7 @@ def test_a_certain_duration_is_not_told_to_the_network_as_one_that_it_drew(tuned
 def test_the_past_is_not_measured_from_samples_beyond_the_limits(tuned):
     """What the table does not tell stays unknown, whatever the curve itself did."""
     asked = condition(repetition_count=2, cumulative_duration_second=500.0)
-    given = references(standing(None, None), tuned)
+    given = references(support_features(None, None), tuned)
     assert given.find([asked]).tolist() == [0]
     assert expected_tail(tuned, asked, given) == pytest.approx(expected_tail(tuned, asked), rel=1e-6)
 
@@ -302,12 +302,12 @@ def test_under_a_pulsed_load_the_seconds_are_not_certain(tuned):
     """There the tail has rests, too, which are not beyond the limit."""
     swings = Load(np.linspace(0, 1, 41), np.where(np.arange(41) % 2, -2.0, 0.0))
     asked = condition(repetition_count=1, cumulative_duration_second=77.0, load=swings)
-    assert np.isnan(tuned.frame.ask([asked]).questions.certain[0])
+    assert np.isnan(tuned.encoder.ask([asked]).queries.known_log_seconds[0])
 
 
 def test_of_a_normal_curve_nothing_beyond_the_limit_is_certain(tuned):
     asked = Condition("normal", step_type="discharge", repetition_count=1, cumulative_duration_second=77.0)
-    assert np.isnan(tuned.frame.ask([asked]).questions.certain[0])
+    assert np.isnan(tuned.encoder.ask([asked]).queries.known_log_seconds[0])
 
 
 def test_a_voltage_at_rest_that_no_training_curve_had_is_drawn_as_the_reference_shows_it(tuned):
@@ -419,10 +419,10 @@ def test_a_network_never_shown_a_fault_with_a_reference_is_not_told_of_one(model
     _, faults = tiny
     one_each = Curves.concat([faults.select(cells=[cell]).take([0]) for cell in faults.cells])
     tuned = models[0].finetune(one_each, config=FINETUNE)
-    asked = tuned.frame.ask(
+    asked = tuned.encoder.ask(
         [condition()], references(curves_of([("D0", 1, "discharge", "normal", discharge(rest=0), {})]), tuned)
     )
     assert asked.rows.tolist() == [0]
     last = asked.condition().shape[1] // 2 - 1
     assert asked.condition()[0, last] == 0
-    assert models[1].frame.scaler.seen.shape == tuned.frame.scaler.seen.shape
+    assert models[1].encoder.scaler.seen.shape == tuned.encoder.scaler.seen.shape

@@ -13,7 +13,7 @@ from faultcell.augmenter import Augmenter
 from faultcell.config import FinetuneConfig, GridConfig, TrainConfig
 from faultcell.curves import FAULTS, Curves
 from faultcell.curves.fingerprint import fingerprint
-from faultcell.encoding.condition_vector import STANDING, Vocabulary
+from faultcell.encoding.condition_vector import SUPPORT_FEATURES, ConditionEncoder
 from faultcell.encoding.network_shape import network_of
 from faultcell.errors import BundleError, StoppedError, TrainingError
 from faultcell.models.base import Batch
@@ -23,10 +23,10 @@ from strategies import CONFIG, FINETUNE
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore:__array__ implementation:DeprecationWarning")
 GRID = GridConfig()
-VOCABULARY = Vocabulary(tuple(FAULTS))
-WIDTH = len(VOCABULARY) + len(STANDING)
+VOCABULARY = ConditionEncoder(tuple(FAULTS))
+WIDTH = len(VOCABULARY) + len(SUPPORT_FEATURES)
 ALWAYS = torch.arange(WIDTH) >= len(VOCABULARY)
-NOISY = torch.cat([torch.from_numpy(VOCABULARY.droppable), torch.zeros(len(STANDING), dtype=torch.bool)])
+NOISY = torch.cat([torch.from_numpy(VOCABULARY.droppable), torch.zeros(len(SUPPORT_FEATURES), dtype=torch.bool)])
 
 
 def batch(count=32, *, seed=0, length=GRID.length):
@@ -41,7 +41,7 @@ def batch(count=32, *, seed=0, length=GRID.length):
         values=values,
         flags=torch.ones(count, WIDTH),
         known=curve[:, :1],
-        is_known=torch.ones(count, 1),
+        observed=torch.ones(count, 1),
         weight=torch.ones(count),
     )
 
@@ -194,14 +194,14 @@ def test_forget_drops_all_conditions_at_the_configured_rate_but_what_is_always_k
     assert nothing.double().mean().item() == pytest.approx(0.1, abs=0.01)
     assert kept[~nothing].all()  # never one condition alone
     assert kept[:, ALWAYS].all()
-    assert after.is_known[~nothing].mean().item() == pytest.approx(0.5, abs=0.01)
-    assert (after.is_known[nothing] == 0).all()
+    assert after.observed[~nothing].mean().item() == pytest.approx(0.5, abs=0.01)
+    assert (after.observed[nothing] == 0).all()
     assert (after.values[~kept] == 0).all()
     assert torch.equal(after.values[~nothing][:, ~NOISY], before.values[~nothing][:, ~NOISY])
     assert torch.equal(after.values[:, ALWAYS], before.values[:, ALWAYS])
     difference = (after.values - before.values)[:, NOISY][kept[:, NOISY]]
     assert difference.std().item() == pytest.approx(0.05, rel=0.02)
-    untouched = {field.name for field in fields(Batch)} - {"values", "flags", "is_known"}
+    untouched = {field.name for field in fields(Batch)} - {"values", "flags", "observed"}
     assert all(getattr(after, name) is getattr(before, name) for name in untouched)
 
 

@@ -6,17 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faultcell.curves import FAULTS, Condition
-from faultcell.regression.kernel import KERNELS, Questions
-from faultcell.regression.scale import LEAST, LEAST_RADIUS, MOST_RADIUS, Radii, Widths
+from faultcell.regression.kernel import KERNELS, Queries
+from faultcell.regression.scale import LEAST, LEAST_RADIUS, MOST_RADIUS, Radii, ResidualScale
 from faultcell.regression.support import ERRORS
 
 pytestmark = pytest.mark.filterwarnings("error")
 COUNT, WORDS = len(ERRORS), list(ERRORS)
 
 
-def questions(count, *, step="discharge", fault="normal", **past):
+def queries(count, *, step="discharge", fault="normal", **past):
     condition = Condition(fault, step_type=step, peak_deviation_volt=0.0 if fault == "normal" else 0.4, **past)
-    return Questions.of([condition] * count, tuple(FAULTS))
+    return Queries.of([condition] * count, tuple(FAULTS))
 
 
 def reaches(values):
@@ -29,15 +29,17 @@ def errors(size, count, seed=0, *, points=8):
     return np.sqrt(np.square(drawn).mean(axis=0)) * np.asarray(size).reshape(-1, 1)
 
 
-def fitted(size, reach, *, before=None, mode=False, asked=None, seed=0):
-    asked = questions(len(reach)) if asked is None else asked
-    given = np.full(len(reach), mode)
-    return Widths.fit(asked, reaches(reach), given, errors(size, len(reach), seed), before=before or Widths.plain())
+def fitted(size, distance, *, before=None, mode=False, asked=None, seed=0):
+    asked = queries(len(distance)) if asked is None else asked
+    given = np.full(len(distance), mode)
+    return ResidualScale.fit(
+        asked, reaches(distance), given, errors(size, len(distance), seed), before=before or ResidualScale.plain()
+    )
 
 
-def at(widths, reach, *, mode=False, **kind):
-    reach = np.atleast_1d(reach)
-    return widths.of(questions(len(reach), **kind), reaches(reach), np.full(len(reach), mode))
+def at(scale, distance, *, mode=False, **kind):
+    distance = np.atleast_1d(distance)
+    return scale.of(queries(len(distance), **kind), reaches(distance), np.full(len(distance), mode))
 
 
 @given(
@@ -51,13 +53,13 @@ def at(widths, reach, *, mode=False, **kind):
 def test_further_neighbours_never_give_narrower_widths(seed, count, slope, missing, twice):
     """Not even where errors were smaller there."""
     rng = np.random.default_rng(seed)
-    reach = rng.uniform(0.05, 5, count)
-    strayed = errors(0.1 * reach**slope, count, seed)
+    distance = rng.uniform(0.05, 5, count)
+    strayed = errors(0.1 * distance**slope, count, seed)
     strayed[rng.random(strayed.shape) < missing] = np.nan
-    widths, none = Widths.plain(), np.zeros(count, dtype=bool)
+    scale, none = ResidualScale.plain(), np.zeros(count, dtype=bool)
     for _ in range(1 + twice):
-        widths = Widths.fit(questions(count), reaches(reach), none, strayed, before=widths)
-    found = at(widths, np.linspace(0, 12, 50))
+        scale = ResidualScale.fit(queries(count), reaches(distance), none, strayed, before=scale)
+    found = at(scale, np.linspace(0, 12, 50))
     assert (np.diff(found, axis=0) >= 0).all()
     assert np.isfinite(found).all()
     assert (found >= LEAST).all()
@@ -66,35 +68,35 @@ def test_further_neighbours_never_give_narrower_widths(seed, count, slope, missi
 @pytest.mark.parametrize("slope", [0.0, 0.7, 1.5])
 @pytest.mark.parametrize("size", [0.2, 1.0])
 def test_a_known_spread_is_recovered(slope, size):
-    reach = np.random.default_rng(1).uniform(0.1, 3, 2000)
-    widths = fitted(size * reach**slope, reach)
+    distance = np.random.default_rng(1).uniform(0.1, 3, 2000)
+    scale = fitted(size * distance**slope, distance)
     for near in (0.2, 1.0, 2.5):
         spread = size * near**slope
         free = size * 0.1**slope >= LEAST  # what is least bends no line
-        np.testing.assert_allclose(at(widths, near)[0, free], spread, rtol=0.1)
-        np.testing.assert_allclose(at(widths, near)[0, ~free], np.maximum(spread, LEAST)[~free], rtol=0.2)
+        np.testing.assert_allclose(at(scale, near)[0, free], spread, rtol=0.1)
+        np.testing.assert_allclose(at(scale, near)[0, ~free], np.maximum(spread, LEAST)[~free], rtol=0.2)
 
 
 @pytest.mark.parametrize("points", [8, 1])
 def test_errors_over_their_widths_have_a_geometric_mean_of_one(points):
     """However much they scatter, as half-normal ones do: how far single curves stray beyond that, radii say."""
-    reach, none = np.random.default_rng(1).uniform(0.1, 3, 500), np.zeros(500, dtype=bool)
-    strayed = errors(0.1 * reach, 500, points=points)
-    widths = Widths.fit(questions(500), reaches(reach), none, strayed, before=Widths.plain())
-    ratios = np.maximum(strayed, LEAST) / at(widths, reach)
+    distance, none = np.random.default_rng(1).uniform(0.1, 3, 500), np.zeros(500, dtype=bool)
+    strayed = errors(0.1 * distance, 500, points=points)
+    scale = ResidualScale.fit(queries(500), reaches(distance), none, strayed, before=ResidualScale.plain())
+    ratios = np.maximum(strayed, LEAST) / at(scale, distance)
     np.testing.assert_allclose(np.exp(np.log(ratios).mean(axis=0)), 1, atol=0.03)
 
 
 def test_faults_a_known_past_and_a_half_cycle_each_have_widths_of_their_own():
-    reach, ones = np.ones(400), np.ones(400, dtype=bool)
+    distance, ones = np.ones(400), np.ones(400, dtype=bool)
     narrow = {"fault": "overdischarge", "repetition_count": 2, "cumulative_duration_second": 300.0}
-    asked = questions(200).joined(questions(200, **narrow))
+    asked = queries(200).joined(queries(200, **narrow))
     strayed = errors(np.repeat([0.2, 0.02], 200), 400)
-    widths = Widths.fit(asked, reaches(reach), ~ones, strayed, before=Widths.plain())
-    np.testing.assert_allclose(at(widths, 1.0)[0], 0.2, rtol=0.25)
-    np.testing.assert_allclose(at(widths, 1.0, **narrow)[0], np.maximum(0.02, LEAST), rtol=0.25)
-    untold = at(widths, 1.0, step="charge")[0]  # of these there was nothing to see
-    np.testing.assert_array_equal(untold, at(Widths.plain(), 1.0)[0])
+    scale = ResidualScale.fit(asked, reaches(distance), ~ones, strayed, before=ResidualScale.plain())
+    np.testing.assert_allclose(at(scale, 1.0)[0], 0.2, rtol=0.25)
+    np.testing.assert_allclose(at(scale, 1.0, **narrow)[0], np.maximum(0.02, LEAST), rtol=0.25)
+    untold = at(scale, 1.0, step="charge")[0]  # of these there was nothing to see
+    np.testing.assert_array_equal(untold, at(ResidualScale.plain(), 1.0)[0])
 
 
 def test_few_curves_stay_near_the_coefficients_before():
@@ -112,24 +114,24 @@ def test_an_error_that_is_nowhere_known_leaves_its_widths_as_they_were():
     strayed = errors(1.0, 50)
     strayed[:, WORDS.index("tail")] = np.nan
     none = np.zeros(50, dtype=bool)
-    after = at(Widths.fit(questions(50), reaches(np.ones(50)), none, strayed, before=before), 1.0)[0] / at(before, 1.0)[0]
+    after = at(ResidualScale.fit(queries(50), reaches(np.ones(50)), none, strayed, before=before), 1.0)[0] / at(before, 1.0)[0]
     assert after[WORDS.index("tail")] == 1
     assert (np.delete(after, WORDS.index("tail")) > 2).all()
 
 
 def test_one_curve_in_ten_that_strays_far_does_not_widen_all_others():
-    reach = np.ones(500)
+    distance = np.ones(500)
     size = np.where(np.arange(500) % 10 == 0, 10.0, 0.1)
-    assert (at(fitted(size, reach), 1.0)[0] < 0.1 * np.sqrt(np.square(size).mean())).all()
+    assert (at(fitted(size, distance), 1.0)[0] < 0.1 * np.sqrt(np.square(size).mean())).all()
 
 
 def test_what_no_curve_told_of_with_a_reference_is_as_wide_as_without():
     """Normal curves that never leave their limits tell nothing of tails; a handful of faults may have no reference."""
-    reach = np.linspace(0.2, 2, 40)
-    plain = fitted(0.1 * np.ones(40), reach)
-    np.testing.assert_allclose(at(plain, reach, mode=True), at(plain, reach), rtol=1e-12)
+    distance = np.linspace(0.2, 2, 40)
+    plain = fitted(0.1 * np.ones(40), distance)
+    np.testing.assert_allclose(at(plain, distance, mode=True), at(plain, distance), rtol=1e-12)
     assert at(plain, 1.0, mode=True).max() < 0.2
-    referenced = fitted(0.01 * np.ones(40), reach, before=plain, mode=True)
+    referenced = fitted(0.01 * np.ones(40), distance, before=plain, mode=True)
     assert (at(referenced, 1.0, mode=True) < np.maximum(0.5 * at(plain, 1.0), 1.2 * LEAST)).all()
 
 

@@ -14,23 +14,23 @@ from torch import Tensor
 from faultcell.bundle import card, store
 from faultcell.bundle.hub import Pretrained
 from faultcell.bundle.profile import Profile
-from faultcell.bundle.validate import check_sizes, check_values, refusing, told
+from faultcell.bundle.validate import bundle_error, check_sizes, check_values, told
 from faultcell.config import Config, DistilConfig, FinetuneConfig
 from faultcell.curves.condition import FAULTS, Condition
 from faultcell.curves.curves import Curves
 from faultcell.curves.fingerprint import fingerprint
 from faultcell.curves.schema import NORMAL
-from faultcell.encoding.condition_vector import STANDING, Vocabulary
+from faultcell.encoding.condition_vector import SUPPORT_FEATURES, ConditionEncoder
 from faultcell.encoding.network_shape import network_of
 from faultcell.errors import ConditionError, TrainingError
 from faultcell.generation.counterfactuals import Plan, gone_wrong
 from faultcell.generation.drawing import Drawing, whole_numbers
-from faultcell.models.base import Generative, Sampling
+from faultcell.models.base import GenerativeModel, Sampling
 from faultcell.models.diffusion import Diffusion
-from faultcell.models.diffusion_model import Network
-from faultcell.regression.plain_residual import frame_kind
+from faultcell.models.diffusion_model import DiffusionModel
+from faultcell.regression.plain_residual import encoder_kind
 from faultcell.regression.references import References
-from faultcell.regression.residual import Frame
+from faultcell.regression.residual import ResidualEncoder
 from faultcell.regression.support import to_learn
 from faultcell.training.loop import in_steps
 from faultcell.training.run import Metrics, OnStep, Run
@@ -47,15 +47,15 @@ class Augmenter(Pretrained):
     Attributes:
         config: all it was made with.
         network: the averaged weights.
-        frame: what stands between curves and the network.
+        encoder: what stands between curves and the network.
         profile: what it has seen.
         metrics: logged steps.
         base: SHA-256 of the model it was adapted from.
     """
 
     config: Config
-    network: Generative
-    frame: Frame
+    network: GenerativeModel
+    encoder: ResidualEncoder
     profile: Profile
     metrics: tuple[dict[str, Any], ...] = ()
     base: str | None = None
@@ -88,16 +88,16 @@ class Augmenter(Pretrained):
         normal, encoded, known, conditions = to_learn(normal, config, faults=tuple(FAULTS))
         config = config.model_copy(update={"train": in_steps(config.train, len(known))})
         profile = Profile.of(normal, encoded, faults=tuple(FAULTS))
-        frame, posed = frame_kind(config).of(known, config, faults=profile.faults)
+        encoder, episodes = encoder_kind(config).of(known, config, faults=profile.faults)
         torch.manual_seed(config.train.seed)
         network = network_of(config, profile.faults)
-        faulty = len(Vocabulary(profile.faults)) + STANDING.index("faulty")
-        network.silence(torch.tensor([*range(len(profile.faults)), faulty]))
-        data = [frame.batch(known, conditions, posed)]
-        network.look_at(data[0])
+        faulty = len(ConditionEncoder(profile.faults)) + SUPPORT_FEATURES.index("faulty")
+        network.zero_inputs(torch.tensor([*range(len(profile.faults)), faulty]))
+        data = [encoder.batch(known, conditions, episodes)]
+        network.fit_noise(data[0])
         run = Run(config, profile, "pretrain", folder=folder, on_step=on_step)
         network, metrics = run.of(network, data, calibrate_on=data[0])
-        return cls(config, network, frame, profile, tuple(metrics))
+        return cls(config, network, encoder, profile, tuple(metrics))
 
     def finetune(
         self,
@@ -129,19 +129,19 @@ class Augmenter(Pretrained):
         whole = self.config.model_copy(update={"finetune": config})
         for name in set(few.labels) - {NORMAL, *self.profile.faults}:
             raise ConditionError(f"the model has no place for the fault '{name}': it has {', '.join(self.profile.faults)}")
-        frame, posed = self.frame.adapted(known, whole)
-        data = [frame.batch(known, conditions, posed)]
+        encoder, episodes = self.encoder.adapted(known, whole)
+        data = [encoder.batch(known, conditions, episodes)]
         profile = self.profile.joined(Profile.of(few, encoded, faults=self.profile.faults))
         if normal is not None and config.lambda_source > 0:
             normal, placed, others, source = to_learn(normal, whole, faults=self.profile.faults)
-            data.append(frame.batch(others, source, frame.posed(others, whole), weight=config.lambda_source))
+            data.append(encoder.batch(others, source, encoder.episodes(others, whole), weight=config.lambda_source))
             profile = profile.joined(Profile.of(normal, placed, faults=self.profile.faults))
         network = network_of(whole, profile.faults)
         network.load_state_dict(self.network.state_dict())
-        network.look_at(data[0])
+        network.fit_noise(data[0])
 
-        def made(network: Generative, metrics: Metrics) -> Augmenter:
-            return Augmenter(whole, network, frame, profile, (*self.metrics, *metrics), self.sha256)
+        def made(network: GenerativeModel, metrics: Metrics) -> Augmenter:
+            return Augmenter(whole, network, encoder, profile, (*self.metrics, *metrics), self.sha256)
 
         at, tell = on_snapshot or ((), lambda _step, _model: None)
         run = Run(
@@ -179,22 +179,22 @@ class Augmenter(Pretrained):
         """
         self._refuse_distilled()
         config = config or DistilConfig()
-        if not isinstance(self.network, Network):
+        if not isinstance(self.network, DiffusionModel):
             raise TrainingError(f"a {self.config.model} draws in one go already: only the diffusion model can be distilled")
         fewer = self.config.diffusion.model_copy(update={"num_inference_steps": config.student_steps})
         whole = self.config.model_copy(update={"diffusion": fewer, "distil": config})
         data, kept = [], [curves for curves in (few, normal) if curves is not None]
         for curves in kept:
             _, _, known, conditions = to_learn(curves, whole, faults=self.profile.faults)
-            data.append(self.frame.batch(known, conditions, self.frame.posed(known, whole)))
+            data.append(self.encoder.batch(known, conditions, self.encoder.episodes(known, whole)))
         student = network_of(whole, self.profile.faults)
-        assert isinstance(student, Network)
+        assert isinstance(student, DiffusionModel)
         student.load_state_dict(self.network.state_dict())
-        student.learn_from(self.network, taught=config.teacher_steps, learnt=config.student_steps)
+        student.set_teacher(self.network, taught=config.teacher_steps, learnt=config.student_steps)
         key = self.sha256 + "".join(fingerprint(curves) for curves in kept)
         run = Run(whole, self.profile, "distil", folder=folder, on_step=on_step, key=key)
         network, metrics = run.of(student, data, calibrate_on=None)  # as wide as the teacher
-        return Augmenter(whole, network, self.frame, self.profile, (*self.metrics, *metrics), self.sha256)
+        return Augmenter(whole, network, self.encoder, self.profile, (*self.metrics, *metrics), self.sha256)
 
     def draw(
         self,
@@ -258,7 +258,7 @@ class Augmenter(Pretrained):
         seed: int = 0,
     ) -> Plan:
         """Which fault is drawn from which normal curve, for `gone_wrong`; see `augment`."""
-        return Plan.of(normal, self.frame, self.profile, count=count, faults=faults, severity=severity, seed=seed)
+        return Plan.of(normal, self.encoder, self.profile, count=count, faults=faults, severity=severity, seed=seed)
 
     def gone_wrong(
         self, plan: Plan, *, seed: int = 0, steps: int | None = None, on_chunk: Callable[[int, int], None] | None = None
@@ -266,7 +266,7 @@ class Augmenter(Pretrained):
         """The faults of a plan, a block at a time: for more than memory holds."""
         self.profile.refuse(plan.extremes)
         how = Sampling(steps)
-        drawing = Drawing(self.network, self.frame, self.profile, self.sha256, how, plan.references, self.config.gate)
+        drawing = Drawing(self.network, self.encoder, self.profile, self.sha256, how, plan.references, self.config.gate)
         return gone_wrong(plan, drawing, seed=seed, on_chunk=on_chunk)
 
     def augment(
@@ -317,7 +317,7 @@ class Augmenter(Pretrained):
             )
         given = self.references(reference, conditions) if isinstance(reference, Curves) else reference
         self.profile.check(conditions)
-        return Drawing(self.network, self.frame, self.profile, self.sha256, how, given, self.config.gate)
+        return Drawing(self.network, self.encoder, self.profile, self.sha256, how, given, self.config.gate)
 
     def references(self, reference: Curves, conditions: Sequence[Condition]) -> References:
         """Reference curves, ready to draw from.
@@ -355,7 +355,7 @@ class Augmenter(Pretrained):
     def tensors(self) -> dict[str, Tensor]:
         """Weights and frame, as they are stored."""
         weights = {f"network.{name}": value.contiguous() for name, value in self.network.state_dict().items()}
-        return weights | self.frame.tensors()
+        return weights | self.encoder.tensors()
 
     @cached_property
     def sha256(self) -> str:
@@ -386,13 +386,13 @@ class Augmenter(Pretrained):
     @classmethod
     def restored(cls, bundle: store.Bundle, *, folder: str | Path) -> Augmenter:
         """The model of a bundle that was read from a folder; raises BundleError where it makes none."""
-        with refusing(folder):
+        with bundle_error(folder):
             config, profile = told(bundle.config)
             check_values(bundle.tensors, profile)
-            frame = frame_kind(config).restored(bundle.tensors, config, faults=profile.faults)
+            encoder = encoder_kind(config).restored(bundle.tensors, config, faults=profile.faults)
             network = network_of(config, profile.faults)
             weights = {k.removeprefix("network."): v for k, v in bundle.tensors.items() if k.startswith("network.")}
             network.load_state_dict(weights)
             network.eval().requires_grad_(False)
             metrics = tuple(dict(line) for line in bundle.metrics)
-            return cls(config, network, frame, profile, metrics, bundle.config["base_sha256"])
+            return cls(config, network, encoder, profile, metrics, bundle.config["base_sha256"])

@@ -74,19 +74,19 @@ def test_the_last_good_checkpoint_is_kept_and_named_and_goes_on(tiny, models, tm
 
 def test_a_gradient_that_overflows_never_reaches_the_weights(tiny, monkeypatch, tally):
     """A finite loss whose gradient is not: the optimiser would have spoilt the weights before any loss could tell."""
-    from faultcell.models.diffusion_model import Network
+    from faultcell.models.diffusion_model import DiffusionModel
 
     def overflowing(value):
         return float("inf") * value
 
-    loss = Network.loss
+    loss = DiffusionModel.loss
 
     def spoilt(self, batch, generator):
         found = loss(self, batch, generator)
         found.register_hook(overflowing)
         return found
 
-    monkeypatch.setattr(Network, "loss", spoilt)
+    monkeypatch.setattr(DiffusionModel, "loss", spoilt)
     with pytest.raises(TrainingError, match=r"diverged at step 1, the gradient's norm is (nan|inf)"):
         Augmenter.pretrain(tiny[0], config=CONFIG)
     tally("divergence: a gradient that overflows", 1)

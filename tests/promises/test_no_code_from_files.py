@@ -119,7 +119,7 @@ readers = [
     lambda path: faultcell.files.cyclers.mapping.read_mapping(path),
     lambda path: faultcell.files.cyclers.mapping.read_rated(path),
     lambda path: faultcell.report.write_results(path, path.with_suffix(".html")),
-    lambda path: faultcell.app.registry.Shelf.of([path]),
+    lambda path: faultcell.app.registry.Registry.of([path]),
 ]
 outcomes = []
 for path in map(Path, sys.argv[1:]):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from faultcell.app.registry import Shelf
+from faultcell.app.registry import Registry
 from faultcell.bundle import store
 from faultcell.errors import BundleError, DataError
 from faultcell.files import curve_set, read, write
@@ -178,13 +178,13 @@ def test_what_is_read_of_a_bundle_that_is_replaced_is_one_or_the_other(models, t
     for model, folder in zip(models, ("bundle", "other"), strict=True):
         model.save(tmp_path / folder)
     replaced(store, name, of=tmp_path / "bundle", by=tmp_path / "other", times=1)
-    entry = Shelf.of([tmp_path / "bundle"]).entry("bundle")
+    entry = Registry.of([tmp_path / "bundle"]).entry("bundle")
     assert entry.facts["model_sha256"] == entry.model.sha256 == models[which].sha256
     assert models[which].sha256 in entry.card
     assert entry.model.profile == models[which].profile
     replaced(store, "verify", of=tmp_path / "bundle", by=tmp_path / "other", times=99)
     with pytest.raises(BundleError, match="was replaced each time it was read"):
-        Shelf.of([tmp_path / "bundle"])
+        Registry.of([tmp_path / "bundle"])
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
@@ -193,7 +193,7 @@ def test_a_pipe_in_the_place_of_a_folder_is_refused_at_once(tmp_path):
     with pytest.raises(DataError, match="found no such file"):
         read(tmp_path / "pipe")
     with pytest.raises(BundleError, match="is not a bundle"):
-        Shelf.of([tmp_path / "pipe"])
+        Registry.of([tmp_path / "pipe"])
 
 
 # --- SIGTERM, at any moment of a command

@@ -55,7 +55,7 @@ QUANTITIES = (
 
 
 @dataclass(frozen=True)
-class Knob:
+class Control:
     """A quantity of one model and kind of curve.
 
     Attributes:
@@ -137,13 +137,13 @@ def kinds(model: Augmenter) -> list[Kind]:
     return [kind for kind in faults if kind.step_type in profile.step_types] + plain
 
 
-def knobs(model: Augmenter, kind: Kind) -> list[Knob]:
+def knobs(model: Augmenter, kind: Kind) -> list[Control]:
     """What can be asked of a model for a kind of curve; what no curve has ever told is left out.
 
     Severities are those of the fault, the context is that of all curves of the same half-cycle; the usual values are those of
     the curves of the kind that the model keeps.
     """
-    known = model.frame.neighbours.known.questions
+    known = model.encoder.regression.known.queries
     same_step = (known.mode == DISCHARGE) == (kind.step_type == STEPS[DISCHARGE])
     place = model.profile.faults.index(kind.label) if kind.label != NORMAL else -1
     own = same_step & (known.label == place)
@@ -161,8 +161,8 @@ def _told(values: Sequence[Array] | None) -> bool:
     return values is not None and bool(np.isfinite(values[0]).any())
 
 
-def _knob(quantity: Quantity, seen: tuple[Array, Array]) -> Knob:
+def _knob(quantity: Quantity, seen: tuple[Array, Array]) -> Control:
     all_seen, own = seen
     usual = own if np.isfinite(own).any() else all_seen
     numbers = (np.nanmin(all_seen), np.nanmax(all_seen), np.nanmedian(usual))
-    return Knob(quantity, *(float(f"{number:.6g}") for number in numbers))  # scaled values come back with noise
+    return Control(quantity, *(float(f"{number:.6g}") for number in numbers))  # scaled values come back with noise

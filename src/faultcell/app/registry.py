@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from faultcell.app.controls import Kind, Knob, kinds, knobs
+from faultcell.app.controls import Control, Kind, kinds, knobs
 from faultcell.app.normals import Normals
 from faultcell.augmenter import Augmenter
-from faultcell.baselines.replay import Known
+from faultcell.baselines.replay import CurveLibrary
 from faultcell.bundle import store
 from faultcell.bundle.validate import check_sizes
 from faultcell.curves.curves import Curves
@@ -44,7 +44,7 @@ class Entry:
         return {kind.id: kind for kind in kinds(self.model)}
 
     @cached_property
-    def knobs(self) -> dict[str, list[Knob]]:
+    def knobs(self) -> dict[str, list[Control]]:
         """What can be asked of each kind."""
         return {name: knobs(self.model, kind) for name, kind in self.kinds.items()}
 
@@ -55,7 +55,7 @@ class Entry:
 
 
 @dataclass(frozen=True, eq=False)
-class Shelf:
+class Registry:
     """All that is served.
 
     Attributes:
@@ -68,14 +68,14 @@ class Shelf:
     """
 
     entries: Mapping[str, Entry]
-    real: Known | None = None
+    real: CurveLibrary | None = None
     normals: Normals | None = None
     data: Mapping[str, Any] | None = None
     suspicions: Sequence[str] = ()
     results: Mapping[str, Mapping[str, Any]] | None = None
 
     @classmethod
-    def of(cls, bundles: Sequence[Path], *, real: Path | None = None, scores: Sequence[Path] = ()) -> Shelf:
+    def of(cls, bundles: Sequence[Path], *, real: Path | None = None, scores: Sequence[Path] = ()) -> Registry:
         """Read all of it.
 
         Raises:
@@ -125,8 +125,8 @@ def _id(path: Path, taken: Sequence[str]) -> str:
     return next(name for name in alike if name not in taken)
 
 
-def _ready(curves: Curves) -> Known:
+def _ready(curves: Curves) -> CurveLibrary:
     """Known curves with all that a first request would wait for."""
-    known = Known(curves)
+    known = CurveLibrary(curves)
     assert len(known.samples) == len(known.conditions)
     return known

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from faultcell.errors import ConditionError, FaultCellError, MissingExtraError
 
 if TYPE_CHECKING:
-    from faultcell.app.registry import Shelf
+    from faultcell.app.registry import Registry
 
 MOST_MESSAGE = 256 * 1024  # bytes, from a browser over its socket
 PATIENCE = 2  # seconds in which open connections may end
@@ -65,12 +65,12 @@ def is_local(host: str) -> bool:
 
 
 def serve(
-    shelf: Shelf, *, host: str, listening: socket.socket, threads: int, browse: bool, on_start: Callable[[str], None]
+    registry: Registry, *, host: str, listening: socket.socket, threads: int, browse: bool, on_start: Callable[[str], None]
 ) -> None:
     """Answer until interrupted.
 
     Args:
-        shelf: what is served.
+        registry: what is served.
         host: the name or address it is bound to.
         listening: from `bind`.
         threads: of torch.
@@ -84,22 +84,22 @@ def serve(
     from nicegui import app as nicegui
 
     from faultcell.app.api import routes
-    from faultcell.app.api.connections import HEAD_SECONDS, Wire
+    from faultcell.app.api.connections import HEAD_SECONDS, Connection
     from faultcell.app.api.guard import Guard
     from faultcell.app.page.page import TITLE, build
     from faultcell.app.worker import jobs
-    from faultcell.app.worker.queue import Desk
+    from faultcell.app.worker.queue import DrawQueue
 
     warnings.filterwarnings("ignore", message=".*reduce_op", category=FutureWarning)  # of torch, when NiceGUI looks around
     port = listening.getsockname()[1]
-    desk = Desk(shelf, threads=threads, warm=jobs.warm)
-    desk.first()
-    app = routes.make(shelf, desk)
-    build(shelf, desk)
+    draw_queue = DrawQueue(registry, threads=threads, warm=jobs.warm)
+    draw_queue.first()
+    app = routes.make(registry, draw_queue)
+    build(registry, draw_queue)
     ui.run_with(app, title=TITLE, tailwind=False, show_welcome_message=False, gzip_middleware_factory=None)
     config = uvicorn.Config(
         Guard(app, hosts=[host], port=port, pages=lambda: len(Client.instances)),
-        http=Wire,
+        http=Connection,
         log_level="error",  # a line for every malformed request would fill a disk
         access_log=False,
         server_header=False,
@@ -119,7 +119,7 @@ def serve(
     except KeyboardInterrupt:
         pass  # how it is meant to end
     finally:
-        desk.close()
+        draw_queue.close()
 
 
 def _is_every(host: str) -> bool:

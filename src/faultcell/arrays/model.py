@@ -19,13 +19,13 @@ from torch import Tensor
 
 from faultcell.config import Config, TrainConfig, Unfreeze
 from faultcell.models.base import DURATIONS, Batch, Sampling, Shape
-from faultcell.models.diffusion_model import Network
+from faultcell.models.diffusion_model import DiffusionModel
 from faultcell.training.loop import State, train
 
 Array = NDArray[np.float64]
 
 SOURCE = 0  # the label that is learnt from first
-STANDING = 2  # whether it is of another label, whether a reference helped (never)
+SUPPORT_FEATURES = 2  # whether it is of another label, whether a reference helped (never)
 CHUNK = 256
 PROFILE_WEIGHT = 4.0  # rows for which it counts where the source varies
 RIDGE = 1.0  # rows for which it counts that a severity changes nothing
@@ -53,7 +53,7 @@ class Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class Lines:
+class LabelRegression:
     """What is expected of a label's rows, and how far they stray from that.
 
     Attributes:
@@ -69,7 +69,7 @@ class Lines:
     width: Array
 
     @classmethod
-    def fit(cls, rows: Rows, labels: int) -> Lines:
+    def fit(cls, rows: Rows, labels: int) -> LabelRegression:
         """Learn them for labels 0 to `labels - 1`, each of which has a row at least."""
         fitted = [_line(rows.of(label)) for label in range(labels)]
         mean, slope, middle = (np.stack(part) for part in zip(*fitted, strict=True))
@@ -135,8 +135,8 @@ class ArrayModel:
     """
 
     config: Config
-    lines: Lines
-    network: Network
+    lines: LabelRegression
+    network: DiffusionModel
     middle: Array
     spread: Array
 
@@ -151,20 +151,20 @@ class ArrayModel:
         """
         middle, spread = _typical(rows.severity)
         rows = replace(rows, severity=(rows.severity - middle) / spread)
-        lines, is_source = Lines.fit(rows, labels), rows.label == SOURCE
+        lines, is_source = LabelRegression.fit(rows, labels), rows.label == SOURCE
         shape = _shape(rows, labels, config)
         source, few = (_batch(rows, lines, shape, kept) for kept in (is_source, ~is_source))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.train.seed)
-            network = Network(shape, config=config.net, diffusion=config.diffusion, blur=0.0)
-        network.silence(torch.tensor([*range(labels - 1), shape.features // 2 - STANDING]))
-        network.look_at(source)
+            network = DiffusionModel(shape, config=config.net, diffusion=config.diffusion, blur=0.0)
+        network.zero_inputs(torch.tensor([*range(labels - 1), shape.features // 2 - SUPPORT_FEATURES]))
+        network.fit_noise(source)
         # A network that is told the severities of a few rows exactly takes them for the names of these rows.
         noisy = torch.zeros(shape.features // 2)
-        noisy[labels - 1 : -STANDING] = 1.0
+        noisy[labels - 1 : -SUPPORT_FEATURES] = 1.0
         _train(network, [source], config.train, unfreeze="all", noisy=noisy)
         if config.finetune is not None and len(few):
-            network.look_at(few)
+            network.fit_noise(few)
             kept = replace(source, weight=torch.full((len(source),), config.finetune.lambda_source))
             _train(network, [few, kept], config.finetune, unfreeze=config.finetune.unfreeze, noisy=noisy)
         network.eval().requires_grad_(False)
@@ -187,7 +187,7 @@ class ArrayModel:
     def _rest(self, condition: Tensor, noise: Tensor) -> Tensor:
         """What the network draws for conditions `(n, F)`: `(n, 1, L)`."""
         nothing = torch.zeros(len(condition), DURATIONS)
-        told = self.network.tell(condition, nothing, nothing)
+        told = self.network.condition_input(condition, nothing, nothing)
         load = torch.zeros(len(condition), 0, self.network.shape.length), torch.zeros(len(condition), 0)
         return self.network.draw_curve(told, load, noise, Sampling())
 
@@ -196,9 +196,9 @@ def _shape(rows: Rows, labels: int, config: Config) -> Shape:
     """Sizes: rows are made as long as the network needs, and conditions are labels, severities and what is standing."""
     points = math.prod(rows.values.shape[1:])
     step = config.net.patch * 2 ** (len(config.net.widths) - 1)
-    features = labels - 1 + rows.severity.shape[1] + STANDING
+    features = labels - 1 + rows.severity.shape[1] + SUPPORT_FEATURES
     hidden = torch.zeros(2 * features, dtype=torch.bool)
-    return Shape(1, sections=(-(-points // step) * step,), known=0, hidden=hidden, standing=STANDING)
+    return Shape(1, sections=(-(-points // step) * step,), known=0, hidden=hidden, support_features=SUPPORT_FEATURES)
 
 
 def _woven(values: Array) -> Array:
@@ -212,17 +212,17 @@ def _apart(woven: Array, shape: tuple[int, ...]) -> Array:
     return woven[:, : channels * points].reshape(len(woven), points, channels).transpose(0, 2, 1)
 
 
-def _condition(rows: Rows, lines: Lines) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _condition(rows: Rows, lines: LabelRegression) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Values and flags of the condition of each row `(N, F / 2)`: which label, which severities, and what is standing."""
     label = np.eye(len(lines.mean))[rows.label]
     told = np.isfinite(rows.severity)
-    standing = np.stack([rows.label != SOURCE, np.zeros(len(rows.label))], axis=1)
-    values = np.concatenate([label[:, 1:], np.nan_to_num(rows.severity), standing], axis=1)
-    flags = np.concatenate([np.ones_like(label[:, 1:]), told, np.ones_like(standing)], axis=1)
+    support_features = np.stack([rows.label != SOURCE, np.zeros(len(rows.label))], axis=1)
+    values = np.concatenate([label[:, 1:], np.nan_to_num(rows.severity), support_features], axis=1)
+    flags = np.concatenate([np.ones_like(label[:, 1:]), told, np.ones_like(support_features)], axis=1)
     return values.astype(np.float32), flags.astype(np.float32)
 
 
-def _batch(rows: Rows, lines: Lines, shape: Shape, kept: NDArray[np.bool_]) -> Batch:
+def _batch(rows: Rows, lines: LabelRegression, shape: Shape, kept: NDArray[np.bool_]) -> Batch:
     """The rows to keep as a network sees them; what they are too short by repeats their last point."""
     rows = Rows(rows.values[kept], rows.label[kept], rows.severity[kept])
     rest = _woven((rows.values - lines.expect(rows)) / lines.width[rows.label])
@@ -237,12 +237,14 @@ def _batch(rows: Rows, lines: Lines, shape: Shape, kept: NDArray[np.bool_]) -> B
         values=values,
         flags=flags,
         known=torch.zeros(count, 0, shape.length),
-        is_known=torch.zeros(count, 0),
+        observed=torch.zeros(count, 0),
         weight=torch.ones(count),
     )
 
 
-def _train(network: Network, data: Sequence[Batch], config: TrainConfig, *, unfreeze: Unfreeze, noisy: torch.Tensor) -> None:
+def _train(
+    network: DiffusionModel, data: Sequence[Batch], config: TrainConfig, *, unfreeze: Unfreeze, noisy: torch.Tensor
+) -> None:
     """Train a network in place; it ends with the averaged weights."""
     state = State.start(network, config)
     for _ in train(state, data, config=config, unfreeze=unfreeze, noisy=noisy):

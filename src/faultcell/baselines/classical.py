@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from faultcell.baselines.replay import MEAN_POINTS, FromKnown, Known, MeanCurve, Replay, at_fractions, mean
+from faultcell.baselines.replay import MEAN_POINTS, CurveLibrary, MeanCurve, Replay, ResamplingSource, at_fractions, mean
 from faultcell.curves.condition import Condition
 from faultcell.curves.curves import Curves, Source
 from faultcell.curves.schema import Array
@@ -27,7 +27,7 @@ ROUNDING = 1e-6  # V, A, degC: a smaller spread is an artefact of resampling and
 BOOTSTRAP_NEIGHBOURS = 3
 
 
-class Jitter(FromKnown):
+class Jitter(ResamplingSource):
     """The nearest known curve with white Gaussian noise on its voltage, `JITTER_SHARE` of its standard deviation.
 
     Um et al., "Data Augmentation of Wearable Sensor Data for Parkinson's Disease Monitoring using Convolutional Neural
@@ -44,7 +44,7 @@ class Jitter(FromKnown):
         return replace(curve, volt=curve.volt + rng.normal(0, JITTER_SHARE * curve.volt.std(), curve.volt.size))
 
 
-class Scaling(FromKnown):
+class Scaling(ResamplingSource):
     """The nearest known curve, its voltage stretched about its mean by one random factor.
 
     The source scales signals that are centred at zero. About 0 V, a twentieth would shift a whole curve by 0.2 V.
@@ -63,7 +63,7 @@ class Scaling(FromKnown):
         return replace(curve, volt=centre + rng.normal(1, SCALING_STD) * (curve.volt - centre))
 
 
-class TimeWarp(FromKnown):
+class TimeWarp(ResamplingSource):
     """The nearest known curve with its time stretched here and squeezed there, smoothly; the samples keep their values.
 
     Each of `WARP_PIECES` equal parts takes a random factor times as long, 1 on average; a monotone cubic (PCHIP) joins them.
@@ -85,7 +85,7 @@ class TimeWarp(FromKnown):
         return replace(curve, second=PchipInterpolator(knots, warped)(curve.second))
 
 
-class Interpolate(FromKnown):
+class Interpolate(ResamplingSource):
     """A curve between the two nearest known ones, over the fraction of their loaded part; its duration lies between too.
 
     The weight is uniform in [0, 1] and comes from the seed: by distance there would be one curve a condition, a smoother
@@ -106,7 +106,7 @@ class Interpolate(FromKnown):
         return mean([first, at_fractions(others[0], share)], weights=[1 - weight, weight]) if others else first
 
 
-class Smote(FromKnown):
+class Smote(ResamplingSource):
     """A curve on the line between a random known curve and one of its `SMOTE_NEIGHBOURS` nearest in shape.
 
     Of a condition only label and half-cycle count. One known curve is repeated.
@@ -175,7 +175,7 @@ def _spread(block: Array) -> float:
     return max(float(np.sqrt(block.var(axis=0).mean())), ROUNDING)
 
 
-class Bootstrap(FromKnown):
+class Bootstrap(ResamplingSource):
     """What the condition lets expect, plus what a random known curve has beyond what its own condition lets expect.
 
     The expectation is the mean of the `BOOTSTRAP_NEIGHBOURS` nearest known curves. About one mean for all curves the same sum
@@ -205,7 +205,7 @@ class Bootstrap(FromKnown):
         return mean([self._known.resampled[i] for i in self._known.nearest(condition, BOOTSTRAP_NEIGHBOURS)])
 
 
-class Splice(FromKnown):
+class Splice(ResamplingSource):
     """A normal curve up to its limit, and from there the end of the nearest known fault: a fault drawn with scissors.
 
     The normal curve is the last of the condition's cell before its cycle; any, where there is none. What is beyond the limit is
@@ -220,7 +220,7 @@ class Splice(FromKnown):
 
     def __init__(self, known: Curves, normal: Curves) -> None:
         super().__init__(known)
-        self._normal = Known(normal)
+        self._normal = CurveLibrary(normal)
 
     def _curve(self, condition: Condition, rng: np.random.Generator) -> Samples:
         normal, fault = self._normal.samples[self._before(condition, rng)], self._nearest(condition)
@@ -271,7 +271,7 @@ def _until(volt: Array, *, sign: float, limit: float) -> int:
     return int(beyond[0]) if beyond.size else volt.size
 
 
-class Noise(FromKnown):
+class Noise(ResamplingSource):
     """White noise, uniform over the voltages of all known curves, at the times of the nearest.
 
     It is the sanity row: a score of shape that does not place it last measures nothing.

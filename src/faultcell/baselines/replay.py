@@ -17,7 +17,7 @@ from faultcell.curves.conditions import conditions_of
 from faultcell.curves.curves import Curves, loaded_part
 from faultcell.curves.schema import Array
 from faultcell.encoding.assemble import assemble
-from faultcell.encoding.condition_vector import Vocabulary
+from faultcell.encoding.condition_vector import ConditionEncoder
 from faultcell.encoding.decode import Samples
 from faultcell.errors import ConditionError
 
@@ -26,7 +26,7 @@ LEAST_SPREAD = 0.05
 MEAN_POINTS = 128
 
 
-class Known:
+class CurveLibrary:
     """Known curves, their conditions, and which of them are near a condition.
 
     Args:
@@ -35,7 +35,7 @@ class Known:
 
     def __init__(self, curves: Curves) -> None:
         self.curves = severity.complete(curves)
-        self._vocabulary = Vocabulary(tuple(FAULTS))
+        self._vocabulary = ConditionEncoder(tuple(FAULTS))
 
     @cached_property
     def conditions(self) -> list[Condition]:
@@ -102,7 +102,7 @@ class Known:
         )
 
 
-class FromKnown(ABC):
+class ResamplingSource(ABC):
     """A source that makes each curve from known ones, its condition and its seed.
 
     Args:
@@ -112,7 +112,7 @@ class FromKnown(ABC):
     origin: ClassVar[str]
 
     def __init__(self, known: Curves) -> None:
-        self._known = Known(known)
+        self._known = CurveLibrary(known)
 
     def draw(self, conditions: Sequence[Condition], seeds: Iterable[int]) -> Curves:
         """One curve for each condition and seed, as severe as it comes: that is measured back, not corrected.
@@ -132,7 +132,7 @@ class FromKnown(ABC):
         """The curve for one condition."""
 
 
-class Replay(FromKnown):
+class Replay(ResamplingSource):
     """Repeats the known curve whose condition is nearest: same label, and all that both conditions know counts alike.
 
     Seeds change nothing.
@@ -151,7 +151,7 @@ class Replay(FromKnown):
         return self._nearest(condition)
 
 
-class MeanCurve(FromKnown):
+class MeanCurve(ResamplingSource):
     """Repeats the mean of the known curves of the same label, over the fraction of their loaded part.
 
     Seeds change nothing.

@@ -23,9 +23,9 @@ from faultcell.encoding.network_shape import network_of
 from faultcell.errors import BundleError, first_line
 from faultcell.models.registry import KINDS
 from faultcell.regression.kernel import FEATURES, KERNELS
-from faultcell.regression.local_linear import Slopes
+from faultcell.regression.local_linear import LocalTrend
 from faultcell.regression.residual import KINDS as CURVE_KINDS
-from faultcell.regression.scale import Radii, Widths
+from faultcell.regression.scale import Radii, ResidualScale
 from faultcell.regression.support import ERRORS
 
 Sizes = Mapping[str, tuple[int, ...]]
@@ -40,7 +40,7 @@ _TYPES = {
 
 
 @contextmanager
-def refusing(folder: str | Path) -> Iterator[None]:
+def bundle_error(folder: str | Path) -> Iterator[None]:
     """Whatever is wrong with a bundle is said in one sentence."""
     try:
         yield
@@ -90,7 +90,7 @@ def told(config: Mapping[str, Any]) -> tuple[Config, Profile]:
 
 def check_sizes(folder: Path, config: Mapping[str, Any], found: Sizes) -> None:
     """Raise BundleError where tensors are not those of the model, by their names and shapes alone."""
-    with refusing(folder):
+    with bundle_error(folder):
         _check_sizes(config, found)
 
 
@@ -125,12 +125,12 @@ def check_values(tensors: Mapping[str, Tensor], profile: Profile) -> None:
 
 
 def _frame_sizes(grid: GridConfig, count: int) -> dict[str, tuple[int, ...]]:
-    """Of all that stands between curves and a network, see `frame.Frame.tensors`."""
-    points, kinds, slopes = (len(CHANNELS), grid.length), CURVE_KINDS, Slopes.none(len(CHANNELS) * grid.head)
+    """Of all that stands between curves and a network, see `frame.ResidualEncoder.tensors`."""
+    points, kinds, slopes = (len(CHANNELS), grid.length), CURVE_KINDS, LocalTrend.none(len(CHANNELS) * grid.head)
     return {
         **{f"scaler.{name}": (kinds, *points) for name in ("mean", "std", "seen")},
         **{f"scaler.{name}": (kinds, 2) for name in ("duration_mean", "duration_std", "duration_seen")},
-        "widths.coefficients": Widths.plain().coefficients.shape,
+        "widths.coefficients": ResidualScale.plain().coefficients.shape,
         "slopes.coefficients": slopes.coefficients.shape,
         "slopes.span": slopes.span.shape,
         "neighbours.scales": (len(KERNELS), len(MODES), len(FEATURES) + 1),

@@ -44,7 +44,7 @@ def ingest(
     from faultcell import files
     from faultcell.report import describe
 
-    told: files.Told = {"lower": lower, "upper": upper, "nominal_capacity_ah": nominal_capacity_ah}
+    told: files.UserMapping = {"lower": lower, "upper": upper, "nominal_capacity_ah": nominal_capacity_ah}
     told |= {"cell_file": cell, "mapping": mapping}
     check("--to", to, ("curves", "bdf"))
     if to == "bdf":
@@ -62,7 +62,7 @@ def ingest(
     say({**made, **facts}, as_json, f"{shown}\n{counts}: {made['curves']} curves, cells: {cells}, in {out}")
 
 
-def say_bdf(paths: list[Path], out: Path, *, told: files.Told, as_json: bool) -> None:
+def say_bdf(paths: list[Path], out: Path, *, told: files.UserMapping, as_json: bool) -> None:
     """Write the curves of files as Battery Data Format files, and say which."""
     from faultcell import files
     from faultcell.files import exchange

@@ -32,14 +32,14 @@ def serve(
 
     server.require()
     with server.bind(host, port) as listening:
-        from faultcell.app.registry import Shelf
+        from faultcell.app.registry import Registry
 
-        shelf = Shelf.of(bundles, real=real, scores=scores or ())
+        registry = Registry.of(bundles, real=real, scores=scores or ())
         if not server.is_local(host):
             said = f"faultcell: warning: {host} can be asked by other machines, and nobody is asked who they are"
             print(said, file=sys.stderr)
         server.serve(
-            shelf,
+            registry,
             host=host,
             listening=listening,
             threads=threads,

@@ -28,7 +28,7 @@ def assemble(
     requested: Sequence[Condition] | None = None,
     redraws: Sequence[int] | None = None,
     beyond: Sequence[Sequence[str]] | None = None,
-    stood: Array | None = None,
+    history_before: Array | None = None,
     seen: Counter[Key] | None = None,
 ) -> Curves:
     """The curve set of drawn curves, with the requested condition and the severity measured back.
@@ -41,7 +41,7 @@ def assemble(
         redraws: how often each was drawn again until a cell could have made it.
         origin: SHA-256 of the model, or the name of the source, for the column `model_sha256`.
         beyond: what of each condition lies outside of what the model has seen, by name; unknown where not given.
-        stood: faults, and seconds beyond the limit, that each cell is known to have seen before `(N, 2)`; none
+        history_before: faults, and seconds beyond the limit, that each cell is known to have seen before `(N, 2)`; none
             where not given.
         seen: keys that curves before these have, and then these too; see `_keys`.
     """
@@ -61,7 +61,7 @@ def assemble(
     marks = {"synthetic": pl.lit(True), "model_sha256": pl.lit(origin, dtype=pl.Categorical)}
     timeseries = timeseries.with_columns(**marks, seed=pl.Series(np.repeat(np.array(seeds, dtype=np.int64), lengths)))
     curves = Curves(timeseries, keys.hstack(_halfcycles(conditions, seeds, origin, beyond, requested or conditions)))
-    back = {name: pl.Series(name, values) for name, values in measured_back(curves, conditions, stood).items()}
+    back = {name: pl.Series(name, values) for name, values in measured_back(curves, conditions, history_before).items()}
     time, current = (curves.column(name) for name in ("step_time_second", "current_ampere"))
     charge = charge_ah(time, current, curves.offsets[:-1], curves.offsets[1:])
     amount = {"c_rate": typical_current(curves) / curves.known("nominal_capacity_ah"), "capacity_ah": charge}
@@ -124,7 +124,7 @@ def _halfcycles(
     )
 
 
-def measured_back(curves: Curves, conditions: Sequence[Condition], stood: Array | None = None) -> dict[str, Array]:
+def measured_back(curves: Curves, conditions: Sequence[Condition], history_before: Array | None = None) -> dict[str, Array]:
     """The severity of drawn curves, measured as that of real ones, on top of the history their conditions speak of.
 
     A drawn curve has no past. The past asked for is `repetition_count - 1` faults that took an equal share each of
@@ -140,7 +140,7 @@ def measured_back(curves: Curves, conditions: Sequence[Condition], stood: Array 
     faults = [float(condition.fault != "normal") for condition in conditions]
     count = np.array([c.repetition_count or own for c, own in zip(conditions, faults, strict=True)], dtype=np.float64)
     total = np.array([condition.cumulative_duration_second or 0.0 for condition in conditions], dtype=np.float64)
-    first, until_then = np.zeros((2, len(conditions))) if stood is None else stood.T
+    first, until_then = np.zeros((2, len(conditions))) if history_before is None else history_before.T
     since = count - first
     before = until_then + np.where(since > 1, (total - until_then) * (since - 1) / np.maximum(since, 1), 0.0)
     history = (np.maximum(count - 1, 0) + is_fault, before + np.where(is_fault, seconds, 0.0))

@@ -22,10 +22,10 @@ CONTEXT = ("c_rate", "ambient", "cycle", "health", "duty")
 RADII = tuple(f"{channel}_{part}_radius" for channel in CHANNELS for part in ("head", "tail"))
 # What is always told beside the conditions: how near known curves are by the first two kernels, how far each part of the curve
 # strays, whether a fault is asked for at all, and whether another curve of the cell helped.
-STANDING = ("head_reach", "lasts_reach", *RADII, "faulty", "referenced")
+SUPPORT_FEATURES = ("head_reach", "lasts_reach", *RADII, "faulty", "referenced")
 
 
-class Vocabulary:
+class ConditionEncoder:
     """Layout of the condition vector of a model.
 
     Args:

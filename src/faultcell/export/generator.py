@@ -17,13 +17,13 @@ from faultcell.export.generator_card import generator_card, generator_config
 from faultcell.export.graph import EXAMPLE, require, write_graph
 from faultcell.export.runtime import Graph
 from faultcell.models.base import DURATIONS
-from faultcell.models.diffusion_model import Network, Told
+from faultcell.models.diffusion_model import Conditioning, DiffusionModel
 
 
 class Durations(nn.Module):
     """What is predicted for noisy durations."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: DiffusionModel) -> None:
         super().__init__()
         self.network = network
 
@@ -35,7 +35,7 @@ class Durations(nn.Module):
 class Start(nn.Module):
     """From where the walk of a curve begins."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: DiffusionModel) -> None:
         super().__init__()
         self.network = network
 
@@ -47,13 +47,13 @@ class Start(nn.Module):
 class Denoiser(nn.Module):
     """What is predicted for a noisy curve."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: DiffusionModel) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: Tensor, t: Tensor, told: Tensor, expected: Tensor, load: Tensor, load_known: Tensor) -> Tensor:
-        """Noise or velocity `(B, C, L)`; see `Network.denoise`."""
-        return self.network.denoise(x, t, Told(told, expected, load, load_known))
+        """Noise or velocity `(B, C, L)`; see `DiffusionModel.denoise`."""
+        return self.network.denoise(x, t, Conditioning(told, expected, load, load_known))
 
 
 OUTPUTS = (("prediction",), ("expected", "noise"), ("prediction",))
@@ -75,7 +75,7 @@ def export_generator(model: Augmenter, out: Path) -> dict[str, Any]:
     """
     require()
     network = model.network
-    if not isinstance(network, Network):
+    if not isinstance(network, DiffusionModel):
         raise ExportError(
             f"the model is a {model.config.model}, which has no denoiser to walk with: export a bundle of the diffusion model"
         )
@@ -111,7 +111,7 @@ def _written(module: nn.Module, inputs: Mapping[str, Tensor], outputs: tuple[str
     }
 
 
-def examples(network: Network) -> tuple[dict[str, Tensor], ...]:
+def examples(network: DiffusionModel) -> tuple[dict[str, Tensor], ...]:
     """Random inputs of the three networks by name, among them conditions of all kinds `(B, ...)`."""
     shape, count = network.shape, max(BATCHES)
     generator = torch.Generator().manual_seed(0)

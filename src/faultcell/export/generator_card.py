@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from faultcell.augmenter import Augmenter
-from faultcell.encoding.condition_vector import STANDING, Vocabulary
+from faultcell.encoding.condition_vector import SUPPORT_FEATURES, ConditionEncoder
 from faultcell.encoding.grid import CHANNELS
 from faultcell.export.folder import NETWORKS
 from faultcell.models.base import DURATIONS
-from faultcell.models.diffusion_model import Network
+from faultcell.models.diffusion_model import DiffusionModel
 
 LOOP = (
     "draw z ~ N(0, 1) of `noise_size` numbers a curve; the first two are the noise of the durations, the others, "
@@ -32,10 +32,10 @@ LOOP = (
 )
 
 
-def generator_config(model: Augmenter, network: Network) -> dict[str, Any]:
+def generator_config(model: Augmenter, network: DiffusionModel) -> dict[str, Any]:
     """All that a program needs to draw scaled durations and curves."""
     shape, diffusion = network.shape, network.diffusion
-    names = [*Vocabulary(model.profile.faults).names, *STANDING]
+    names = [*ConditionEncoder(model.profile.faults).names, *SUPPORT_FEATURES]
     curve = ["batch", shape.channels, shape.length]
     condition, told = ["batch", shape.features], ["batch", shape.features + 2 * DURATIONS]
     return {
@@ -62,12 +62,12 @@ def generator_config(model: Augmenter, network: Network) -> dict[str, Any]:
         "noise_size": network.noise_size,
         "prediction": diffusion.config.prediction_type,
         "steps": diffusion.config.num_inference_steps,
-        "walk": [list(row) for row in diffusion.walk()],
+        "walk": [list(row) for row in diffusion.step_schedule()],
         "angles": diffusion.angles.tolist(),
         "temperature": float(network.temperature),
         "guidance_scale": diffusion.config.guidance_scale,
         "shown": network.shown.int().tolist(),
-        "kept_without_conditions": network.nothing(torch.ones(shape.features)).int().tolist(),
+        "kept_without_conditions": network.unconditional(torch.ones(shape.features)).int().tolist(),
         "loop": list(LOOP),
     }
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from faultcell.files.curve_set import read, write, write_blocks
-from faultcell.files.cyclers.ingest import FileReport, Intake, Told, ingest, ingest_into
+from faultcell.files.cyclers.ingest import FileReport, Intake, UserMapping, ingest, ingest_into
+from faultcell.runtime.lazy import moved
 
-__all__ = ["FileReport", "Intake", "Told", "ingest", "ingest_into", "read", "write", "write_blocks"]
+__all__ = ["FileReport", "Intake", "UserMapping", "ingest", "ingest_into", "read", "write", "write_blocks"]
+
+__getattr__ = moved(__name__, {"Told": "faultcell.files:UserMapping"})

@@ -29,7 +29,7 @@ from faultcell.encoding.dataset import on_grid
 from faultcell.errors import ConditionError, DataError, ImplausibleError, LeftOutWarning, OutOfRangeWarning
 from faultcell.generation.drawing import Drawing
 from faultcell.regression.references import References
-from faultcell.regression.residual import Frame
+from faultcell.regression.residual import ResidualEncoder
 
 SEVERITIES = ("between", "grid")
 FAR_INSIDE = 0.1  # of the rated window
@@ -109,7 +109,7 @@ class Plan(Sequence[Condition]):
     def of(
         cls,
         normal: Curves,
-        frame: Frame,
+        encoder: ResidualEncoder,
         profile: Profile,
         *,
         count: int | None,
@@ -121,7 +121,7 @@ class Plan(Sequence[Condition]):
 
         Args:
             normal: normal curves.
-            frame: of the model, with the faults it knows.
+            encoder: of the model, with the faults it knows.
             profile: of the model.
             count: how many faults, shared among labels; as many as make each as frequent as normal curves of its half-cycle
                 where not given.
@@ -135,7 +135,7 @@ class Plan(Sequence[Condition]):
         """
         labels = _labels(profile, faults)
         _refuse_faults(normal)
-        references = References.of(normal, faults=profile.faults, grid=frame.neighbours.grid)
+        references = References.of(normal, faults=profile.faults, grid=encoder.regression.grid)
         normal = complete(normal)
         conditions, keys = conditions_of(normal), normal.halfcycles.select(KEYS).rows()
         whole, steps = _whole(normal), {fault(name).step_type for name in labels}
@@ -154,7 +154,7 @@ class Plan(Sequence[Condition]):
         rows, depths = list[NDArray[np.int64]](), list[Array]()
         for name in labels:
             rows.append(np.array(own[name])[_even([cycles[i][0] for i in own[name]], counts[name], rng)])
-            depths.append(_depths(name, counts[name], frame, profile, severity=severity, rng=rng))
+            depths.append(_depths(name, counts[name], encoder, profile, severity=severity, rng=rng))
         # Labels take turns, so that whatever is looked at first shows all of them.
         turn = np.concatenate([np.arange(counts[name]) / max(counts[name], 1) for name in labels])
         label = np.repeat(np.arange(len(labels)), [counts[name] for name in labels])
@@ -289,9 +289,9 @@ def _refuse_faults(normal: Curves) -> None:
 
 
 def _whole(curves: Curves) -> list[bool]:
-    """Whether each curve comes near its limit: of one that was broken off nobody knows how it would have gone on."""
+    """Whether each curve comes near its limit or beyond: of one that was broken off nobody knows how it would have gone on."""
     ends = [(one, one.voltage[-1] if one.time.size else np.nan) for one in loaded_curves(curves)]
-    return [bool(abs(end - one.limit) <= FAR_INSIDE * one.window) for one, end in ends]
+    return [bool((one.limit - end) * (1 if one.charge_step else -1) <= FAR_INSIDE * one.window) for one, end in ends]
 
 
 def _serving(
@@ -343,7 +343,13 @@ def _even(cells: Sequence[str], count: int, rng: np.random.Generator) -> NDArray
 
 
 def _depths(
-    name: str, count: int, frame: Frame, profile: Profile, *, severity: str | Sequence[float], rng: np.random.Generator
+    name: str,
+    count: int,
+    encoder: ResidualEncoder,
+    profile: Profile,
+    *,
+    severity: str | Sequence[float],
+    rng: np.random.Generator,
 ) -> Array:
     """Peak deviations of the faults of one label `(count,)`, V."""
     if not isinstance(severity, str):
@@ -356,7 +362,7 @@ def _depths(
     if severity == "grid":
         least, most = profile.ranges[name]["peak_deviation_volt"]
         return least + (most - least) * (np.arange(count) + 0.5) / max(count, 1)
-    questions = frame.neighbours.known.questions
-    peaks = questions.peak_volt[questions.label == frame.faults.index(name)]
+    queries = encoder.regression.known.queries
+    peaks = queries.peak_volt[queries.label == encoder.faults.index(name)]
     first, second = rng.choice(peaks, size=(2, count))
     return np.asarray(first + rng.uniform(size=count) * (second - first))

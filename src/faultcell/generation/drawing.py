@@ -25,10 +25,10 @@ from faultcell.encoding.decode import Samples, cooling_little, rebuild, with_noi
 from faultcell.encoding.encode import known_currents
 from faultcell.encoding.grid import CHANNELS, CURRENT, REST, has_tail
 from faultcell.errors import ConditionError, ImplausibleError, first_line
-from faultcell.models.base import Generative, Sampling
+from faultcell.models.base import GenerativeModel, Sampling
 from faultcell.regression.protocol import with_protocols
 from faultcell.regression.references import References
-from faultcell.regression.residual import Frame
+from faultcell.regression.residual import ResidualEncoder
 from faultcell.regression.support import ERRORS
 
 RADIUS_STREAM = 2  # of random numbers, beside those of the curve and of its sensors
@@ -51,7 +51,7 @@ class Drawing:
 
     Attributes:
         network: the averaged weights.
-        frame: what stands between curves and the network.
+        encoder: what stands between curves and the network.
         profile: what the model has seen.
         origin: SHA-256 of the model.
         how: sampling steps and guidance.
@@ -61,8 +61,8 @@ class Drawing:
         undrawn: seeds of what no draw makes as a cell could have, and why, if such are to be left out; None if they end it all.
     """
 
-    network: Generative
-    frame: Frame
+    network: GenerativeModel
+    encoder: ResidualEncoder
     profile: Profile
     origin: str
     how: Sampling
@@ -74,7 +74,7 @@ class Drawing:
     @property
     def grid(self) -> GridConfig:
         """The anchored grid."""
-        return self.frame.neighbours.grid
+        return self.encoder.regression.grid
 
     def of(
         self, conditions: Sequence[Condition], seeds: Sequence[int], *, on_chunk: Callable[[int, int], None] | None = None
@@ -108,8 +108,8 @@ class Drawing:
         )
         if given is None:
             return put_together()
-        rows = self.frame.helped(complete, given)
-        return given.named_in(put_together(stood=given.stood(complete, rows)), rows)
+        rows = self.encoder.helped(complete, given)
+        return given.named_in(put_together(history_before=given.history_before(complete, rows)), rows)
 
     def blocks(
         self, conditions: Sequence[Condition], seeds: Sequence[int], *, on_chunk: Callable[[int, int], None] | None = None
@@ -130,11 +130,11 @@ class Drawing:
         wrong = {row: list[str]() for row in range(len(conditions))}
         told = self.references.completing(conditions) if self.references else conditions
         # A cycle that was left open, and is drawn, says nothing of which curve came before.
-        helped = self.frame.helped(conditions, self.references) if self.references else np.full(len(conditions), -1)
+        helped = self.encoder.helped(conditions, self.references) if self.references else np.full(len(conditions), -1)
         for attempt in range(ATTEMPTS):
             rows = list(wrong)
             streams = [(seeds[row], attempt) if attempt else (seeds[row],) for row in rows]
-            chosen = with_protocols([told[row] for row in rows], streams, self.frame.neighbours, faults=self.frame.faults)
+            chosen = with_protocols([told[row] for row in rows], streams, self.encoder.regression, faults=self.encoder.faults)
             chosen = [_with_load(condition) for condition in chosen]
             for row, condition, curve in zip(rows, chosen, self._curves(chosen, streams, helped[rows]), strict=True):
                 found[row] = Found(replace(condition, cycle_count=conditions[row].cycle_count), curve, attempt)
@@ -187,18 +187,18 @@ class Drawing:
         padded, streams = [*conditions, *[conditions[-1]] * (CHUNK - count)], [*streams, *[(0,)] * (CHUNK - count)]
         noise = torch.stack([_noise(stream, self.network.noise_size) for stream in streams])
         uniform = np.stack([_uniform(stream) for stream in streams])
-        asked = self.frame.ask(padded, self.references, np.pad(helped, (0, CHUNK - count), mode="edge"), uniform)
+        asked = self.encoder.ask(padded, self.references, np.pad(helped, (0, CHUNK - count), mode="edge"), uniform)
         drawn = self.network.draw_durations(asked.condition(), noise, self.how).clamp(-5, 5)
         seconds = asked.seconds(drawn)
         seconds[[not (self.grid.anchored and has_tail(condition)) for condition in padded], 1] = np.nan
         mask = torch.tensor(np.isfinite(seconds))
-        mask[:, 1] &= torch.tensor(np.isnan(asked.questions.certain))  # as in training: what is certain was not drawn
-        asked = asked.lasting(seconds)
-        told = self.network.tell(asked.condition(), torch.where(mask, drawn, 0.0), mask)
+        mask[:, 1] &= torch.tensor(np.isnan(asked.queries.known_log_seconds))  # as in training: what is certain was not drawn
+        asked = asked.with_duration(seconds)
+        told = self.network.condition_input(asked.condition(), torch.where(mask, drawn, 0.0), mask)
         currents = known_currents(padded, seconds, self.grid)
         sampled = self.network.draw_curve(told, asked.loads(currents, seconds), noise, self.how)
         coded = self._blanked(asked.coded(sampled)[:count], currents[:count], asked.shown_at_rest()[:count])
-        return coded, seconds[:count], asked.questions.mode[:count]
+        return coded, seconds[:count], asked.queries.mode[:count]
 
     def _blanked(self, coded: Array, currents: Array, shown: Array) -> Array:
         """Known currents as they are; no values for channels that no training curve had, but at rest what a reference shows."""

@@ -3,7 +3,8 @@
 A model draws in two steps: how long a curve lasts, then how it runs. Durations come first because a known load can only be
 laid on the anchored grid once head and tail have a length.
 
-To add a model: subclass `Generative` in a file of its own, give it a configuration in `config.py`, add it to `models.kinds`.
+To add a model: subclass `GenerativeModel` in a file of its own, give it a configuration in `config.py`, add it to
+`models.registry`.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Batch:
         values: condition values `(B, F)`.
         flags: which are known `(B, F)`.
         known: channels that may be known beforehand `(B, K, L)`.
-        is_known: which are `(B, K)`.
+        observed: which are `(B, K)`.
         weight: of each curve in the loss `(B,)`.
     """
 
@@ -41,7 +42,7 @@ class Batch:
     values: Tensor
     flags: Tensor
     known: Tensor
-    is_known: Tensor
+    observed: Tensor
     weight: Tensor
 
     def __len__(self) -> int:
@@ -90,7 +91,7 @@ class Shape:
         sections: lengths of the parts of the grid; `L` is their sum.
         known: `K`, channels that may be known beforehand.
         hidden: conditions that only the durations are told `(F,)`, true where hidden.
-        standing: values at the end of a condition that are known of every curve; the last two say
+        support_features: values at the end of a condition that are known of every curve; the last two say
             whether it is a fault, and whether a reference helped.
         radii: whether those before the two say how far each part of each channel strays, as logarithms.
         durations_told: whether the curve is told how long it lasts.
@@ -100,7 +101,7 @@ class Shape:
     sections: tuple[int, ...]
     known: int
     hidden: Tensor
-    standing: int
+    support_features: int
     radii: bool = False
     durations_told: bool = True
 
@@ -118,7 +119,7 @@ class Shape:
     def always(self) -> Tensor:
         """Which of a condition's values are always known `(F / 2,)`."""
         places = torch.arange(self.features // 2)
-        return places >= len(places) - self.standing
+        return places >= len(places) - self.support_features
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class Sampling:
     guidance: float | None = None
 
 
-class Generative(nn.Module, ABC):
+class GenerativeModel(nn.Module, ABC):
     """A conditional generative model of scaled curves and their durations.
 
     Args:
@@ -163,7 +164,7 @@ class Generative(nn.Module, ABC):
         """The layers from the output inwards: the order in which fine-tuning thaws them. Together they are the model."""
 
     @abstractmethod
-    def entrances(self) -> Sequence[nn.Linear]:
+    def input_layers(self) -> Sequence[nn.Linear]:
         """The layers whose first inputs are the condition vector."""
 
     @abstractmethod
@@ -171,35 +172,35 @@ class Generative(nn.Module, ABC):
         """Scaled durations `(B, 2)` for conditions `(B, F)`, a function of `noise` `(B, noise_size)`."""
 
     @abstractmethod
-    def draw_curve(self, told: Tensor, load: tuple[Tensor, Tensor], noise: Tensor, how: Sampling) -> Tensor:
+    def draw_curve(self, conditioning: Tensor, load: tuple[Tensor, Tensor], noise: Tensor, how: Sampling) -> Tensor:
         """Scaled curves `(B, C, L)`, a function of `noise`.
 
         Args:
-            told: what `tell` gives `(B, F + 4)`.
+            conditioning: what `tell` gives `(B, F + 4)`.
             load: known channels `(B, K, L)` and which are known `(B, K)`.
             noise: the same as for the durations `(B, noise_size)`.
             how: sampling steps and guidance.
         """
 
-    def look_at(self, batch: Batch) -> None:
+    def fit_noise(self, batch: Batch) -> None:
         """Take from data, before training, what is not learnt; at faults after a look at normal curves."""
 
     def calibrate(self, batch: Batch) -> None:
         """Take from data, after training, what is not learnt."""
 
-    def silence(self, columns: Tensor) -> None:
+    def zero_inputs(self, columns: Tensor) -> None:
         """Give conditions that pre-training never sets, by their places `(n,)`, no say to begin with; in place.
 
         Their weights would stay as random as they began, and would shift every curve on the day they are first set.
         """
-        for layer in self.entrances():
+        for layer in self.input_layers():
             layer.weight.data[:, columns] = 0
 
-    def nothing(self, condition: Tensor) -> Tensor:
+    def unconditional(self, condition: Tensor) -> Tensor:
         """Conditions `(B, F)` of which only what is known of every curve is told `(B, F)`."""
         return condition * self.shape.always.repeat(2)
 
-    def tell(self, condition: Tensor, durations: Tensor, mask: Tensor) -> Tensor:
+    def condition_input(self, condition: Tensor, durations: Tensor, mask: Tensor) -> Tensor:
         """What the curve is told: its part of the conditions, and the durations.
 
         Counts and cumulated times of a handful of faults name the cell they come from rather than what it went through; a
@@ -216,7 +217,7 @@ class Generative(nn.Module, ABC):
         kept = mask.to(durations.dtype) * self.shape.durations_told
         return torch.cat([condition * self.shown, durations * kept, kept], dim=1)
 
-    def tell_blurred(self, batch: Batch, generator: torch.Generator) -> Tensor:
+    def blurred_condition_input(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """What the curve is told in training `(B, F + 4)`: durations a little wrong, as drawn ones are.
 
         Else it would take their last digit for a sign of which cell it is.
@@ -225,7 +226,7 @@ class Generative(nn.Module, ABC):
             Ho et al., Cascaded Diffusion Models (conditioning augmentation), 2021, https://arxiv.org/abs/2106.15282.
         """
         blurred = batch.durations + self.blur * torch.randn(batch.durations.shape, generator=generator)
-        return self.tell(batch.condition, blurred, batch.durations_mask)
+        return self.condition_input(batch.condition, blurred, batch.durations_mask)
 
 
 def masked_error(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:

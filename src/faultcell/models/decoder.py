@@ -44,17 +44,17 @@ class Decoder(nn.Module):
     Args:
         shape: sizes that the data set.
         latent: size of the code.
-        told: size of what is told.
+        conditioning: size of what is told.
         widths: channels of each level, coarse to fine.
         patch: neighbouring points that leave the network together.
         hidden: size of the embedding that modulates every block.
     """
 
-    def __init__(self, shape: Shape, *, latent: int, told: int, widths: Sequence[int], patch: int, hidden: int) -> None:
+    def __init__(self, shape: Shape, *, latent: int, conditioning: int, widths: Sequence[int], patch: int, hidden: int) -> None:
         super().__init__()
         self.patch = patch
         self.coarse = _coarsest(shape, widths, patch)
-        self.embed = nn.Sequential(nn.Linear(told + latent, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
+        self.embed = nn.Sequential(nn.Linear(conditioning + latent, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
         self.first = nn.Linear(hidden, widths[0] * self.coarse)
         self.load = nn.Conv1d((patch + 1) * shape.known, widths[-1], 3, padding=1)
         befores = [widths[0], *widths[:-1]]
@@ -64,9 +64,9 @@ class Decoder(nn.Module):
         self.last = ResidualBlock(widths[-1], widths[-1], embedding=hidden)
         self.out = nn.Sequential(norm(widths[-1]), nn.SiLU(), nn.Conv1d(widths[-1], patch * shape.channels, 3, padding=1))
 
-    def forward(self, code: Tensor, told: Tensor, load: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, code: Tensor, conditioning: Tensor, load: tuple[Tensor, Tensor]) -> Tensor:
         """`code` `(B, Z)`, `told` `(B, F)`, known channels `(B, K, L)` and flags `(B, K)` to `(B, C, L)`."""
-        embedded = self.embed(torch.cat([told, code], dim=1))
+        embedded = self.embed(torch.cat([conditioning, code], dim=1))
         x = self.first(F.silu(embedded)).unflatten(1, (-1, self.coarse))
         for level, block in enumerate(self.blocks):
             x = block(F.interpolate(x, scale_factor=2.0) if level else x, embedded)
@@ -83,17 +83,17 @@ class Encoder(nn.Module):
 
     Args:
         shape: sizes that the data set.
-        told: size of what is told.
+        conditioning: size of what is told.
         widths: channels of each level, fine to coarse.
         patch: neighbouring points that enter the network together.
         hidden: size of the embedding that modulates every block.
         out: size of the vector.
     """
 
-    def __init__(self, shape: Shape, *, told: int, widths: Sequence[int], patch: int, hidden: int, out: int) -> None:
+    def __init__(self, shape: Shape, *, conditioning: int, widths: Sequence[int], patch: int, hidden: int, out: int) -> None:
         super().__init__()
         self.patch = patch
-        self.embed = nn.Sequential(nn.Linear(told, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
+        self.embed = nn.Sequential(nn.Linear(conditioning, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
         channels = patch * 2 * shape.channels + (patch + 1) * shape.known
         self.stem = nn.Conv1d(channels, widths[0], 3, padding=1)
         befores = [widths[0], *widths[:-1]]
@@ -102,11 +102,11 @@ class Encoder(nn.Module):
         )
         self.out = nn.Linear(widths[-1] * _coarsest(shape, widths, patch), out)
 
-    def forward(self, curve: Tensor, mask: Tensor, told: Tensor, load: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, curve: Tensor, mask: Tensor, conditioning: Tensor, load: tuple[Tensor, Tensor]) -> Tensor:
         """`curve` and `mask` `(B, C, L)`, `told` `(B, F)`, known channels and flags to `(B, out)`."""
         kept = mask.to(curve.dtype)
         x = torch.cat([fold(torch.cat([curve * kept, kept], dim=1), self.patch), folded_load(load, self.patch)], dim=1)
-        x, embedded = self.stem(x), self.embed(told)
+        x, embedded = self.stem(x), self.embed(conditioning)
         for level, block in enumerate(self.blocks):
             x = block(F.avg_pool1d(x, 2) if level else x, embedded)
         encoded: Tensor = self.out(F.silu(x).flatten(1))
@@ -119,9 +119,9 @@ class Encoder(nn.Module):
 
 def folded_load(load: tuple[Tensor, Tensor], patch: int) -> Tensor:
     """Known channels, zero where unknown, and their flags, `(B, (P + 1) K, L / P)`."""
-    known, is_known = load
-    patches = fold(known * is_known[..., None], patch)
-    return torch.cat([patches, is_known[..., None].expand(-1, -1, patches.shape[-1])], dim=1)
+    known, observed = load
+    patches = fold(known * observed[..., None], patch)
+    return torch.cat([patches, observed[..., None].expand(-1, -1, patches.shape[-1])], dim=1)
 
 
 def _coarsest(shape: Shape, widths: Sequence[int], patch: int) -> int:

@@ -97,7 +97,7 @@ class Diffusion:
         if self.config.sampler == "ddim":
             return self._by_ddim(denoise, noise, steps or self.config.num_inference_steps)
         x, velocity = noise, torch.zeros_like(noise)
-        for start, end, at in self.walk(steps):
+        for start, end, at in self.step_schedule(steps):
             t = torch.tensor(at)
             halfway = x - (start - end) / 2 * velocity
             velocity = self._velocity(denoise(halfway, t.expand(len(x))), halfway, t)
@@ -120,7 +120,7 @@ class Diffusion:
             x = scheduler.step(denoise(x, t.expand(len(x))), t, x).prev_sample
         return x
 
-    def walk(self, steps: int | None = None) -> Iterator[tuple[float, float, int]]:
+    def step_schedule(self, steps: int | None = None) -> Iterator[tuple[float, float, int]]:
         """Of each step from pure noise to none the angles it goes from and to, and the time step halfway.
 
         Even in the angle for a few steps, with many ever denser where data may be narrow.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from faultcell.config import DiffusionConfig, NetConfig
-from faultcell.models.base import DURATIONS, Batch, Generative, Phase, Sampling, Shape, masked_error, weighted
+from faultcell.models.base import DURATIONS, Batch, GenerativeModel, Phase, Sampling, Shape, masked_error, weighted
 from faultcell.models.correlated_noise import noise_factor
 from faultcell.models.diffusion import Diffusion, guided
 from faultcell.models.durations import DurationNet, joined
@@ -26,23 +26,23 @@ CALIBRATION = 128  # curves looked at for that
 
 
 @dataclass(frozen=True)
-class Told:
+class Conditioning:
     """What the curve network is told.
 
     Attributes:
         condition: conditions and durations `(B, F)`.
         expected: the curve they let expect `(B, C, L)`.
         known: channels known beforehand `(B, K, L)`.
-        is_known: which are `(B, K)`.
+        observed: which are `(B, K)`.
     """
 
     condition: Tensor
     expected: Tensor
     known: Tensor
-    is_known: Tensor
+    observed: Tensor
 
 
-class Network(Generative):
+class DiffusionModel(GenerativeModel):
     """The networks of durations, expectations and curves.
 
     Args:
@@ -65,19 +65,19 @@ class Network(Generative):
         super().__init__(shape, blur=blur)
         self.config = config
         self.diffusion = Diffusion(diffusion)
-        self._lesson: tuple[Network, int, int] | None = None
+        self._teaching: tuple[DiffusionModel, int, int] | None = None
         self.noise_size = DURATIONS + shape.channels * shape.length
         self.register_buffer("noise_factor", torch.eye(shape.length).repeat(KINDS, 2, shape.channels, 1, 1))
         self.register_buffer("temperature", torch.ones(()))
-        features, told = shape.features, shape.features + 2 * DURATIONS
+        features, conditioning = shape.features, shape.features + 2 * DURATIONS
         self.durations = DurationNet(features, hidden=config.duration_hidden, embedding=config.embedding)
-        expectation = Expectation(told, shape=(shape.channels, shape.length), hidden=config.expectation_hidden)
+        expectation = Expectation(conditioning, shape=(shape.channels, shape.length), hidden=config.expectation_hidden)
         self.expectation = expectation if config.expectation else None
         self.expected_durations = Expectation(features, shape=(DURATIONS,), hidden=config.duration_hidden)
         self.curve = UNet(
             shape.channels,
             known=shape.known,
-            features=told,
+            features=conditioning,
             length=shape.length,
             widths=config.widths,
             attention=config.attention,
@@ -90,8 +90,8 @@ class Network(Generative):
 
     def phases(self) -> list[Phase]:
         """One: everything learns at once; or, with a teacher, the two networks that draw."""
-        if self._lesson:
-            teacher, taught, learnt = self._lesson
+        if self._teaching:
+            teacher, taught, learnt = self._teaching
             return [
                 Phase(
                     "distil",
@@ -101,38 +101,41 @@ class Network(Generative):
             ]
         return [Phase("denoise", [self], lambda batch, generator, _: self.loss(batch, generator))]
 
-    def learn_from(self, teacher: Network, *, taught: int, learnt: int) -> None:
+    def set_teacher(self, teacher: DiffusionModel, *, taught: int, learnt: int) -> None:
         """Henceforth learn to draw in `learnt` steps what the teacher draws in `taught` from the same noise.
 
         References:
             Luhman and Luhman, Knowledge Distillation in Iterative Generative Models, 2021, https://arxiv.org/abs/2101.02388.
         """
-        self._lesson = (teacher, taught, learnt)
+        self._teaching = (teacher, taught, learnt)
 
-    def distance(self, teacher: Network, batch: Batch, generator: torch.Generator, *, steps: tuple[int, int]) -> Tensor:
+    def distance(self, teacher: DiffusionModel, batch: Batch, generator: torch.Generator, *, steps: tuple[int, int]) -> Tensor:
         """Weighted mean squared difference of what teacher and student draw from the same noise; a scalar."""
         noise = torch.randn(len(batch), self.noise_size, generator=generator)
-        told, load = self.tell_blurred(batch, generator), (batch.known, batch.is_known)
+        conditioning, load = self.blurred_condition_input(batch, generator), (batch.known, batch.observed)
         with torch.no_grad():
             how = Sampling(steps[0])
-            lengths, shapes = teacher.draw_durations(batch.condition, noise, how), teacher.draw_curve(told, load, noise, how)
+            lengths, shapes = (
+                teacher.draw_durations(batch.condition, noise, how),
+                teacher.draw_curve(conditioning, load, noise, how),
+            )
         how = Sampling(steps[1])
         errors = masked_error(self.draw_durations(batch.condition, noise, how), lengths, batch.durations_mask)
-        return weighted(batch, errors + masked_error(self.draw_curve(told, load, noise, how), shapes, batch.mask))
+        return weighted(batch, errors + masked_error(self.draw_curve(conditioning, load, noise, how), shapes, batch.mask))
 
     def groups(self) -> list[list[nn.Module]]:
         """The layers of all networks, from the output inwards."""
         networks = (self.curve, self.durations, self.expectation, self.expected_durations)
         return joined(*(network.groups() for network in networks if network is not None))
 
-    def entrances(self) -> list[nn.Linear]:
+    def input_layers(self) -> list[nn.Linear]:
         """The first layers of the embeddings and expectations."""
         first = (self.curve.embed.condition, self.durations.embed.condition)
         expectations = (self.expectation, self.expected_durations)
         layers = [part[0] for part in (*first, *(network.first for network in expectations if network is not None))]
         return [layer for layer in layers if isinstance(layer, nn.Linear)]
 
-    def look_at(self, batch: Batch) -> None:
+    def fit_noise(self, batch: Batch) -> None:
         """Make the noise on curves as smooth as they are; that of faults as that of normal curves, until some are seen."""
         kind, config = self.kind(batch.condition), self.diffusion.config
         for normal in range(KINDS // 2):
@@ -160,11 +163,11 @@ class Network(Generative):
         if self.expectation is None:
             return  # the whole curve is drawn: there is no rest to be as wide as
         some = batch.take(torch.linspace(0, len(batch) - 1, min(len(batch), CALIBRATION)).long())
-        condition = self.tell(some.condition, some.durations, some.durations_mask)
-        told = Told(condition, self.expect(condition), some.known, some.is_known)
+        condition = self.condition_input(some.condition, some.durations, some.durations_mask)
+        conditioning = Conditioning(condition, self.expect(condition), some.known, some.observed)
         noise = self.smooth(torch.randn(some.curve.shape, generator=torch.Generator().manual_seed(0)), condition)
-        drawn = self.diffusion.sample(lambda x, t: self.denoise(x, t, told), noise)
-        real, made = (((curve - told.expected) * some.mask)[:, VOLTAGE].square().sum() for curve in (some.curve, drawn))
+        drawn = self.diffusion.sample(lambda x, t: self.denoise(x, t, conditioning), noise)
+        real, made = (((curve - conditioning.expected) * some.mask)[:, VOLTAGE].square().sum() for curve in (some.curve, drawn))
         self.temperature.copy_((real / made.clamp(min=1e-12)).sqrt().clamp(0.1, 1.0))
 
     def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
@@ -174,38 +177,40 @@ class Network(Generative):
         noisy, t, target = self._noised(durations, torch.randn(batch.durations.shape, generator=generator), generator)
         lengths = masked_error(self.denoise_durations(noisy, t, condition), target, batch.durations_mask)
         lengths = lengths + masked_error(self.expected_durations(condition), batch.durations, batch.durations_mask)
-        condition = self.tell_blurred(batch, generator)
+        condition = self.blurred_condition_input(batch, generator)
         expected = self.expect(condition)
         expectations = masked_error(expected, batch.curve, batch.mask) if self.expectation else torch.zeros(len(batch))
         noise = self.smooth(torch.randn(batch.curve.shape, generator=generator), condition)
         noisy, t, target = self._noised(curve, noise, generator)
         # The expectation learns by regression alone: the noise of the other loss would only disturb it.
-        told = Told(condition, expected.detach(), batch.known, batch.is_known)
-        shapes = masked_error(self.denoise(noisy, t, told), target, batch.mask)
+        conditioning = Conditioning(condition, expected.detach(), batch.known, batch.observed)
+        shapes = masked_error(self.denoise(noisy, t, conditioning), target, batch.mask)
         return weighted(batch, shapes + expectations + lengths)
 
     def draw_durations(self, condition: Tensor, noise: Tensor, how: Sampling) -> Tensor:
         """Scaled durations `(B, 2)` for conditions `(B, F)`."""
-        nothing = self.nothing(condition)
+        unconditional = self.unconditional(condition)
         denoise = guided(
             lambda x, t: self.denoise_durations(x, t, condition),
-            lambda x, t: self.denoise_durations(x, t, nothing),
+            lambda x, t: self.denoise_durations(x, t, unconditional),
             self._scale(how),
         )
         return self.diffusion.sample(denoise, noise[:, :DURATIONS], steps=how.steps)
 
-    def draw_curve(self, told: Tensor, load: tuple[Tensor, Tensor], noise: Tensor, how: Sampling) -> Tensor:
-        """Scaled curves `(B, C, L)`; see `Generative.draw_curve`."""
-        known, is_known = load
+    def draw_curve(self, conditioning: Tensor, load: tuple[Tensor, Tensor], noise: Tensor, how: Sampling) -> Tensor:
+        """Scaled curves `(B, C, L)`; see `GenerativeModel.draw_curve`."""
+        known, observed = load
         # The durations stay: without conditions, too, the network has always been told them.
-        nothing = torch.cat([self.nothing(told[:, : -2 * DURATIONS]), told[:, -2 * DURATIONS :]], dim=1)
+        unconditional = torch.cat(
+            [self.unconditional(conditioning[:, : -2 * DURATIONS]), conditioning[:, -2 * DURATIONS :]], dim=1
+        )
         all_told, free = (
-            Told(condition, self.expect(condition), known, flags)
-            for condition, flags in ((told, is_known), (nothing, torch.zeros_like(is_known)))
+            Conditioning(condition, self.expect(condition), known, flags)
+            for condition, flags in ((conditioning, observed), (unconditional, torch.zeros_like(observed)))
         )
         denoise = guided(lambda x, t: self.denoise(x, t, all_told), lambda x, t: self.denoise(x, t, free), self._scale(how))
         white = noise[:, DURATIONS:].reshape(len(noise), self.shape.channels, -1)
-        sampled = self.diffusion.sample(denoise, self.smooth(white, told), steps=how.steps)
+        sampled = self.diffusion.sample(denoise, self.smooth(white, conditioning), steps=how.steps)
         return torch.lerp(all_told.expected, sampled, self.temperature)
 
     def _scale(self, how: Sampling) -> float:
@@ -217,20 +222,20 @@ class Network(Generative):
             return torch.zeros(len(condition), self.shape.channels, self.shape.length)
         return self.smooth(self.expectation(condition), condition)
 
-    def denoise(self, x: Tensor, t: Tensor, told: Told) -> Tensor:
+    def denoise(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         """Predict the noise or velocity in curves, as smooth as they are.
 
         Args:
             x: noisy curves `(B, C, L)`.
             t: time steps `(B,)`.
-            told: what is known of the curves.
+            conditioning: what is known of the curves.
         """
 
         def rest(x: Tensor) -> Tensor:
-            is_known = told.is_known if self.config.load_in_curve else torch.zeros_like(told.is_known)
-            return self.smooth(self.curve(x, t, told.condition, told.known, is_known), told.condition)
+            observed = conditioning.observed if self.config.load_in_curve else torch.zeros_like(conditioning.observed)
+            return self.smooth(self.curve(x, t, conditioning.condition, conditioning.known, observed), conditioning.condition)
 
-        return around(told.expected, rest, x, diffusion=self.diffusion, t=t)
+        return around(conditioning.expected, rest, x, diffusion=self.diffusion, t=t)
 
     def denoise_durations(self, x: Tensor, t: Tensor, condition: Tensor) -> Tensor:
         """Predict the noise or velocity in durations `(B, 2)`, given conditions `(B, F)`."""

@@ -7,7 +7,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from faultcell.models.base import DURATIONS, Batch, Generative, Phase, Sampling, Shape, masked_mean, weighted
+from faultcell.models.base import DURATIONS, Batch, GenerativeModel, Phase, Sampling, Shape, masked_mean, weighted
 from faultcell.models.unet import Embedding
 
 
@@ -88,7 +88,7 @@ def joined(*groups: list[list[nn.Module]]) -> list[list[nn.Module]]:
     return [list(itertools.chain(*parts)) for parts in itertools.zip_longest(*groups, fillvalue=())]
 
 
-class OneShot(Generative):
+class OneShot(GenerativeModel):
     """What the baselines have in common: a curve is drawn in one go, its durations from a conditional Gaussian.
 
     Args:

@@ -32,8 +32,8 @@ class WassersteinGan(OneShot):
         super().__init__(shape, hidden=config.hidden, blur=blur)
         self.config = config
         self.noise_size = DURATIONS + config.latent
-        told = shape.features + 2 * DURATIONS
-        sizes = {"told": told, "patch": config.patch, "hidden": config.hidden}
+        conditioning = shape.features + 2 * DURATIONS
+        sizes = {"conditioning": conditioning, "patch": config.patch, "hidden": config.hidden}
         self.generator = Decoder(shape, latent=config.latent, widths=config.widths, **sizes)
         self.critic = Encoder(shape, widths=config.widths[::-1], out=1, **sizes)
 
@@ -52,34 +52,34 @@ class WassersteinGan(OneShot):
         first, *others = joined(self.generator.groups(), self.durations.groups())
         return [[*first, self.critic], *others]
 
-    def entrances(self) -> list[nn.Linear]:
+    def input_layers(self) -> list[nn.Linear]:
         """The first layers of the embeddings."""
         layers = (self.generator.embed[0], self.critic.embed[0], self.durations.first[0])
         return [layer for layer in layers if isinstance(layer, nn.Linear)]
 
-    def draw_curve(self, told: Tensor, load: tuple[Tensor, Tensor], noise: Tensor, how: Sampling) -> Tensor:
-        """Scaled curves `(B, C, L)`; see `Generative.draw_curve`."""
-        drawn: Tensor = self.generator(noise[:, DURATIONS:], told, load)
+    def draw_curve(self, conditioning: Tensor, load: tuple[Tensor, Tensor], noise: Tensor, how: Sampling) -> Tensor:
+        """Scaled curves `(B, C, L)`; see `GenerativeModel.draw_curve`."""
+        drawn: Tensor = self.generator(noise[:, DURATIONS:], conditioning, load)
         return drawn
 
-    def _fake(self, batch: Batch, told: Tensor, generator: torch.Generator) -> Tensor:
+    def _fake(self, batch: Batch, conditioning: Tensor, generator: torch.Generator) -> Tensor:
         code = torch.randn(len(batch), self.config.latent, generator=generator)
-        fake: Tensor = self.generator(code, told, (batch.known, batch.is_known))
+        fake: Tensor = self.generator(code, conditioning, (batch.known, batch.observed))
         return fake * batch.mask
 
     def _critic_loss(self, batch: Batch, generator: torch.Generator, done: float) -> Tensor:
         """What the critic gives generated curves less what it gives real ones, and the penalty on its slope."""
-        told, load = self.tell_blurred(batch, generator), (batch.known, batch.is_known)
-        fake, real = self._fake(batch, told, generator).detach(), batch.curve * batch.mask
-        gap = self.critic(fake, batch.mask, told, load) - self.critic(real, batch.mask, told, load)
+        conditioning, load = self.blurred_condition_input(batch, generator), (batch.known, batch.observed)
+        fake, real = self._fake(batch, conditioning, generator).detach(), batch.curve * batch.mask
+        gap = self.critic(fake, batch.mask, conditioning, load) - self.critic(real, batch.mask, conditioning, load)
         share = torch.rand(len(batch), 1, 1, generator=generator)
         between = torch.lerp(real, fake, share).requires_grad_(True)
-        value = self.critic(between, batch.mask, told, load).sum()
+        value = self.critic(between, batch.mask, conditioning, load).sum()
         (slope,) = torch.autograd.grad(value, between, create_graph=True)
         penalty = (slope.flatten(1).norm(dim=1) - 1).square()
         return weighted(batch, gap[:, 0] + self.config.gradient_penalty * penalty)
 
     def _generator_loss(self, batch: Batch, generator: torch.Generator, done: float) -> Tensor:
-        told = self.tell_blurred(batch, generator)
-        value = self.critic(self._fake(batch, told, generator), batch.mask, told, (batch.known, batch.is_known))
+        conditioning = self.blurred_condition_input(batch, generator)
+        value = self.critic(self._fake(batch, conditioning, generator), batch.mask, conditioning, (batch.known, batch.observed))
         return -weighted(batch, value[:, 0])

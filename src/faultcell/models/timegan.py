@@ -26,20 +26,20 @@ class Recurrent(nn.Module):
 
     Args:
         before: channels that enter.
-        told: size of what is told.
+        conditioning: size of what is told.
         hidden: width.
         out: channels that leave.
     """
 
-    def __init__(self, before: int, *, told: int, hidden: int, out: int) -> None:
+    def __init__(self, before: int, *, conditioning: int, hidden: int, out: int) -> None:
         super().__init__()
-        self.tell = nn.Linear(told, hidden)
+        self.condition_input = nn.Linear(conditioning, hidden)
         self.gru = nn.GRU(before + hidden, hidden, batch_first=True)
         self.out = nn.Linear(hidden, out)
 
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:
+    def forward(self, x: Tensor, conditioning: Tensor) -> Tensor:
         """`x` `(B, T, before)`, `told` `(B, F)` to `(B, T, out)`."""
-        same = F.silu(self.tell(told))[:, None].expand(-1, x.shape[1], -1)
+        same = F.silu(self.condition_input(conditioning))[:, None].expand(-1, x.shape[1], -1)
         states, _ = self.gru(torch.cat([x, same], dim=2))
         seen: Tensor = self.out(states)
         return seen
@@ -61,9 +61,9 @@ class TimeGan(OneShot):
             raise ValueError(f"patches of {config.patch} need a length divisible by {config.patch}")
         self.steps = shape.length // config.patch
         self.noise_size = DURATIONS + self.steps * config.latent
-        told, points = shape.features + 2 * DURATIONS, config.patch * shape.channels
+        conditioning, points = shape.features + 2 * DURATIONS, config.patch * shape.channels
         load = (config.patch + 1) * shape.known
-        sizes = {"told": told, "hidden": config.hidden}
+        sizes = {"conditioning": conditioning, "hidden": config.hidden}
         self.embedder = Recurrent(points + load, out=config.latent, **sizes)
         self.recovery = Recurrent(config.latent + load, out=points, **sizes)
         self.generator = Recurrent(config.latent + load, out=config.latent, **sizes)
@@ -85,86 +85,86 @@ class TimeGan(OneShot):
         networks = (self.recovery, self.supervisor, self.generator, self.embedder)
         drawing: list[list[nn.Module]] = []
         for network in networks:
-            drawing += [[network.out], [network.gru, network.tell]]
+            drawing += [[network.out], [network.gru, network.condition_input]]
         first, *others = joined(drawing, self.durations.groups())
         return [[*first, self.discriminator], *others]
 
-    def entrances(self) -> list[nn.Linear]:
+    def input_layers(self) -> list[nn.Linear]:
         """The layers that what is told passes first."""
         networks = (self.embedder, self.recovery, self.generator, self.supervisor, self.discriminator)
         first = self.durations.first[0]
         assert isinstance(first, nn.Linear)
-        return [*[network.tell for network in networks], first]
+        return [*[network.condition_input for network in networks], first]
 
-    def draw_curve(self, told: Tensor, load: tuple[Tensor, Tensor], noise: Tensor, how: Sampling) -> Tensor:
-        """Scaled curves `(B, C, L)`; see `Generative.draw_curve`."""
+    def draw_curve(self, conditioning: Tensor, load: tuple[Tensor, Tensor], noise: Tensor, how: Sampling) -> Tensor:
+        """Scaled curves `(B, C, L)`; see `GenerativeModel.draw_curve`."""
         z = noise[:, DURATIONS:].reshape(len(noise), self.steps, -1)
-        imagined = self._imagine(z, told, self._load(load))
-        return self._recover(self._supervise(imagined, told), told, self._load(load))
+        imagined = self._imagine(z, conditioning, self._load(load))
+        return self._recover(self._supervise(imagined, conditioning), conditioning, self._load(load))
 
     def _load(self, load: tuple[Tensor, Tensor]) -> Tensor:
         return folded_load(load, self.config.patch).transpose(1, 2)
 
-    def _imagine(self, z: Tensor, told: Tensor, load: Tensor) -> Tensor:
-        return torch.sigmoid(self.generator(torch.cat([z, load], dim=2), told))
+    def _imagine(self, z: Tensor, conditioning: Tensor, load: Tensor) -> Tensor:
+        return torch.sigmoid(self.generator(torch.cat([z, load], dim=2), conditioning))
 
-    def _supervise(self, latent: Tensor, told: Tensor) -> Tensor:
-        return torch.sigmoid(self.supervisor(latent, told))
+    def _supervise(self, latent: Tensor, conditioning: Tensor) -> Tensor:
+        return torch.sigmoid(self.supervisor(latent, conditioning))
 
-    def _embed(self, batch: Batch, told: Tensor, load: Tensor) -> Tensor:
+    def _embed(self, batch: Batch, conditioning: Tensor, load: Tensor) -> Tensor:
         points = fold(batch.curve * batch.mask, self.config.patch).transpose(1, 2)
-        return torch.sigmoid(self.embedder(torch.cat([points, load], dim=2), told))
+        return torch.sigmoid(self.embedder(torch.cat([points, load], dim=2), conditioning))
 
-    def _recover(self, latent: Tensor, told: Tensor, load: Tensor) -> Tensor:
-        return unfold(self.recovery(torch.cat([latent, load], dim=2), told).transpose(1, 2), self.config.patch)
+    def _recover(self, latent: Tensor, conditioning: Tensor, load: Tensor) -> Tensor:
+        return unfold(self.recovery(torch.cat([latent, load], dim=2), conditioning).transpose(1, 2), self.config.patch)
 
     def _told(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        return self.tell_blurred(batch, generator), self._load((batch.known, batch.is_known))
+        return self.blurred_condition_input(batch, generator), self._load((batch.known, batch.observed))
 
     def _noise(self, batch: Batch, generator: torch.Generator) -> Tensor:
         return torch.randn(len(batch), self.steps, self.config.latent, generator=generator)
 
     def _autoencoder_loss(self, batch: Batch, generator: torch.Generator, done: float) -> Tensor:
         """Reconstruction of curves, and later, a little, how well the supervisor foresees their latent steps."""
-        told, load = self._told(batch, generator)
-        latent = self._embed(batch, told, load)
-        error = masked_error(self._recover(latent, told, load), batch.curve, batch.mask)
+        conditioning, load = self._told(batch, generator)
+        latent = self._embed(batch, conditioning, load)
+        error = masked_error(self._recover(latent, conditioning, load), batch.curve, batch.mask)
         if done >= self.config.supervise_until:
-            error = error + 0.1 * self._foresight(latent, told)
+            error = error + 0.1 * self._foresight(latent, conditioning)
         return weighted(batch, error)
 
-    def _foresight(self, latent: Tensor, told: Tensor) -> Tensor:
+    def _foresight(self, latent: Tensor, conditioning: Tensor) -> Tensor:
         """Squared error of the supervisor's next latent step, for each curve `(B,)`."""
-        return (latent[:, 1:] - self._supervise(latent, told)[:, :-1]).square().mean(dim=(1, 2))
+        return (latent[:, 1:] - self._supervise(latent, conditioning)[:, :-1]).square().mean(dim=(1, 2))
 
     def _generator_loss(self, batch: Batch, generator: torch.Generator, done: float) -> Tensor:
         """The supervisor alone at first; then with it, how well curves pass for real, and match in mean and spread."""
         if done < self.config.embed_until:
             return torch.zeros(())
-        told, load = self._told(batch, generator)
-        foresight = weighted(batch, self._foresight(self._embed(batch, told, load).detach(), told))
+        conditioning, load = self._told(batch, generator)
+        foresight = weighted(batch, self._foresight(self._embed(batch, conditioning, load).detach(), conditioning))
         if done < self.config.supervise_until:
             return foresight
-        imagined = self._imagine(self._noise(batch, generator), told, load)
-        supervised = self._supervise(imagined, told)
-        passing = sum(self._verdict(latent, told, batch, real=True) for latent in (supervised, imagined))
-        drawn = self._recover(supervised, told, load)
+        imagined = self._imagine(self._noise(batch, generator), conditioning, load)
+        supervised = self._supervise(imagined, conditioning)
+        passing = sum(self._verdict(latent, conditioning, batch, real=True) for latent in (supervised, imagined))
+        drawn = self._recover(supervised, conditioning, load)
         matching = self.config.moments * _moments_apart(drawn, batch)
         return passing + self.config.supervision * foresight.clamp(min=1e-12).sqrt() + matching
 
     def _discriminator_loss(self, batch: Batch, generator: torch.Generator, done: float) -> Tensor:
         if done < self.config.supervise_until:
             return torch.zeros(())
-        told, load = self._told(batch, generator)
+        conditioning, load = self._told(batch, generator)
         with torch.no_grad():
-            imagined = self._imagine(self._noise(batch, generator), told, load)
-            real, fakes = self._embed(batch, told, load), (self._supervise(imagined, told), imagined)
-        verdict = self._verdict(real, told, batch, real=True)
-        verdict = verdict + sum(self._verdict(fake, told, batch, real=False) for fake in fakes)
+            imagined = self._imagine(self._noise(batch, generator), conditioning, load)
+            real, fakes = self._embed(batch, conditioning, load), (self._supervise(imagined, conditioning), imagined)
+        verdict = self._verdict(real, conditioning, batch, real=True)
+        verdict = verdict + sum(self._verdict(fake, conditioning, batch, real=False) for fake in fakes)
         return verdict if verdict > FOOLED_ENOUGH else verdict.detach()
 
-    def _verdict(self, latent: Tensor, told: Tensor, batch: Batch, *, real: bool) -> Tensor:
-        logits = self.discriminator(latent, told)[..., 0]
+    def _verdict(self, latent: Tensor, conditioning: Tensor, batch: Batch, *, real: bool) -> Tensor:
+        logits = self.discriminator(latent, conditioning)[..., 0]
         target = torch.full_like(logits, float(real))
         error = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=1)
         return weighted(batch, error)

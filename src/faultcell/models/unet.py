@@ -225,7 +225,7 @@ class UNet(nn.Module):
         )
         self.out = Conv(widths[0], patch * channels, zero=True)
 
-    def forward(self, x: Tensor, t: Tensor, condition: Tensor, known: Tensor, is_known: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, condition: Tensor, known: Tensor, observed: Tensor) -> Tensor:
         """Predict the noise (or velocity) in a curve.
 
         Args:
@@ -233,15 +233,15 @@ class UNet(nn.Module):
             t: time steps `(B,)`.
             condition: `(B, F)`.
             known: channels known beforehand `(B, K, L)`; ignored where not known.
-            is_known: one where they are known, else zero `(B, K)`.
+            observed: one where they are known, else zero `(B, K)`.
 
         Returns:
             `(B, C, L)`.
         """
         embedded, alone = self.embed(t, condition)
         embedded = F.silu(embedded)
-        patches = fold(torch.cat([x, known * is_known[..., None]], dim=1), self.patch).transpose(1, 2)
-        x = self.stem(torch.cat([patches, is_known[:, None].expand(-1, patches.shape[1], -1)], dim=2))
+        patches = fold(torch.cat([x, known * observed[..., None]], dim=1), self.patch).transpose(1, 2)
+        x = self.stem(torch.cat([patches, observed[:, None].expand(-1, patches.shape[1], -1)], dim=2))
         seen = []
         for level, part in enumerate(self.encoder):
             x = part(x, embedded, alone)

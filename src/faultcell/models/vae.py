@@ -57,11 +57,11 @@ class TimeVae(OneShot):
         super().__init__(shape, hidden=config.hidden, blur=blur)
         self.config = config
         self.noise_size = DURATIONS + config.latent
-        told = shape.features + 2 * DURATIONS
-        sizes = {"told": told, "patch": config.patch, "hidden": config.hidden}
+        conditioning = shape.features + 2 * DURATIONS
+        sizes = {"conditioning": conditioning, "patch": config.patch, "hidden": config.hidden}
         self.encoder = Encoder(shape, widths=config.widths, out=2 * config.latent, **sizes)
         self.decoder = Decoder(shape, latent=config.latent, widths=config.widths[::-1], **sizes)
-        self.trend = Trend(told + config.latent, shape=shape, degree=config.trend_degree, hidden=config.hidden)
+        self.trend = Trend(conditioning + config.latent, shape=shape, degree=config.trend_degree, hidden=config.hidden)
 
     def phases(self) -> list[Phase]:
         """Encoder and decoder together; the durations."""
@@ -77,25 +77,25 @@ class TimeVae(OneShot):
         decoder = joined(self.decoder.groups(), trend, self.durations.groups())
         return [*decoder, *self.encoder.groups()]
 
-    def entrances(self) -> list[nn.Linear]:
+    def input_layers(self) -> list[nn.Linear]:
         """The first layers of the embeddings."""
         layers = (self.encoder.embed[0], self.decoder.embed[0], self.trend.first[0], self.durations.first[0])
         return [layer for layer in layers if isinstance(layer, nn.Linear)]
 
-    def draw_curve(self, told: Tensor, load: tuple[Tensor, Tensor], noise: Tensor, how: Sampling) -> Tensor:
-        """Scaled curves `(B, C, L)`; see `Generative.draw_curve`."""
-        return self._decode(noise[:, DURATIONS:], told, load)
+    def draw_curve(self, conditioning: Tensor, load: tuple[Tensor, Tensor], noise: Tensor, how: Sampling) -> Tensor:
+        """Scaled curves `(B, C, L)`; see `GenerativeModel.draw_curve`."""
+        return self._decode(noise[:, DURATIONS:], conditioning, load)
 
-    def _decode(self, code: Tensor, told: Tensor, load: tuple[Tensor, Tensor]) -> Tensor:
-        decoded: Tensor = self.trend(torch.cat([told, code], dim=1)) + self.decoder(code, told, load)
+    def _decode(self, code: Tensor, conditioning: Tensor, load: tuple[Tensor, Tensor]) -> Tensor:
+        decoded: Tensor = self.trend(torch.cat([conditioning, code], dim=1)) + self.decoder(code, conditioning, load)
         return decoded
 
     def _loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Mean squared error of what is known of a curve, and `beta` times the divergence of its code from the prior."""
-        told, load = self.tell_blurred(batch, generator), (batch.known, batch.is_known)
-        mean, log_variance = self.encoder(batch.curve, batch.mask, told, load).chunk(2, dim=1)
+        conditioning, load = self.blurred_condition_input(batch, generator), (batch.known, batch.observed)
+        mean, log_variance = self.encoder(batch.curve, batch.mask, conditioning, load).chunk(2, dim=1)
         log_variance = log_variance.clamp(-10, 4)
         code = mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=generator)
-        error = masked_error(self._decode(code, told, load), batch.curve, batch.mask)
+        error = masked_error(self._decode(code, conditioning, load), batch.curve, batch.mask)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)
         return weighted(batch, error + self.config.beta * divergence)

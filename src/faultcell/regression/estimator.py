@@ -21,7 +21,7 @@ from faultcell.config import GridConfig
 from faultcell.curves.condition import Condition
 from faultcell.curves.schema import Array
 from faultcell.encoding.grid import CHANNELS, MODES, SHARES, STEPS, SURGE, VOLTAGE, prior, shares, smoothed
-from faultcell.regression.holdout import nearest_cells, opened, own
+from faultcell.regression.holdout import nearest_cells, own_cell, with_fallback
 from faultcell.regression.kernel import (
     FAR,
     FIRST_SCALE,
@@ -32,27 +32,27 @@ from faultcell.regression.kernel import (
     TAIL,
     Differences,
     Points,
-    Questions,
-    fit_scales,
+    Queries,
+    fit_metric,
     known_sums,
     pairs_apart,
     product,
     weights,
 )
-from faultcell.regression.local_linear import Slopes, drive
-from faultcell.regression.prediction import TYPICAL_LOG_SECONDS, Expected
-from faultcell.regression.support import ERRORS, Known, log_steepness
+from faultcell.regression.local_linear import LocalTrend, trend_features
+from faultcell.regression.prediction import TYPICAL_LOG_SECONDS, Prediction
+from faultcell.regression.support import ERRORS, SupportSet, log_steepness
 
 COMPONENTS = 8  # of the voltages, in which distances are learnt
 PAST_WEIGHT = 16.0  # curves for which it counts that the next fault of a cell lasts as its faults have lasted so far
-STRAY_WEIGHT, LARGEST_STRAY = 4.0, 6.0
+Z_WEIGHT, LARGEST_Z = 4.0, 6.0
 EMPTIED = 0.5  # of the cells, at most, that are closed to a curve slopes are learnt from, the nearest first
 DURATION_MARGIN = 0.1  # of the logarithm, beyond what was seen
-CHUNK = 256  # questions at once
+CHUNK = 256  # queries at once
 
 
 @dataclass(frozen=True, eq=False)
-class Correction:
+class ReferenceShift:
     """How an earlier curve of the same cell differs from what was expected of it, inside its limits.
 
     Attributes:
@@ -66,194 +66,196 @@ class Correction:
     apart: Array
 
     @classmethod
-    def of(cls, earlier: Known, expected: Expected, *, apart: Array, neighbours: Neighbours) -> Correction:
+    def of(cls, earlier: SupportSet, prediction: Prediction, *, apart: Array, regression: KernelRegression) -> ReferenceShift:
         """From the earlier curves and what the neighbours let expect of them; none where `apart` is NaN.
 
         The further the condition of the earlier curve, the less of its difference is carried over.
         """
-        known, inside = np.isfinite(apart), np.s_[..., : neighbours.grid.head]
+        known, inside = np.isfinite(apart), np.s_[..., : regression.grid.head]
         mask = earlier.mask[inside] & known[:, None, None]
-        kept = persistent(np.nan_to_num(apart), neighbours.persistence[earlier.questions.mode])
-        values = smoothed(np.where(mask, earlier.values[inside] - expected.values[inside], 0.0), neighbours.grid)
-        log_seconds = np.where(known, earlier.log_seconds[:, 0] - expected.log_seconds[:, 0], 0.0)
+        kept = persistent(np.nan_to_num(apart), regression.persistence[earlier.queries.mode])
+        values = smoothed(np.where(mask, earlier.values[inside] - prediction.values[inside], 0.0), regression.grid)
+        log_seconds = np.where(known, earlier.log_seconds[:, 0] - prediction.log_seconds[:, 0], 0.0)
         return cls(kept[:, None, None] * values, kept * log_seconds, apart)
 
-    def take(self, rows: NDArray[np.int64]) -> Correction:
+    def take(self, rows: NDArray[np.int64]) -> ReferenceShift:
         """These rows."""
-        return Correction(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return ReferenceShift(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True, eq=False)
-class Neighbours:
+class KernelRegression:
     """Known curves, and the kernels by which they are near.
 
     Attributes:
         known: the curves.
-        scales: of each kernel, for charges and discharges `(K, S, F + 1)`.
-        slopes: of the coded channels inside the limits, `C * head` targets.
+        metric: of each kernel, for charges and discharges `(K, S, F + 1)`.
+        trend: of the coded channels inside the limits, `C * head` targets.
         persistence: distance at which half of how a cell differs from others is still there, by mode `(S,)`.
         grid: the anchored grid.
         expects: whether anything is expected at all; else the known curves serve protocols and bounds alone.
     """
 
-    known: Known
-    scales: Array
-    slopes: Slopes
+    known: SupportSet
+    metric: Array
+    trend: LocalTrend
     persistence: Array
     grid: GridConfig
-    expects: bool = True
+    predicts: bool = True
 
     @classmethod
-    def silent(cls, known: Known, grid: GridConfig) -> Neighbours:
+    def silent(cls, known: SupportSet, grid: GridConfig) -> KernelRegression:
         """Known curves from which nothing is expected."""
         return cls(
-            known, _first_scales(), Slopes.none(len(CHANNELS) * grid.head), np.full(len(MODES), 1e6), grid, expects=False
+            known, _first_scales(), LocalTrend.none(len(CHANNELS) * grid.head), np.full(len(MODES), 1e6), grid, predicts=False
         )
 
     @classmethod
-    def of(cls, known: Known, grid: GridConfig) -> Neighbours:
+    def of(cls, known: SupportSet, grid: GridConfig) -> KernelRegression:
         """Learn the scales of the kernels."""
-        scales = _first_scales()
+        metric = _first_scales()
         for step in range(len(MODES)):
-            same = known.take(np.flatnonzero(known.questions.mode == step))
+            same = known.take(np.flatnonzero(known.queries.mode == step))
             for kernel, (rows, targets) in enumerate(_targets(same, grid)):
                 if len(rows):
                     part = same.take(rows)
-                    scales[kernel, step] = fit_scales(part.questions, targets, cell=part.cell, looks_at=LOOKS_AT[kernel])
-        found = cls(known, scales, Slopes.none(len(CHANNELS) * grid.head), np.full(len(MODES), 1e6), grid)
+                    metric[kernel, step] = fit_metric(part.queries, targets, cell=part.cell, looks_at=LOOKS_AT[kernel])
+        found = cls(known, metric, LocalTrend.none(len(CHANNELS) * grid.head), np.full(len(MODES), 1e6), grid)
         for step in range(len(MODES)):
-            found = replace(found, slopes=found._slopes_with(step))
+            found = replace(found, trend=found._with_trend(step))
         return found
 
-    def _slopes_with(self, step: int) -> Slopes:
+    def _with_trend(self, step: int) -> LocalTrend:
         """With those of a half-cycle: from curves to which their own cell, and then the nearest others, too, are closed."""
         whole = self.known.mask[:, VOLTAGE, : self.grid.head].all(axis=1)
-        some, rng = self.known.take(_even((self.known.questions.mode == step) & whole)), np.random.default_rng(0)
+        some, rng = self.known.take(_even((self.known.queries.mode == step) & whole)), np.random.default_rng(0)
         if not len(some):
-            return self.slopes
-        near = own(some, self.known)
+            return self.trend
+        near = own_cell(some, self.known)
         ways_gone, left = [], []
-        for closed in (near, self.emptied(some.questions, near, share=EMPTIED, rng=rng)):
-            expected = self.expect(some.questions, some.log_seconds, barred=closed)
-            rest = np.where(some.mask, some.values - expected.values, np.nan)[..., : self.grid.head]
-            ways_gone.append(expected.way)
-            left.append(rest.reshape(len(some), -1))
-        return self.slopes.learnt(step, np.concatenate(ways_gone), np.concatenate(left), cell=np.tile(some.cell, 2))
+        for closed in (near, self.leave_cells_out(some.queries, near, share=EMPTIED, rng=rng)):
+            prediction = self.predict(some.queries, some.log_seconds, excluded=closed)
+            residual = np.where(some.mask, some.values - prediction.values, np.nan)[..., : self.grid.head]
+            ways_gone.append(prediction.displacement)
+            left.append(residual.reshape(len(some), -1))
+        return self.trend.learnt(step, np.concatenate(ways_gone), np.concatenate(left), cell=np.tile(some.cell, 2))
 
-    def emptied(
-        self, asked: Questions, barred: NDArray[np.bool_], *, share: float, rng: np.random.Generator
+    def leave_cells_out(
+        self, queries: Queries, excluded: NDArray[np.bool_], *, share: float, rng: np.random.Generator
     ) -> NDArray[np.bool_]:
-        """What is barred, and with it for each question the curves of the nearest cells; see `nearest_cells` `(N, M)`."""
-        closed = barred | (asked.mode[:, None] != self.known.questions.mode[None])
+        """What is barred, and with it for each query the curves of the nearest cells; see `nearest_cells` `(N, M)`."""
+        closed = excluded | (queries.mode[:, None] != self.known.queries.mode[None])
         apart = np.empty(closed.shape)
-        for start in range(0, len(asked), CHUNK):
-            part = np.arange(start, min(start + CHUNK, len(asked)))
-            apart[part] = self._points.distances(asked.take(part), self.scales[HEAD, asked.mode[part]])
+        for start in range(0, len(queries), CHUNK):
+            part = np.arange(start, min(start + CHUNK, len(queries)))
+            apart[part] = self._points.distances(queries.take(part), self.metric[HEAD, queries.mode[part]])
         further = nearest_cells(np.where(closed, np.inf, apart), self.known.cell, share=share, rng=rng)
-        return opened(barred | further, barred, asked, self.known.questions)
+        return with_fallback(excluded | further, excluded, queries, self.known.queries)
 
-    def expect(
+    def predict(
         self,
-        asked: Questions,
+        queries: Queries,
         log_seconds: Array | None = None,
         *,
-        barred: NDArray[np.bool_] | None = None,
+        excluded: NDArray[np.bool_] | None = None,
         cell: NDArray[np.int64] | None = None,
-        correction: Correction | None = None,
-    ) -> Expected:
+        correction: ReferenceShift | None = None,
+    ) -> Prediction:
         """What the known curves let expect.
 
         Args:
-            asked: the conditions.
+            queries: the conditions.
             log_seconds: seconds of head and tail, where they are known already; else the expected ones are taken `(N, 2)`.
-            barred: known curves that must not be used `(N, M)`; those of another half-cycle never are.
+            excluded: known curves that must not be used `(N, M)`; those of another half-cycle never are.
             cell: numbers of the cells that are asked for, if they may be among the known ones `(N,)`.
             correction: by earlier curves of the same cells.
         """
         found = []
-        for start in range(0, max(len(asked), 1), CHUNK):
-            rows = np.arange(start, min(start + CHUNK, len(asked)))
-            closed, own = (None if barred is None else barred[rows]), (None if cell is None else cell[rows])
+        for start in range(0, max(len(queries), 1), CHUNK):
+            rows = np.arange(start, min(start + CHUNK, len(queries)))
+            closed, own = (None if excluded is None else excluded[rows]), (None if cell is None else cell[rows])
             moved = correction.take(rows) if correction else None
-            inside = self.expect_inside(asked.take(rows), barred=closed, cell=own, correction=moved)
-            lasting = inside.log_seconds if log_seconds is None else log_seconds[rows]
-            found.append(self.expect_beyond(asked.take(rows), inside, lasting, barred=closed))
-        return Expected.joined(found)
+            inside = self.predict_head(queries.take(rows), excluded=closed, cell=own, correction=moved)
+            with_duration = inside.log_seconds if log_seconds is None else log_seconds[rows]
+            found.append(self.predict_tail(queries.take(rows), inside, with_duration, excluded=closed))
+        return Prediction.joined(found)
 
-    def expect_inside(
+    def predict_head(
         self,
-        asked: Questions,
+        queries: Queries,
         *,
-        barred: NDArray[np.bool_] | None = None,
+        excluded: NDArray[np.bool_] | None = None,
         cell: NDArray[np.int64] | None = None,
-        correction: Correction | None = None,
-    ) -> Expected:
+        correction: ReferenceShift | None = None,
+    ) -> Prediction:
         """The first half of `expect`: curves inside their limits, and all durations; nothing of a tail yet."""
-        closed, inside = self._closed(asked, barred), slice(0, self.grid.head)
-        values = np.tile(prior(self.grid), (len(asked), 1, 1))
-        if not self.expects:
-            return Expected.nothing(values)
-        head, head_reach = self._near(HEAD, asked, closed)
-        way = self._ways.to(drive(asked), head)
+        closed, inside = self._closed(queries, excluded), slice(0, self.grid.head)
+        values = np.tile(prior(self.grid), (len(queries), 1, 1))
+        if not self.predicts:
+            return Prediction.nothing(values)
+        head, head_distance = self._near(HEAD, queries, closed)
+        displacement = self._trend_differences.to(trend_features(queries), head)
         values[..., inside] = self._mean_of(head, HEAD, otherwise=values[..., inside])
-        values[..., inside] += self.slopes.along(way, asked.mode, cell=cell).reshape(values[..., inside].shape)
-        head_seconds = self._head_seconds(asked, head)
+        values[..., inside] += self.trend.along(displacement, queries.mode, cell=cell).reshape(values[..., inside].shape)
+        head_seconds = self._head_seconds(queries, head)
         if correction:
             values[..., inside] += correction.values
             head_seconds = head_seconds + correction.log_seconds
-            head_reach = np.where(np.isfinite(correction.apart), correction.apart, head_reach)
-        lasts, lasts_reach = self._near(LASTS, asked, closed)
-        log_seconds = np.column_stack([head_seconds, self._tail_seconds(asked, lasts)])
-        reach = np.column_stack([head_reach, lasts_reach, np.full(len(asked), FAR)])
-        strays = np.ones((len(asked), 2, len(ERRORS)))
-        self._set_strays(strays, {HEAD: head, LASTS: lasts})
-        return Expected(values, log_seconds, reach, strays, way)
+            head_distance = np.where(np.isfinite(correction.apart), correction.apart, head_distance)
+        lasts, lasts_distance = self._near(LASTS, queries, closed)
+        log_seconds = np.column_stack([head_seconds, self._tail_seconds(queries, lasts)])
+        distance = np.column_stack([head_distance, lasts_distance, np.full(len(queries), FAR)])
+        z = np.ones((len(queries), 2, len(ERRORS)))
+        self._set_z(z, {HEAD: head, LASTS: lasts})
+        return Prediction(values, log_seconds, distance, z, displacement)
 
-    def expect_beyond(
-        self, asked: Questions, inside: Expected, log_seconds: Array, *, barred: NDArray[np.bool_] | None = None
-    ) -> Expected:
+    def predict_tail(
+        self, queries: Queries, inside: Prediction, log_seconds: Array, *, excluded: NDArray[np.bool_] | None = None
+    ) -> Prediction:
         """The second half: how curves go on beyond their limits, known inside them, and how long they last `(N, 2)`."""
-        if not self.expects:
+        if not self.predicts:
             return inside
-        entering = asked.lasting(log_seconds[:, 1]).entering(log_steepness(inside.values, log_seconds, self.grid))
-        tail, tail_reach = self._near(TAIL, entering, self._closed(asked, barred))
-        values, reach, strays = inside.values.copy(), inside.reach.copy(), inside.strays.copy()
+        with_entry_slope = queries.with_duration(log_seconds[:, 1]).with_entry_slope(
+            log_steepness(inside.values, log_seconds, self.grid)
+        )
+        tail, tail_distance = self._near(TAIL, with_entry_slope, self._closed(queries, excluded))
+        values, distance, z = inside.values.copy(), inside.distance.copy(), inside.z.copy()
         beyond = slice(self.grid.head, self.grid.length)
         values[..., beyond] = self._mean_of(tail, TAIL, otherwise=values[..., beyond])
-        reach[:, TAIL] = tail_reach
-        self._set_strays(strays, {TAIL: tail})
-        return replace(inside, values=values, reach=reach, strays=strays)
+        distance[:, TAIL] = tail_distance
+        self._set_z(z, {TAIL: tail})
+        return replace(inside, values=values, distance=distance, z=z)
 
-    def _closed(self, asked: Questions, barred: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-        other = asked.mode[:, None] != self.known.questions.mode[None]
-        return np.asarray(other if barred is None else other | barred)
+    def _closed(self, queries: Queries, excluded: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        other = queries.mode[:, None] != self.known.queries.mode[None]
+        return np.asarray(other if excluded is None else other | excluded)
 
-    def _near(self, kernel: int, asked: Questions, closed: NDArray[np.bool_]) -> tuple[Array, Array]:
+    def _near(self, kernel: int, queries: Queries, closed: NDArray[np.bool_]) -> tuple[Array, Array]:
         """Weights of the known curves by a kernel `(N, M)`, and how far they reach `(N,)`."""
-        return weights(self._points.distances(asked, self.scales[kernel, asked.mode]), closed)
+        return weights(self._points.distances(queries, self.metric[kernel, queries.mode]), closed)
 
-    def _set_strays(self, strays: Array, weight: dict[int, Array]) -> None:
-        """How far the neighbours by these kernels strayed, in `Expected.strays` `(N, 2, E)`."""
+    def _set_z(self, z: Array, weight: dict[int, Array]) -> None:
+        """How far the neighbours by these kernels strayed, in `Prediction.strays` `(N, 2, E)`."""
         for e, kernel in enumerate(ERRORS.values()):
             if kernel in weight:
-                strays[..., e] = np.sqrt(1 + _shrunk(weight[kernel], self._excess[..., e], further=STRAY_WEIGHT))
+                z[..., e] = np.sqrt(1 + _shrunk(weight[kernel], self._excess[..., e], further=Z_WEIGHT))
 
     @cached_property
     def _points(self) -> Points:
-        return Points(self.known.questions)
+        return Points(self.known.queries)
 
     @cached_property
-    def _ways(self) -> Differences:
-        return Differences(drive(self.known.questions))
+    def _trend_differences(self) -> Differences:
+        return Differences(trend_features(self.known.queries))
 
     @cached_property
     def _amounts(self) -> Differences:
-        return Differences(_amounts(self.known.questions))
+        return Differences(_amounts(self.known.queries))
 
     @cached_property
     def _excess(self) -> Array:
         """How much further than curves on the whole each known one strayed, as a square `(M, 2, E)`."""
-        return np.asarray(np.minimum(self.known.strays, LARGEST_STRAY) - 1)
+        return np.asarray(np.minimum(self.known.z, LARGEST_Z) - 1)
 
     @cached_property
     def _parts(self) -> dict[int, tuple[Array, Array, NDArray[np.int64]]]:
@@ -272,56 +274,56 @@ class Neighbours:
         total = product(weight, columns)[:, which].reshape(otherwise.shape)
         return _divided(total, product(weight, values).reshape(otherwise.shape), otherwise=otherwise)
 
-    def _head_seconds(self, asked: Questions, weight: Array) -> Array:
+    def _head_seconds(self, queries: Queries, weight: Array) -> Array:
         """Logarithms of the seconds of the head `(N,)`: as the neighbours', by the charge balance.
 
         In proportion to health and inversely to the C-rate, where both sides know them.
         """
-        health, rate = self._amounts.to(_amounts(asked), weight).T * (asked.mode != SURGE)  # which moves next to no charge
+        health, rate = self._amounts.to(_amounts(queries), weight).T * (queries.mode != SURGE)  # which moves next to no charge
         # Every known curve has a head.
-        expected = product(weight, self.known.log_seconds[:, 0]) + health - rate
-        return np.where(weight.any(axis=1), expected, TYPICAL_LOG_SECONDS[0])
+        prediction = product(weight, self.known.log_seconds[:, 0]) + health - rate
+        return np.where(weight.any(axis=1), prediction, TYPICAL_LOG_SECONDS[0])
 
-    def _tail_seconds(self, asked: Questions, weight: Array) -> Array:
+    def _tail_seconds(self, queries: Queries, weight: Array) -> Array:
         """Logarithms of the seconds of the tail `(N,)`: as this cell's so far, where that is known, else as the neighbours'."""
-        tail, certain = self.known.log_seconds[:, 1], asked.certain
+        tail, known_log_seconds = self.known.log_seconds[:, 1], queries.known_log_seconds
         plain = _divided(*known_sums(weight, tail), otherwise=TYPICAL_LOG_SECONDS[1])
-        further = np.where(np.isfinite(self.known.questions.certain), np.nan, tail - self.known.questions.past)
+        further = np.where(np.isfinite(self.known.queries.known_log_seconds), np.nan, tail - self.known.queries.past)
         beyond = _shrunk(weight, further, further=PAST_WEIGHT)
-        told = np.isfinite(asked.past) & (asked.mode != SURGE)  # whose tail goes on after it has fallen back
-        return np.where(np.isfinite(certain), certain, np.where(told, asked.past + beyond, plain))
+        told = np.isfinite(queries.past) & (queries.mode != SURGE)  # whose tail goes on after it has fallen back
+        return np.where(np.isfinite(known_log_seconds), known_log_seconds, np.where(told, queries.past + beyond, plain))
 
-    def bounded(self, asked: Questions, log_seconds: Array) -> Array:
+    def bounded(self, queries: Queries, log_seconds: Array) -> Array:
         """Logarithms of the seconds of head and tail, no further than known curves of their kind had them `(N, 2)`.
 
         Those of a head are told by the charge it moves, where that can be known.
         """
         found = log_seconds.copy()
-        moved, own = asked.full_log_hours, self.known.questions.full_log_hours
-        for mode, label in {*zip(asked.mode.tolist(), asked.label.tolist(), strict=True)}:
-            rows = (asked.mode == mode) & (asked.label == label)
-            heads = self.known.log_seconds[self.known.questions.mode == mode, 0] - own[self.known.questions.mode == mode]
-            like = (self.known.questions.mode == mode) & (self.known.questions.label == label)
+        moved, own = queries.full_log_hours, self.known.queries.full_log_hours
+        for mode, label in {*zip(queries.mode.tolist(), queries.label.tolist(), strict=True)}:
+            rows = (queries.mode == mode) & (queries.label == label)
+            heads = self.known.log_seconds[self.known.queries.mode == mode, 0] - own[self.known.queries.mode == mode]
+            like = (self.known.queries.mode == mode) & (self.known.queries.label == label)
             tails = self.known.log_seconds[like, 1]
             for column, seen, offset in ((0, heads, moved[rows]), (1, tails, 0.0)):
                 seen = seen[np.isfinite(seen)]
                 if seen.size:
                     least, most = seen.min() - DURATION_MARGIN + offset, seen.max() + DURATION_MARGIN + offset
                     found[rows, column] = np.clip(found[rows, column], least, most)
-        certain = np.isfinite(asked.certain)
-        found[certain, 1] = log_seconds[certain, 1]  # it was asked for
+        known_log_seconds = np.isfinite(queries.known_log_seconds)
+        found[known_log_seconds, 1] = log_seconds[known_log_seconds, 1]  # it was asked for
         return found
 
     def modes(self, conditions: Sequence[Condition], faults: Sequence[str]) -> NDArray[np.int64]:
         """How curves of these conditions lie on the grid, as most known ones of their fault do `(N,)`."""
-        label, mode = self.known.questions.label, self.known.questions.mode
+        label, mode = self.known.queries.label, self.known.queries.mode
         surges = {i for i in range(len(faults)) if (mode[label == i] == SURGE).sum() * 2 > (label == i).sum()}
         found = [SURGE if c.fault in faults and faults.index(c.fault) in surges else STEPS.index(c.step) for c in conditions]
         return np.array(found, dtype=np.int64)
 
-    def apart(self, one: Questions, other: Questions) -> Array:
+    def apart(self, one: Queries, other: Queries) -> Array:
         """Distance of pairs of conditions by the first kernel `(N,)`."""
-        return pairs_apart(one, other, self.known.questions, self.scales[HEAD])
+        return pairs_apart(one, other, self.known.queries, self.metric[HEAD])
 
 
 def _first_scales() -> Array:
@@ -329,15 +331,15 @@ def _first_scales() -> Array:
     return np.stack([np.where(looks_at, FIRST_SCALE, 0.0) for looks_at in LOOKS_AT])[:, None].repeat(len(MODES), axis=1)
 
 
-def _targets(known: Known, grid: GridConfig) -> list[tuple[NDArray[np.int64], Array]]:
+def _targets(known: SupportSet, grid: GridConfig) -> list[tuple[NDArray[np.int64], Array]]:
     """For each kernel: which curves it is learnt from, and what of them is to be expected `(n, D)`."""
     voltage, mask = known.values[:, VOLTAGE].astype(np.float64), known.mask[:, VOLTAGE]
     sections = {HEAD: slice(0, grid.head), TAIL: slice(grid.head, grid.length)}
     whole = {kernel: _even(np.asarray(mask[:, part].all(axis=1))) for kernel, part in sections.items()}
-    lasting = _even(np.isfinite(known.log_seconds[:, 1]))
+    with_duration = _even(np.isfinite(known.log_seconds[:, 1]))
     return [
         (whole[HEAD], _components(_by_time(voltage[whole[HEAD], sections[HEAD]]))),
-        (lasting, known.log_seconds[lasting, 1:]),
+        (with_duration, known.log_seconds[with_duration, 1:]),
         (whole[TAIL], _components(np.cumsum(shares(voltage[whole[TAIL], sections[TAIL]]), axis=1))),
     ]
 
@@ -362,9 +364,9 @@ def _components(curves: Array) -> Array:
     return np.asarray((u * s)[:, :COMPONENTS])
 
 
-def _amounts(questions: Questions) -> Array:
+def _amounts(queries: Queries) -> Array:
     """What the charge balance is between: logarithms of health and of the mean C-rate `(N, 2)`."""
-    return np.column_stack([questions.log_health, questions.log_rate])
+    return np.column_stack([queries.log_health, queries.log_rate])
 
 
 def persistent(apart: Array, persistence: Array | float) -> Array:

@@ -6,25 +6,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell.curves.schema import Array
-from faultcell.regression.kernel import CYCLE, Questions
-from faultcell.regression.support import Known
+from faultcell.regression.kernel import CYCLE, Queries
+from faultcell.regression.support import SupportSet
 
 
-def own(known: Known, others: Known) -> NDArray[np.bool_]:
+def own_cell(known: SupportSet, others: SupportSet) -> NDArray[np.bool_]:
     """Which of the others are of a curve's own cell; only the curve itself, where there is no other cell `(N, M)`."""
     same = known.cell[:, None] == others.cell[None]
-    return opened(same, _itself(known, others), known.questions, others.questions)
+    return with_fallback(same, _itself(known, others), known.queries, others.queries)
 
 
-def _itself(known: Known, others: Known) -> NDArray[np.bool_]:
-    cycle, other = known.questions.features[:, CYCLE], others.questions.features[:, CYCLE]
+def _itself(known: SupportSet, others: SupportSet) -> NDArray[np.bool_]:
+    cycle, other = known.queries.features[:, CYCLE], others.queries.features[:, CYCLE]
     return np.asarray((known.cell[:, None] == others.cell[None]) & (cycle[:, None] == other[None]))
 
 
-def opened(barred: NDArray[np.bool_], otherwise: NDArray[np.bool_], asked: Questions, known: Questions) -> NDArray[np.bool_]:
+def with_fallback(
+    excluded: NDArray[np.bool_], otherwise: NDArray[np.bool_], queries: Queries, known: Queries
+) -> NDArray[np.bool_]:
     """What is barred, or, for curves to which that leaves no neighbour, what is barred otherwise."""
-    useless = barred | (asked.mode[:, None] != known.mode[None])
-    return np.where(useless.all(axis=1, keepdims=True), otherwise, barred)
+    useless = excluded | (queries.mode[:, None] != known.mode[None])
+    return np.where(useless.all(axis=1, keepdims=True), otherwise, excluded)
 
 
 def nearest_cells(apart: Array, cell: NDArray[np.int64], *, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -33,7 +35,7 @@ def nearest_cells(apart: Array, cell: NDArray[np.int64], *, share: float, rng: n
     Cells of one protocol are near each other. A cell of another has none of them near, and that is to be learnt, too.
 
     Args:
-        apart: how far each known curve is from each question, infinite where it is closed already `(N, M)`.
+        apart: how far each known curve is from each query, infinite where it is closed already `(N, M)`.
         cell: number of the cell of each known curve `(M,)`.
         share: of the other cells, at most.
         rng: of how many.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from faultcell.curves.condition import Condition
 from faultcell.curves.schema import PULSED_REST_SHARE, Array
-from faultcell.encoding.condition_vector import CONTEXT, Vocabulary
+from faultcell.encoding.condition_vector import CONTEXT, ConditionEncoder
 from faultcell.encoding.grid import STEPS, SURGE
 
 # What conditions are near by, each about one wide: the operating context, and the logarithms of the peak deviation, of the
@@ -47,7 +47,7 @@ LANES = 8  # numbers in a vector register
 
 
 @dataclass(frozen=True, eq=False)
-class Questions:
+class Queries:
     """Conditions as the kernels see them.
 
     Attributes:
@@ -68,7 +68,7 @@ class Questions:
         return len(self.label)
 
     @classmethod
-    def of(cls, conditions: Sequence[Condition], faults: Sequence[str], mode: NDArray[np.int64] | None = None) -> Questions:
+    def of(cls, conditions: Sequence[Condition], faults: Sequence[str], mode: NDArray[np.int64] | None = None) -> Queries:
         """The conditions of a model with these faults; the seconds beyond the limit are not known yet.
 
         Args:
@@ -76,32 +76,32 @@ class Questions:
             faults: names of the one-hot part.
             mode: how the curves lie on the grid; as their half-cycles do where not given `(N,)`.
         """
-        vocabulary = Vocabulary(())
-        values, known = vocabulary.encode(conditions)
-        columns = [vocabulary.names.index(name) for name in CONTEXT]
+        condition_encoder = ConditionEncoder(())
+        values, known = condition_encoder.encode(conditions)
+        columns = [condition_encoder.names.index(name) for name in CONTEXT]
         context = np.where(known[:, columns] > 0, values[:, columns], np.nan)
         peak = np.log([LEAST_PEAK_VOLT + c.peak_deviation_volt for c in conditions])
         unknown = np.full(len(conditions), np.nan)
-        asked = cls(
+        queries = cls(
             features=np.column_stack([context, peak, unknown, unknown, unknown]),
             label=np.array([faults.index(c.fault) if c.fault in faults else -1 for c in conditions], dtype=np.int64),
             mode=np.array([STEPS.index(c.step) for c in conditions], dtype=np.int64) if mode is None else mode,
             past=np.array([_past(c) for c in conditions], dtype=np.float64),
             count=np.array([c.repetition_count or np.nan for c in conditions], dtype=np.float64),
         )
-        return asked._with(PAST, asked.past)
+        return queries._with(PAST, queries.past)
 
-    def lasting(self, log_seconds: Array) -> Questions:
+    def with_duration(self, log_seconds: Array) -> Queries:
         """The same, with the logarithm of the seconds beyond the limit known; NaN where there are none `(N,)`."""
         return self._with(SECONDS, log_seconds)
 
-    def entering(self, log_steepness: Array) -> Questions:
+    def with_entry_slope(self, log_steepness: Array) -> Queries:
         """The same, with how steeply they go beyond the limit, in the logarithm of windows a second, known `(N,)`."""
         features = self.features.copy()
         features[:, ENTRY] = log_steepness + features[:, SECONDS] - self._balance - features[:, PEAK]
         return replace(self, features=features)
 
-    def _with(self, feature: int, log_seconds: Array) -> Questions:
+    def _with(self, feature: int, log_seconds: Array) -> Queries:
         """The same, with a feature that is a duration set `(N,)`."""
         features = self.features.copy()
         features[:, feature] = log_seconds + self._balance
@@ -112,7 +112,7 @@ class Questions:
         """Minus the logarithm of the seconds that the charge balance expects; what is unknown counts as one `(N,)`."""
         return np.asarray(np.nan_to_num(self.log_rate) - np.nan_to_num(self.log_health) - np.log(3600))
 
-    def forgetting(self, context: NDArray[np.bool_], past: NDArray[np.bool_]) -> Questions:
+    def drop_context(self, context: NDArray[np.bool_], past: NDArray[np.bool_]) -> Queries:
         """The same, with only this of the context `(N, 5)` and of the past `(N,)` known."""
         seconds = self.features[:, SECONDS] - self._balance
         features = self.features.copy()
@@ -122,7 +122,7 @@ class Questions:
         left = replace(self, features=features, count=np.where(past & ~unsteady, self.count, np.nan))
         return left._since(np.where(past, self.past, np.nan))._with(SECONDS, seconds)
 
-    def since(self, earlier: Questions) -> Questions:
+    def relative_to(self, earlier: Queries) -> Queries:
         """The same, with the past counted from these earlier faults of the same cells on, where both sides know theirs.
 
         What is asked of a cell that stands at some number of faults and seconds beyond the limit says how long those that
@@ -135,7 +135,7 @@ class Questions:
         mean = np.log(np.where(known, seconds, 1.0) / np.where(known, count, 1.0))
         return replace(self, count=np.where(known, count, self.count))._since(np.where(known, mean, self.past))
 
-    def _since(self, past: Array) -> Questions:
+    def _since(self, past: Array) -> Queries:
         return replace(self, past=past)._with(PAST, past)
 
     @property
@@ -144,7 +144,7 @@ class Questions:
         return np.asarray(np.exp(self.features[:, PEAK]) - LEAST_PEAK_VOLT)
 
     @property
-    def certain(self) -> Array:
+    def known_log_seconds(self) -> Array:
         """Logarithms of the seconds beyond the limit where the past is the one fault that is asked for, else NaN `(N,)`.
 
         A pulsed load crosses the limit many times: there the seconds of the tail are more than those beyond the limit.
@@ -157,13 +157,13 @@ class Questions:
     def _steady(self) -> NDArray[np.bool_]:
         return np.asarray(np.nan_to_num(self.features[:, DUTY], nan=1.0) >= 1 - PULSED_REST_SHARE)
 
-    def take(self, rows: NDArray[np.int64]) -> Questions:
+    def take(self, rows: NDArray[np.int64]) -> Queries:
         """These rows."""
-        return Questions(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return Queries(*(getattr(self, field.name)[rows] for field in fields(self)))
 
-    def joined(self, other: Questions) -> Questions:
+    def joined(self, other: Queries) -> Queries:
         """These and others."""
-        return Questions(*(np.concatenate([getattr(self, field.name), getattr(other, field.name)]) for field in fields(self)))
+        return Queries(*(np.concatenate([getattr(self, field.name), getattr(other, field.name)]) for field in fields(self)))
 
     @property
     def log_rate(self) -> Array:
@@ -188,10 +188,10 @@ def _past(condition: Condition) -> float:
     return float(np.log(seconds / count)) if count and seconds else np.nan
 
 
-def squares(asked: Questions, known: Questions) -> Array:
+def squares(queries: Queries, known: Queries) -> Array:
     """Squared differences of each feature and of the label `(N, M, F + 1)`; what one side does not know counts as typical."""
-    difference = _squared(asked.features[:, None], known.features[None], _typical(known))
-    unlike = (asked.label[:, None] != known.label[None]).astype(np.float64)
+    difference = _squared(queries.features[:, None], known.features[None], _typical(known))
+    unlike = (queries.label[:, None] != known.label[None]).astype(np.float64)
     return np.concatenate([difference, unlike[..., None]], axis=2)
 
 
@@ -216,39 +216,39 @@ def known_sums(weight: Array, values: Array) -> tuple[Array, Array]:
 
 
 class Points:
-    """Known curves as points, for the distances of many questions at once: a matrix product, not a table `(N, M, F + 1)`.
+    """Known curves as points, for the distances of many queries at once: a matrix product, not a table `(N, M, F + 1)`.
 
     Args:
         known: the curves.
     """
 
-    def __init__(self, known: Questions) -> None:
+    def __init__(self, known: Queries) -> None:
         self._typical = _typical(known)
         self._centre = np.nan_to_num(_known_mean(known.features))
         there, value = _known(known.features - self._centre)
         self._labels = np.unique(known.label)
         self._columns = np.concatenate([there, value, value * value, known.label[:, None] == self._labels], axis=1).T
 
-    def distances(self, asked: Questions, scales: Array) -> Array:
-        """Squared distances by a kernel with these scales, for each question `(N, F + 1)`: `(N, M)`.
+    def distances(self, queries: Queries, metric: Array) -> Array:
+        """Squared distances by a kernel with these scales, for each query `(N, F + 1)`: `(N, M)`.
 
         `s (a - b)^2`, or `s` times what is typical where a side does not know, multiplied out.
         """
-        there, value = _known(asked.features - self._centre)
-        square = np.square(scales)
+        there, value = _known(queries.features - self._centre)
+        square = np.square(metric)
         of_features, of_label = square[:, :-1], square[:, -1:]
         rows = [
             of_features * there * (value * value - self._typical),
             -2 * of_features * value,
             of_features * there,
-            -of_label * (asked.label[:, None] == self._labels),
+            -of_label * (queries.label[:, None] == self._labels),
         ]
         always = product(of_features, self._typical)[:, None] + of_label
         return np.asarray(np.maximum(product(np.concatenate(rows, axis=1), self._columns) + always, 0.0))
 
 
 class Differences:
-    """Of questions from known curves, in some figures.
+    """Of queries from known curves, in some figures.
 
     Args:
         known: the figures of the curves, NaN where unknown `(M, F)`.
@@ -257,9 +257,9 @@ class Differences:
     def __init__(self, known: Array) -> None:
         self._columns = np.concatenate(_known(known), axis=1)
 
-    def to(self, asked: Array, weight: Array) -> Array:
-        """Mean difference of questions `(N, F)` by the weights of the curves `(N, M)`; none where a side does not know."""
-        there, value = _known(asked)
+    def to(self, queries: Array, weight: Array) -> Array:
+        """Mean difference of queries `(N, F)` by the weights of the curves `(N, M)`; none where a side does not know."""
+        there, value = _known(queries)
         share, mean = np.split(product(weight, self._columns), 2, axis=1)
         return np.asarray(there * (value * share - mean))
 
@@ -270,11 +270,11 @@ def _known(features: Array) -> tuple[Array, Array]:
     return there.astype(np.float64), np.where(there, features, 0.0)
 
 
-def pairs_apart(one: Questions, other: Questions, known: Questions, scales: Array) -> Array:
-    """Distance of pairs of questions `(N,)` by a kernel with scales `(S, F + 1)`, among known curves."""
+def pairs_apart(one: Queries, other: Queries, known: Queries, metric: Array) -> Array:
+    """Distance of pairs of queries `(N,)` by a kernel with scales `(S, F + 1)`, among known curves."""
     unlike = (one.label != other.label).astype(np.float64)
     table = np.column_stack([_squared(one.features, other.features, _typical(known)), unlike])
-    return np.asarray(np.sqrt((table * np.square(scales[one.mode])).sum(axis=1)))
+    return np.asarray(np.sqrt((table * np.square(metric[one.mode])).sum(axis=1)))
 
 
 def _squared(one: Array, other: Array, typical: Array) -> Array:
@@ -283,7 +283,7 @@ def _squared(one: Array, other: Array, typical: Array) -> Array:
     return np.where(np.isfinite(difference), difference, typical)
 
 
-def _typical(known: Questions) -> Array:
+def _typical(known: Queries) -> Array:
     """Mean squared difference of two known curves in each feature `(F,)`, zero where fewer than two know it."""
     count = np.isfinite(known.features).sum(axis=0)
     return np.asarray(2 * np.nansum(np.square(known.features - _known_mean(known.features)), axis=0) / np.maximum(count, 1))
@@ -294,26 +294,26 @@ def _known_mean(features: Array) -> Array:
     return np.asarray(np.nansum(features, axis=0) / np.maximum(np.isfinite(features).sum(axis=0), 1))
 
 
-def weights(distance: Array, closed: NDArray[np.bool_]) -> tuple[Array, Array]:
+def weights(squared: Array, closed: NDArray[np.bool_]) -> tuple[Array, Array]:
     """Weights of known curves by one kernel, and how far they reach.
 
     Args:
-        distance: squared `(N, M)`.
+        squared: distances `(N, M)`.
         closed: known curves that must not be used `(N, M)`.
 
     Returns:
         Weights `(N, M)`, which sum to 1 or, where none may be used, to 0; and the root mean squared distance, at most `FAR`.
     """
-    nearest = np.where(closed, np.inf, distance).min(axis=1, initial=np.inf, keepdims=True)
+    nearest = np.where(closed, np.inf, squared).min(axis=1, initial=np.inf, keepdims=True)
     none = ~np.isfinite(nearest)
-    weight = np.exp(np.minimum(np.where(none, 0.0, nearest) - distance, 0.0))
+    weight = np.exp(np.minimum(np.where(none, 0.0, nearest) - squared, 0.0))
     weight[closed] = 0.0
     weight /= np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
-    reach = np.sqrt(np.einsum("nm,nm->n", weight, distance))
-    return weight, np.where(none[:, 0], FAR, np.minimum(reach, FAR))
+    mean = np.sqrt(np.einsum("nm,nm->n", weight, squared))
+    return weight, np.where(none[:, 0], FAR, np.minimum(mean, FAR))
 
 
-def fit_scales(known: Questions, targets: Array, *, cell: NDArray[np.int64], looks_at: NDArray[np.bool_]) -> Array:
+def fit_metric(known: Queries, targets: Array, *, cell: NDArray[np.int64], looks_at: NDArray[np.bool_]) -> Array:
     """Scales `(F + 1,)` that best expect targets from curves of other cells; fault curves count as much as all others do.
 
     Args:
@@ -337,8 +337,8 @@ def fit_scales(known: Questions, targets: Array, *, cell: NDArray[np.int64], loo
     optimizer = torch.optim.Adam([logarithm], lr=FIT_RATE)
     for _ in range(FIT_STEPS):
         distance = square @ (chosen * (2 * logarithm).exp())
-        expected = torch.softmax((-distance).masked_fill(same, -1e9), dim=1) @ wanted
-        loss = ((expected - wanted).square().mean(dim=1) * weight).sum() + CAUTION * (logarithm - start).square().sum()
+        prediction = torch.softmax((-distance).masked_fill(same, -1e9), dim=1) @ wanted
+        loss = ((prediction - wanted).square().mean(dim=1) * weight).sum() + CAUTION * (logarithm - start).square().sum()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -1,7 +1,7 @@
-"""How curves change with their conditions, for questions that are far from every known curve.
+"""How curves change with their conditions, for queries that are far from every known curve.
 
 A mean of neighbours does not extrapolate: asked for 4 A where curves of 2 A are nearest, it gives one of 2 A. So it is moved
-along slopes, which are learnt by ridge regression on the way from the neighbours to the question. They are learnt from curves
+along slopes, which are learnt by ridge regression on the way from the neighbours to the query. They are learnt from curves
 to which nearby cells are closed, a few and many of them, since curves with a neighbour at hand tell of no slope.
 
 References:
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from faultcell.curves.schema import Array
 from faultcell.encoding.condition_vector import CONTEXT
 from faultcell.encoding.grid import MODES
-from faultcell.regression.kernel import C_RATE, Questions
+from faultcell.regression.kernel import C_RATE, Queries
 
 # Ridges, as numbers of curves that show no slope; the last is no slope at all.
 RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, np.inf)
@@ -26,7 +26,7 @@ FOLDS, FEWEST_CELLS = 8, 4
 
 
 @dataclass(frozen=True, eq=False)
-class Slopes:
+class LocalTrend:
     """Change of what is expected with the conditions, for charges and discharges.
 
     Attributes:
@@ -39,62 +39,62 @@ class Slopes:
     span: Array
 
     @classmethod
-    def none(cls, size: int) -> Slopes:
+    def none(cls, size: int) -> LocalTrend:
         """No change of `size` targets."""
         return cls(np.zeros((len(MODES), 1 + FOLDS, len(CONTEXT), size)), np.zeros((len(MODES), len(CONTEXT))))
 
-    def learnt(self, step: int, ways: Array, rest: Array, *, cell: NDArray[np.int64]) -> Slopes:
+    def learnt(self, step: int, displacements: Array, residual: Array, *, cell: NDArray[np.int64]) -> LocalTrend:
         """With those of a half-cycle, by the ridge that serves cells best that had no part in it; every cell counts the same.
 
         Args:
             step: index into `grid.MODES`.
-            ways: from the neighbours to each question, in the conditions `(N, F)`.
-            rest: what the neighbours left over of each curve, NaN where it is unknown `(N, D)`.
+            displacements: from the neighbours to each query, in the conditions `(N, F)`.
+            residual: what the neighbours left over of each curve, NaN where it is unknown `(N, D)`.
             cell: number of the cell of each `(N,)`.
         """
         if len(np.unique(cell)) < FEWEST_CELLS:
             return self
         coefficients, span = self.coefficients.copy(), self.span.copy()
-        span[step] = np.abs(ways).max(axis=0)
-        told = np.isfinite(rest)
+        span[step] = np.abs(displacements).max(axis=0)
+        told = np.isfinite(residual)
         for rows in np.unique(told, axis=1).T:  # channels that are known of the same curves are learnt together
             same = (told == rows[:, None]).all(axis=0)
             if len(np.unique(cell[rows])) >= FEWEST_CELLS:
-                coefficients[step][..., same] = _fitted(ways[rows], rest[np.ix_(rows, same)], cell[rows])
-        return Slopes(coefficients, span)
+                coefficients[step][..., same] = _fitted(displacements[rows], residual[np.ix_(rows, same)], cell[rows])
+        return LocalTrend(coefficients, span)
 
-    def along(self, ways: Array, step: NDArray[np.int64], *, cell: NDArray[np.int64] | None = None) -> Array:
+    def along(self, displacements: Array, step: NDArray[np.int64], *, cell: NDArray[np.int64] | None = None) -> Array:
         """How far what is expected changes on these ways `(N, F)`, `(N, D)`.
 
         Args:
-            ways: as in `learnt`.
+            displacements: as in `learnt`.
             step: half-cycle of each `(N,)`.
             cell: number of the cell of each, where it may have had a part in the slopes; else they are of new cells `(N,)`.
         """
-        gone = np.clip(ways, -self.span[step], self.span[step])
+        gone = np.clip(displacements, -self.span[step], self.span[step])
         coefficients = self.coefficients[step, 0 if cell is None else 1 + cell % FOLDS]
         return np.asarray(np.einsum("nf,nfd->nd", gone, coefficients))
 
 
-def drive(questions: Questions) -> Array:
+def trend_features(queries: Queries) -> Array:
     """The operating context ways go through, with the C-rate itself: a voltage drops in proportion to the current `(N, F)`."""
-    context = questions.features[:, : len(CONTEXT)].copy()
+    context = queries.features[:, : len(CONTEXT)].copy()
     context[:, C_RATE] = np.exp2(context[:, C_RATE])
     return context
 
 
-def _fitted(ways: Array, rest: Array, cell: NDArray[np.int64]) -> Array:
+def _fitted(displacements: Array, residual: Array, cell: NDArray[np.int64]) -> Array:
     """Coefficients from all cells, and without the cells of each fold `(1 + FOLDS, F, D)`."""
     cells, index, count = np.unique(cell, return_inverse=True, return_counts=True)
     weight = np.sqrt(len(cell) / len(cells) / count[index])[:, None]
-    inputs, targets, fold = weight * ways, weight * rest, cell % FOLDS
+    inputs, targets, fold = weight * displacements, weight * residual, cell % FOLDS
     parts = [fold != out for out in range(FOLDS)]
     whole = np.maximum(np.square(targets).sum(axis=0), 1e-12)  # volts and degrees count the same
     errors, found = np.zeros(len(RIDGES)), []
     for i, ridge in enumerate(RIDGES):
         found.append([_ridge(inputs[kept], targets[kept], ridge=ridge) for kept in parts])
-        rests = (targets[~kept] - inputs[~kept] @ part for kept, part in zip(parts, found[i], strict=True))
-        errors[i] = (sum(np.square(one).sum(axis=0) for one in rests) / whole).mean()
+        residuals = (targets[~kept] - inputs[~kept] @ part for kept, part in zip(parts, found[i], strict=True))
+        errors[i] = (sum(np.square(one).sum(axis=0) for one in residuals) / whole).mean()
     best = int(np.argmin(errors))
     return np.stack([_ridge(inputs, targets, ridge=RIDGES[best]), *found[best]])
 

@@ -1,7 +1,6 @@
-"""The frame of a model that expects nothing of known curves: a curve is drawn whole, each channel scaled to its range.
+"""The encoder of a model without kernel regression: a curve is drawn whole, each channel scaled to its range.
 
-That is the paper's way (`NeighbourConfig.expect = False`). What `frame.Frame` adds to it, and what that is worth, is told in
-`docs/study.md`.
+That is the paper's model (`NeighbourConfig.expect = False`). What kernel regression adds to it is measured in `docs/study.md`.
 """
 
 from __future__ import annotations
@@ -16,40 +15,42 @@ from torch import Tensor
 from faultcell.config import Config
 from faultcell.curves.condition import Condition
 from faultcell.curves.schema import Array
-from faultcell.encoding.condition_vector import Vocabulary
+from faultcell.encoding.condition_vector import ConditionEncoder
 from faultcell.encoding.grid import MODES
 from faultcell.encoding.scaler import Scaler
-from faultcell.regression.episodes import Posed, pose
-from faultcell.regression.estimator import Neighbours
-from faultcell.regression.kernel import Questions
+from faultcell.regression.episodes import Episodes, make_episodes
+from faultcell.regression.estimator import KernelRegression
+from faultcell.regression.kernel import Queries
 from faultcell.regression.references import References
-from faultcell.regression.residual import KINDS, Asked, Frame
-from faultcell.regression.scale import Radii, Widths
-from faultcell.regression.support import ERRORS, Known
+from faultcell.regression.residual import KINDS, NetworkRequest, ResidualEncoder
+from faultcell.regression.scale import Radii, ResidualScale
+from faultcell.regression.support import ERRORS, SupportSet
 
 
-def frame_kind(config: Config) -> type[Frame]:
+def encoder_kind(config: Config) -> type[ResidualEncoder]:
     """What stands between curves and the network of a model with this configuration."""
-    return Frame if config.neighbours.expect else PlainFrame
+    return ResidualEncoder if config.neighbours.expect else PlainEncoder
 
 
 @dataclass(frozen=True, eq=False)
-class PlainFrame(Frame):
+class PlainEncoder(ResidualEncoder):
     """Known curves serve protocols and bounds alone; curves have no reference."""
 
     @classmethod
-    def _learnt(cls, known: Known, config: Config, *, faults: Sequence[str], before: Frame | None) -> tuple[Frame, Posed]:
-        kept = before.neighbours.known.joined(known) if before else known.thinned(config.neighbours.curves)
-        neighbours = Neighbours.silent(kept, config.grid)
-        posed = pose(known, neighbours, Vocabulary(faults), config=config.neighbours, seed=config.train.seed)
-        values, mask, log_seconds = _beyond_prior(known, posed)
-        scaler = Scaler.to_range(values, mask, log_seconds, mode=posed.questions.mode, modes=len(MODES), kinds=KINDS)
+    def _learnt(
+        cls, known: SupportSet, config: Config, *, faults: Sequence[str], before: ResidualEncoder | None
+    ) -> tuple[ResidualEncoder, Episodes]:
+        kept = before.regression.known.joined(known) if before else known.thinned(config.neighbours.curves)
+        regression = KernelRegression.silent(kept, config.grid)
+        episodes = make_episodes(known, regression, ConditionEncoder(faults), config=config.neighbours, seed=config.train.seed)
+        values, mask, log_seconds = _beyond_prior(known, episodes)
+        scaler = Scaler.to_range(values, mask, log_seconds, mode=episodes.queries.mode, modes=len(MODES), kinds=KINDS)
         # Values that pre-training has seen keep their scale, or its weights would mean something else.
         scaler = before.scaler.completed(scaler) if before else scaler
-        return cls(tuple(faults), neighbours, Widths.plain(), Radii.plain(), scaler), posed
+        return cls(tuple(faults), regression, ResidualScale.plain(), Radii.plain(), scaler), episodes
 
-    def _relative(self, known: Known, posed: Posed) -> tuple[Array, NDArray[np.bool_], Array, Array]:
-        return *_beyond_prior(known, posed), np.ones((len(posed), len(ERRORS)))
+    def _relative(self, known: SupportSet, episodes: Episodes) -> tuple[Array, NDArray[np.bool_], Array, Array]:
+        return *_beyond_prior(known, episodes), np.ones((len(episodes), len(ERRORS)))
 
     def helped(self, conditions: Sequence[Condition], references: References) -> NDArray[np.int64]:
         """No earlier curve helps `(N,)`."""
@@ -61,33 +62,33 @@ class PlainFrame(Frame):
         references: References | None = None,
         rows: NDArray[np.int64] | None = None,
         uniform: Array | None = None,
-    ) -> Asked:
+    ) -> NetworkRequest:
         """Conditions as a network is asked for them; of earlier curves and random numbers no notice is taken."""
-        questions = Questions.of(conditions, self.faults, self.neighbours.modes(conditions, self.faults))
-        expected, one = self.neighbours.expect_inside(questions), np.ones((len(conditions), len(ERRORS)))
-        return _PlainAsked(self, conditions, questions, None, np.full(len(conditions), -1), expected, one, one)
+        queries = Queries.of(conditions, self.faults, self.regression.modes(conditions, self.faults))
+        prediction, one = self.regression.predict_head(queries), np.ones((len(conditions), len(ERRORS)))
+        return _PlainRequest(self, conditions, queries, None, np.full(len(conditions), -1), prediction, one, one)
 
 
 @dataclass(frozen=True, eq=False)
-class _PlainAsked(Asked):
+class _PlainRequest(NetworkRequest):
     """Conditions of which nothing is expected."""
 
-    def lasting(self, seconds: Array) -> Asked:
-        return replace(self, questions=self.questions.lasting(np.log(np.maximum(seconds[:, 1], 1e-3))))
+    def with_duration(self, seconds: Array) -> NetworkRequest:
+        return replace(self, queries=self.queries.with_duration(np.log(np.maximum(seconds[:, 1], 1e-3))))
 
     def seconds(self, drawn: Tensor) -> Array:
-        rest = self.frame.scaler.inverse_durations(drawn.double().numpy(), self.kind)
-        return np.asarray(np.exp(self.frame.neighbours.bounded(self.questions, self.expected.log_seconds + rest)))
+        residual = self.encoder.scaler.inverse_durations(drawn.double().numpy(), self.kind)
+        return np.asarray(np.exp(self.encoder.regression.bounded(self.queries, self.prediction.log_seconds + residual)))
 
     def coded(self, drawn: Tensor) -> Array:
-        return np.asarray(self.expected.values + self.frame.scaler.inverse(drawn.double().numpy(), self.kind))
+        return np.asarray(self.prediction.values + self.encoder.scaler.inverse(drawn.double().numpy(), self.kind))
 
-    def _lengths(self, rest: Array) -> Array:
-        return np.ones_like(rest)
+    def _lengths(self, residual: Array) -> Array:
+        return np.ones_like(residual)
 
 
-def _beyond_prior(known: Known, posed: Posed) -> tuple[Array, NDArray[np.bool_], Array]:
+def _beyond_prior(known: SupportSet, episodes: Episodes) -> tuple[Array, NDArray[np.bool_], Array]:
     """Curves as they are, over what is expected where nothing is known: channels, where they are known, log seconds."""
-    mask = known.mask[posed.rows]
-    values = np.where(mask, known.values[posed.rows] - posed.expected.values, 0.0)
-    return values, mask, known.log_seconds[posed.rows] - posed.expected.log_seconds
+    mask = known.mask[episodes.rows]
+    values = np.where(mask, known.values[episodes.rows] - episodes.prediction.values, 0.0)
+    return values, mask, known.log_seconds[episodes.rows] - episodes.prediction.log_seconds

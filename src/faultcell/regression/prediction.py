@@ -17,36 +17,36 @@ TYPICAL_LOG_SECONDS = (float(np.log(3600.0)), 4.5)  # of head and tail, where no
 
 
 @dataclass(frozen=True, eq=False)
-class Expected:
+class Prediction:
     """What is expected of curves.
 
     Attributes:
         values: coded channels `(N, C, L)`.
         log_seconds: logarithms of the seconds of head and tail `(N, 2)`.
-        reach: root mean squared distance to the neighbours by each kernel `(N, K)`.
-        strays: how far the neighbours strayed, over how far curves stray on the whole, without and with a reference; near one
+        distance: root mean squared distance to the neighbours by each kernel `(N, K)`.
+        z: how far the neighbours strayed, over how far curves stray on the whole, without and with a reference; near one
             where neighbours are few `(N, 2, E)`.
-        way: mean way from the neighbours by the first kernel, in the conditions; see `slopes` `(N, F)`.
+        displacement: mean way from the neighbours by the first kernel, in the conditions; see `slopes` `(N, F)`.
     """
 
     values: Array
     log_seconds: Array
-    reach: Array
-    strays: Array
-    way: Array
+    distance: Array
+    z: Array
+    displacement: Array
 
-    def take(self, rows: NDArray[np.int64]) -> Expected:
+    def take(self, rows: NDArray[np.int64]) -> Prediction:
         """These rows."""
-        return Expected(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return Prediction(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     @classmethod
-    def joined(cls, parts: Sequence[Expected]) -> Expected:
+    def joined(cls, parts: Sequence[Prediction]) -> Prediction:
         """The rows of all parts."""
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
     @classmethod
-    def nothing(cls, values: Array) -> Expected:
+    def nothing(cls, values: Array) -> Prediction:
         """Where there are no neighbours: typical durations, and these values `(N, C, L)`."""
         count = len(values)
-        log_seconds, reach = np.tile(TYPICAL_LOG_SECONDS, (count, 1)), np.full((count, len(LOOKS_AT)), FAR)
-        return cls(values, log_seconds, reach, np.ones((count, 2, len(ERRORS))), np.zeros((count, len(CONTEXT))))
+        log_seconds, distance = np.tile(TYPICAL_LOG_SECONDS, (count, 1)), np.full((count, len(LOOKS_AT)), FAR)
+        return cls(values, log_seconds, distance, np.ones((count, 2, len(ERRORS))), np.zeros((count, len(CONTEXT))))

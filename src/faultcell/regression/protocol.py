@@ -16,40 +16,40 @@ from numpy.typing import NDArray
 from faultcell.curves.condition import Condition
 from faultcell.curves.schema import PULSED_REST_SHARE, REST_C_RATE, Array
 from faultcell.encoding.condition_vector import CONTEXT, unscaled_context
-from faultcell.regression.estimator import Neighbours
-from faultcell.regression.kernel import DUTY, LASTS, Questions, squares
+from faultcell.regression.estimator import KernelRegression
+from faultcell.regression.kernel import DUTY, LASTS, Queries, squares
 
 OPEN = ("c_rate", "ambient_temperature_celsius", "state_of_health", "cycle_count")
 STREAM = 3  # of random numbers, beside those of the curve
 
 
 def with_protocols(
-    conditions: Sequence[Condition], seeds: Sequence[Sequence[int]], neighbours: Neighbours, *, faults: Sequence[str]
+    conditions: Sequence[Condition], seeds: Sequence[Sequence[int]], regression: KernelRegression, *, faults: Sequence[str]
 ) -> list[Condition]:
     """Conditions with all of the operating context that known curves can tell.
 
     Args:
         conditions: what is asked for.
         seeds: of each choice.
-        neighbours: the known curves.
+        regression: the known curves.
         faults: names of the one-hot part of the condition vector.
     """
     found = list(conditions)
     rows = [i for i, c in enumerate(found) if any(getattr(c, name) is None for name in OPEN)]
     if not rows:
         return found
-    known = neighbours.known.questions
-    asked = Questions.of([found[i] for i in rows], faults, neighbours.modes([found[i] for i in rows], faults))
+    known = regression.known.queries
+    queries = Queries.of([found[i] for i in rows], faults, regression.modes([found[i] for i in rows], faults))
     context = unscaled_context(known.features[:, : len(CONTEXT)])
-    each = _share_of_cells(neighbours.known.cell)
+    each = _share_of_cells(regression.known.cell)
     steady = np.nan_to_num(known.features[:, DUTY], nan=1.0) >= 1 - PULSED_REST_SHARE
     for place, row in enumerate(rows):
-        one = asked.take(np.array([place]))
+        one = queries.take(np.array([place]))
         like = (known.mode == one.mode) & (known.label == one.label) & steady
         if not like.any():
             continue
         some = np.flatnonzero(like)
-        square = squares(one, known.take(some))[0] @ np.square(neighbours.scales[LASTS, int(one.mode[0])])
+        square = squares(one, known.take(some))[0] @ np.square(regression.metric[LASTS, int(one.mode[0])])
         weight = np.exp(square.min() - square) * each[some]
         rng = np.random.default_rng([*seeds[row], STREAM])
         template = int(rng.choice(some, p=weight / weight.sum()))

@@ -19,9 +19,9 @@ from faultcell.encoding.dataset import on_grid
 from faultcell.encoding.encode import Encoded
 from faultcell.encoding.grid import CURRENT
 from faultcell.errors import ConditionError
-from faultcell.regression.kernel import Questions
+from faultcell.regression.kernel import Queries
 from faultcell.regression.protocol import filled
-from faultcell.regression.support import Known
+from faultcell.regression.support import SupportSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class References:
         keys: cell, cycle and half-cycle of each.
     """
 
-    known: Known
+    known: SupportSet
     keys: Sequence[Key]
 
     @classmethod
@@ -55,7 +55,7 @@ class References:
         keys = curves.halfcycles.select(KEYS).rows()
         inside = [_inside(condition, told[keys[row]], encoded, row, grid) for row, condition in enumerate(conditions)]
         usable = np.flatnonzero(encoded.usable).tolist()
-        return cls(Known.of(encoded, inside, faults=faults, grid=grid), [keys[row] for row in usable])
+        return cls(SupportSet.of(encoded, inside, faults=faults, grid=grid), [keys[row] for row in usable])
 
     def find(self, conditions: Sequence[Condition]) -> NDArray[np.int64]:
         """For each condition the nearest strictly earlier curve of its cell and half-cycle, else the next later one.
@@ -69,22 +69,22 @@ class References:
     def completing(self, conditions: Sequence[Condition]) -> list[Condition]:
         """Conditions that take what they leave open of the operating context from the curves that help them."""
         rows = self.find(conditions)
-        context = unscaled_context(self.known.questions.features[:, : len(CONTEXT)])
+        context = unscaled_context(self.known.queries.features[:, : len(CONTEXT)])
         told = {name: values for name, values in context.items() if name != "cycle_count"}
         return [
             filled(condition, {name: values[row] for name, values in told.items()}) if row >= 0 else condition
             for condition, row in zip(conditions, rows.tolist(), strict=True)
         ]
 
-    def since(self, questions: Questions, rows: NDArray[np.int64]) -> Questions:
+    def relative_to(self, queries: Queries, rows: NDArray[np.int64]) -> Queries:
         """Questions with the past counted from where the cell stands at these curves, -1 for none."""
-        earlier = self.known.questions.take(np.maximum(rows, 0))
-        return questions.since(replace(earlier, count=np.where(rows >= 0, earlier.count, np.nan)))
+        earlier = self.known.queries.take(np.maximum(rows, 0))
+        return queries.relative_to(replace(earlier, count=np.where(rows >= 0, earlier.count, np.nan)))
 
-    def stood(self, conditions: Sequence[Condition], rows: NDArray[np.int64]) -> Array:
+    def history_before(self, conditions: Sequence[Condition], rows: NDArray[np.int64]) -> Array:
         """At how many faults, and seconds beyond the limit, each cell stood before; zero where that does not count `(N, 2)`."""
-        asked, earlier = Questions.of(conditions, ()), self.known.questions.take(np.maximum(rows, 0))
-        counts = self.since(asked, rows).count < asked.count
+        queries, earlier = Queries.of(conditions, ()), self.known.queries.take(np.maximum(rows, 0))
+        counts = self.relative_to(queries, rows).count < queries.count
         return np.where(counts[:, None], np.column_stack([earlier.count, earlier.count * np.exp(earlier.past)]), 0.0)
 
     @cached_property

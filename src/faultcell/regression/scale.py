@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from faultcell.curves.schema import Array
 from faultcell.encoding.grid import MODES
-from faultcell.regression.kernel import Questions
+from faultcell.regression.kernel import Queries
 from faultcell.regression.support import ERRORS
 
 # Of the voltages of head and tail, as logarithms of shares of time, of the logarithms of their seconds, of their
@@ -25,7 +25,7 @@ from faultcell.regression.support import ERRORS
 # head names, times `LEVEL_WEIGHT`, and of recoveries at rest, as fractions of the window. In the order of `ERRORS`.
 LEAST = np.array([5e-3, 5e-3, 5e-4, 5e-3, 0.05, 0.05, 1e-4, 1e-4, 2e-3, 2e-3, 1e-3, 1e-3])
 TYPICAL = np.array([0.3, 0.3, 0.05, 0.3, 2.0, 2.0, 0.01, 0.01, 0.1, 0.1, 0.02, 0.02])  # where no curve has told
-LEAST_REACH = 0.05
+LEAST_DISTANCE = 0.05
 INPUTS = 4  # one, the logarithm of the reach, whether it is a fault, whether the cell's past is known
 SHRINK = 4.0  # curves that the width before counts for
 QUANTILES = 32
@@ -34,7 +34,7 @@ RADII_WEIGHT = 16.0  # curves for which it counts how normal curves stray
 
 
 @dataclass(frozen=True, eq=False)
-class Widths:
+class ResidualScale:
     """Coefficients of the regression.
 
     Attributes:
@@ -44,23 +44,25 @@ class Widths:
     coefficients: Array
 
     @classmethod
-    def fit(cls, questions: Questions, reach: Array, referenced: NDArray[np.bool_], errors: Array, *, before: Widths) -> Widths:
+    def fit(
+        cls, queries: Queries, distance: Array, referenced: NDArray[np.bool_], errors: Array, *, before: ResidualScale
+    ) -> ResidualScale:
         """Learn from curves how far they stray.
 
         Args:
-            questions: of `N` curves.
-            reach: to their neighbours `(N, 3)`.
+            queries: of `N` curves.
+            distance: to their neighbours `(N, 3)`.
             referenced: whether a reference helped `(N,)`.
             errors: root mean squared, NaN where there is none `(N, E)`.
             before: what is thought of widths where there are few curves.
         """
         coefficients = before.coefficients.copy()
-        inputs = _inputs(questions, reach)
+        inputs = _inputs(queries, distance)
         for mode, step, e in np.ndindex(coefficients.shape[:3]):
             if mode and not coefficients[mode, step, e].any():
                 # No curve has told of it yet: with a reference as without, which is so for what lies beyond the limits.
                 coefficients[mode, step, e] = coefficients[0, step, e]
-            rows = (referenced == bool(mode)) & (questions.mode == step) & np.isfinite(errors[:, e])
+            rows = (referenced == bool(mode)) & (queries.mode == step) & np.isfinite(errors[:, e])
             if rows.any():
                 coefficients[mode, step, e] = _regressed(
                     inputs[rows, e], np.maximum(errors[rows, e], LEAST[e]), before=coefficients[mode, step, e]
@@ -68,22 +70,22 @@ class Widths:
         return cls(coefficients)
 
     @classmethod
-    def plain(cls) -> Widths:
+    def plain(cls) -> ResidualScale:
         """Before any curve is seen: what is typical, whatever the reach."""
         return cls(np.zeros((2, len(MODES), len(ERRORS), INPUTS)))
 
-    def of(self, questions: Questions, reach: Array, referenced: NDArray[np.bool_]) -> Array:
+    def of(self, queries: Queries, distance: Array, referenced: NDArray[np.bool_]) -> Array:
         """Widths `(N, E)`."""
-        coefficients = self.coefficients[referenced.astype(np.int64), questions.mode]
-        logarithm = (coefficients * _inputs(questions, reach)).sum(axis=2)
+        coefficients = self.coefficients[referenced.astype(np.int64), queries.mode]
+        logarithm = (coefficients * _inputs(queries, distance)).sum(axis=2)
         found = np.where(coefficients.any(axis=2), np.exp(np.clip(logarithm, -10, 3)), TYPICAL)
         return np.asarray(np.maximum(found, LEAST))
 
 
-def _inputs(questions: Questions, reach: Array) -> Array:
+def _inputs(queries: Queries, distance: Array) -> Array:
     """What each width depends on `(N, E, I)`."""
-    logarithm = np.log(np.maximum(reach[:, list(ERRORS.values())], LEAST_REACH))
-    flags = np.column_stack([questions.label >= 0, np.isfinite(questions.past)]).astype(np.float64)
+    logarithm = np.log(np.maximum(distance[:, list(ERRORS.values())], LEAST_DISTANCE))
+    flags = np.column_stack([queries.label >= 0, np.isfinite(queries.past)]).astype(np.float64)
     one = np.ones((*logarithm.shape, 1))
     return np.concatenate([one, logarithm[..., None], flags[:, None].repeat(len(ERRORS), axis=1)], axis=2)
 

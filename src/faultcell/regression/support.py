@@ -16,7 +16,7 @@ from faultcell.curves.schema import Array
 from faultcell.encoding.dataset import encoded_set
 from faultcell.encoding.encode import Encoded
 from faultcell.encoding.grid import END, LEVEL_WEIGHT, SHARES, START, VOLTAGE, shares
-from faultcell.regression.kernel import HEAD, LASTS, TAIL, Questions
+from faultcell.regression.kernel import HEAD, LASTS, TAIL, Queries
 
 # In what curves stray from what is expected, and the kernel that tells which curves stray alike.
 ERRORS = {
@@ -33,44 +33,44 @@ ERRORS = {
     "head_recovery": HEAD,
     "tail_recovery": TAIL,
 }
-CURVES = ("cell", "values", "mask", "log_seconds", "strays")  # of `Known`, beside its questions
+CURVES = ("cell", "values", "mask", "log_seconds", "z")  # of `SupportSet`, beside its queries
 END_STEPS = 3  # voltage steps of the head, at its end, over which its steepness at the limit is taken
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class SupportSet:
     """Known curves on the anchored grid, and their conditions.
 
     Attributes:
-        questions: their conditions, with the seconds beyond the limit.
+        queries: their conditions, with the seconds beyond the limit.
         cell: a number for the name of the cell of each `(M,)`.
         values: coded channels `(M, C, L)`.
         mask: where they are known `(M, C, L)`.
         log_seconds: logarithms of the seconds of head and tail, NaN where there is no tail `(M, 2)`.
-        strays: squares of how far each strayed from what others let expect of it, over how far such curves stray on the whole,
+        z: squares of how far each strayed from what others let expect of it, over how far such curves stray on the whole,
             without and with a reference; see `widths`. NaN where unknown `(M, 2, E)`.
     """
 
-    questions: Questions
+    queries: Queries
     cell: NDArray[np.int64]
     values: NDArray[np.float32]
     mask: NDArray[np.bool_]
     log_seconds: Array
-    strays: Array
+    z: Array
 
     def __len__(self) -> int:
         return len(self.cell)
 
     @classmethod
-    def of(cls, encoded: Encoded, conditions: Sequence[Condition], *, faults: Sequence[str], grid: GridConfig) -> Known:
+    def of(cls, encoded: Encoded, conditions: Sequence[Condition], *, faults: Sequence[str], grid: GridConfig) -> SupportSet:
         """The usable curves of a set, for a model with these faults."""
         rows = np.flatnonzero(encoded.usable)
         kept = [conditions[row] for row in rows.tolist()]
         log_seconds = np.log(np.maximum(encoded.seconds[rows], 1e-3))
         return cls(
-            Questions.of(kept, faults, encoded.mode[rows])
-            .lasting(log_seconds[:, 1])
-            .entering(log_steepness(encoded.values[rows], log_seconds, grid)),
+            Queries.of(kept, faults, encoded.mode[rows])
+            .with_duration(log_seconds[:, 1])
+            .with_entry_slope(log_steepness(encoded.values[rows], log_seconds, grid)),
             np.array([_number(c.cell_id) for c in kept], dtype=np.int64),
             encoded.values[rows],
             encoded.mask[rows],
@@ -78,29 +78,29 @@ class Known:
             np.full((len(rows), 2, len(ERRORS)), np.nan),
         )
 
-    def take(self, rows: NDArray[np.int64]) -> Known:
+    def take(self, rows: NDArray[np.int64]) -> SupportSet:
         """These rows."""
         parts = {name: getattr(self, name)[rows] for name in CURVES}
-        return Known(self.questions.take(rows), **parts)
+        return SupportSet(self.queries.take(rows), **parts)
 
-    def thinned(self, count: int) -> Known:
+    def thinned(self, count: int) -> SupportSet:
         """At most `count` curves, the same share of every cell and half-cycle."""
         if len(self) <= count:
             return self
-        order = np.lexsort([self.questions.mode, self.cell])
+        order = np.lexsort([self.queries.mode, self.cell])
         return self.take(np.sort(order[np.linspace(0, len(self) - 1, count).astype(np.int64)]))
 
-    def joined(self, other: Known) -> Known:
+    def joined(self, other: SupportSet) -> SupportSet:
         """These and others."""
         parts = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in CURVES}
-        return Known(self.questions.joined(other.questions), **parts)
+        return SupportSet(self.queries.joined(other.queries), **parts)
 
 
-def to_learn(curves: Curves, config: Config, *, faults: Sequence[str]) -> tuple[Curves, Encoded, Known, list[Condition]]:
+def to_learn(curves: Curves, config: Config, *, faults: Sequence[str]) -> tuple[Curves, Encoded, SupportSet, list[Condition]]:
     """Curves and the same on the grid; the usable ones among them as known curves, and the conditions of these."""
     curves, conditions, encoded = encoded_set(curves, config)
     usable = [conditions[row] for row in np.flatnonzero(encoded.usable).tolist()]
-    return curves, encoded, Known.of(encoded, conditions, faults=faults, grid=config.grid), usable
+    return curves, encoded, SupportSet.of(encoded, conditions, faults=faults, grid=config.grid), usable
 
 
 def log_steepness(values: Array | NDArray[np.float32], log_seconds: Array, grid: GridConfig) -> Array:

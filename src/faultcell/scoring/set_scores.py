@@ -15,7 +15,7 @@ from faultcell.curves.conditions import conditions_of
 from faultcell.curves.curves import Curves
 from faultcell.curves.schema import Array
 from faultcell.curves.severity import NOISE_VOLT
-from faultcell.encoding.condition_vector import Vocabulary
+from faultcell.encoding.condition_vector import ConditionEncoder
 from faultcell.scoring.believability import broken, share
 from faultcell.scoring.pair_scores import groups
 from faultcell.scoring.resample import Index, Match, Measured
@@ -29,14 +29,14 @@ Found = dict[str, float | None]
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class TrainingPoints:
     """The curves a source was made from: voltages, V `(K, POINTS)`, and labels `(K,)`."""
 
     volts: Array
     labels: list[str]
 
     @classmethod
-    def of(cls, train: Curves) -> Known:
+    def of(cls, train: Curves) -> TrainingPoints:
         """Measure them."""
         return cls(Measured.of(train).volts, train.halfcycles["label"].to_list())
 
@@ -56,7 +56,7 @@ class _Part:
         return metrics.encode(self.real), metrics.encode(self.generated)
 
 
-def set_scores(match: Match, known: Known | None) -> dict[str, SetScore]:
+def set_scores(match: Match, known: TrainingPoints | None) -> dict[str, SetScore]:
     """Scores of the whole set, and of each label.
 
     Args:
@@ -101,7 +101,7 @@ def _believable(match: Match, rows: Index) -> Found:
     }
 
 
-def diversity(match: Match, known: Known) -> tuple[float | None, float | None]:
+def diversity(match: Match, known: TrainingPoints) -> tuple[float | None, float | None]:
     """Spread ratio and closest record of a whole match alone, without the judges that take most of the time."""
     everything = np.arange(len(match.partner))
     part = _part(match, everything, known=known, label=None)
@@ -112,7 +112,7 @@ def diversity(match: Match, known: Known) -> tuple[float | None, float | None]:
     return _finite(_spread(match, everything, near=_neighbours(match.real))), closest
 
 
-def _part(match: Match, rows: Index, *, known: Known | None, label: str | None) -> _Part:
+def _part(match: Match, rows: Index, *, known: TrainingPoints | None, label: str | None) -> _Part:
     real = np.unique(match.partner[rows])
     cells = match.real.halfcycles["cell_id"].to_numpy()
     kept = [] if known is None else [i for i, other in enumerate(known.labels) if label in (None, other)]
@@ -183,7 +183,7 @@ def _spread(match: Match, rows: Index, *, near: Index) -> float | None:
 
 def _neighbours(real: Curves) -> Index:
     """For each curve the one of another cell, same label and half-cycle, with the nearest condition; -1 if none `(N,)`."""
-    values, known = Vocabulary(tuple(FAULTS)).encode(conditions_of(real, load=False))
+    values, known = ConditionEncoder(tuple(FAULTS)).encode(conditions_of(real, load=False))
     values = values / np.maximum(values.std(axis=0), LEAST_SPREAD)
     kind = real.halfcycles.select("label", "step_type", "cell_id").to_numpy()
     found = np.full(len(real), -1)

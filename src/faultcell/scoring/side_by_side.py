@@ -16,7 +16,7 @@ from faultcell.scoring.pair_scores import Edges, pair_scores, tertiles, worst
 from faultcell.scoring.pairing import by_condition, by_key, refuse, successive
 from faultcell.scoring.resample import Match
 from faultcell.scoring.scores import PROTOCOL, Scores, SourceScores
-from faultcell.scoring.set_scores import Known, believable, set_scores
+from faultcell.scoring.set_scores import TrainingPoints, believable, set_scores
 from faultcell.scoring.verdict import verdict
 
 Make = Callable[[Curves], Source]
@@ -63,7 +63,7 @@ def evaluate(
     found = keyed if keyed is not None else by_condition(real, synthetic)
     match = Match.of(real, synthetic, found=found)
     rows, edges = _rows(match, train, beside=beside), tertiles(match.real)
-    known = Known.of(train) if thorough and train is not None else None
+    known = TrainingPoints.of(train) if thorough and train is not None else None
     sources = {
         name: _scored(row, edges, known=known, thorough=thorough, judged=name == "synthetic") for name, row in rows.items()
     }
@@ -98,7 +98,7 @@ def _floor(real: Curves, reference: Array) -> dict[str, Match]:
     return {"floor": Match.of(real.take(earlier), real.take(later), found=pairs, reference=reference)} if earlier else {}
 
 
-def _scored(match: Match, edges: Edges, *, known: Known | None, thorough: bool, judged: bool) -> SourceScores:
+def _scored(match: Match, edges: Edges, *, known: TrainingPoints | None, thorough: bool, judged: bool) -> SourceScores:
     scores = pair_scores(match, edges)
     return SourceScores(
         all=scores["all"]["all"],

@@ -177,7 +177,7 @@ def _embedded(label: str, test: Curves, *, others: Mapping[str, Curves], seed: i
         pl.DataFrame({"label": label, "method": method, "source": origin, "x": points[:, 0], "y": points[:, 1]})
         for method, points in (("PCA", reduced[:, :2]), ("t-SNE", near))
     ]
-    return pl.concat([frame.cast({"x": pl.Float64, "y": pl.Float64}) for frame in frames])
+    return pl.concat([encoder.cast({"x": pl.Float64, "y": pl.Float64}) for encoder in frames])
 
 
 def save(tables: Mapping[str, pl.DataFrame], folder: Path) -> None:

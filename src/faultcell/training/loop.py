@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from faultcell.config import TrainConfig, Unfreeze
 from faultcell.errors import TrainingError
-from faultcell.models.base import Batch, Generative, Phase
+from faultcell.models.base import Batch, GenerativeModel, Phase
 
 T = TypeVar("T", bound=TrainConfig)
 # Losses are of scaled values. Sound runs of all models stay below 30; of those that rose above this, none came to anything.
@@ -52,13 +52,13 @@ class Step:
 class State:
     """What a run needs to go on: weights, their moving average, an optimiser for each phase, the number of steps done."""
 
-    network: Generative
+    network: GenerativeModel
     ema: dict[str, Tensor]
     optimizers: dict[str, torch.optim.Optimizer]
     step: int = 0
 
     @classmethod
-    def start(cls, network: Generative, config: TrainConfig) -> State:
+    def start(cls, network: GenerativeModel, config: TrainConfig) -> State:
         """The state before the first step."""
         optimizers: dict[str, torch.optim.Optimizer] = {
             phase.name: torch.optim.AdamW(
@@ -176,8 +176,8 @@ def forget(batch: Batch, config: TrainConfig, noisy: Tensor, always: Tensor, gen
     flags = batch.flags * (kept_all | always)
     # What is exactly zero, as the severities of the side that cannot break are, stays so.
     noise = config.condition_noise * noisy * (batch.values != 0) * torch.randn(batch.values.shape, generator=generator)
-    kept_known = (torch.rand(batch.is_known.shape, generator=generator) >= config.drop_known) & kept_all
-    changed = {"values": (batch.values + noise) * flags, "flags": flags, "is_known": batch.is_known * kept_known}
+    kept_known = (torch.rand(batch.observed.shape, generator=generator) >= config.drop_known) & kept_all
+    changed = {"values": (batch.values + noise) * flags, "flags": flags, "observed": batch.observed * kept_known}
     return Batch(**{field.name: changed.get(field.name, getattr(batch, field.name)) for field in fields(Batch)})
 
 

@@ -15,10 +15,10 @@ import torch
 from faultcell.bundle import store
 from faultcell.bundle.profile import Profile
 from faultcell.config import Config, FinetuneConfig
-from faultcell.encoding.condition_vector import STANDING, Vocabulary
+from faultcell.encoding.condition_vector import SUPPORT_FEATURES, ConditionEncoder
 from faultcell.encoding.network_shape import network_of
 from faultcell.errors import StoppedError, TrainingError
-from faultcell.models.base import Batch, Generative
+from faultcell.models.base import Batch, GenerativeModel
 from faultcell.runtime.signals import postponed
 from faultcell.training import checkpoint
 from faultcell.training.loop import State, Step, train
@@ -47,10 +47,12 @@ class Run:
     phase: str
     folder: Path | None = None
     on_step: OnStep | None = None
-    on_snapshot: tuple[Sequence[int], Callable[[int, Generative, Metrics], None]] | None = None
+    on_snapshot: tuple[Sequence[int], Callable[[int, GenerativeModel, Metrics], None]] | None = None
     key: str = ""
 
-    def of(self, network: Generative, data: Sequence[Batch], *, calibrate_on: Batch | None) -> tuple[Generative, Metrics]:
+    def of(
+        self, network: GenerativeModel, data: Sequence[Batch], *, calibrate_on: Batch | None
+    ) -> tuple[GenerativeModel, Metrics]:
         """Train a network; gives that of the averaged weights, and what was logged.
 
         Raises:
@@ -73,7 +75,9 @@ class Run:
 
     def _steps(self, state: State, data: Sequence[Batch]) -> Iterator[Step]:
         unfreeze = self.config.last_run.unfreeze if isinstance(self.config.last_run, FinetuneConfig) else "all"
-        noisy = torch.from_numpy(np.append(Vocabulary(self.profile.faults).droppable, np.zeros(len(STANDING), dtype=bool)))
+        noisy = torch.from_numpy(
+            np.append(ConditionEncoder(self.profile.faults).droppable, np.zeros(len(SUPPORT_FEATURES), dtype=bool))
+        )
         return train(state, data, config=self.config.last_run, unfreeze=unfreeze, noisy=noisy)
 
     def _keep(self, state: State, step: Step, *, metrics: Metrics, asked: int | None) -> None:
@@ -103,7 +107,7 @@ class Run:
                 raise
             raise TrainingError(f"{error}; the last good state, after step {done}, is kept in {self.folder}") from error
 
-    def _averaged(self, state: State, calibrate_on: Batch | None) -> Generative:
+    def _averaged(self, state: State, calibrate_on: Batch | None) -> GenerativeModel:
         """The network of the averaged weights."""
         network = network_of(self.config, self.profile.faults)
         network.load_state_dict(state.ema)

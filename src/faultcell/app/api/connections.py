@@ -18,7 +18,7 @@ LAST_CHANCE = 0.5  # seconds more, since a busy server may find the clock run do
 ANSWER_SECONDS = 60.0  # in which a client must have taken its answer
 
 
-class Wire(H11Protocol):
+class Connection(H11Protocol):
     """A connection that is cut where its client keeps it waiting."""
 
     _clocks: dict[str, Any]

@@ -23,12 +23,12 @@ from starlette.types import Receive, Scope, Send
 
 from faultcell import __version__
 from faultcell.app.api import responses
-from faultcell.app.registry import Entry, Shelf
+from faultcell.app.registry import Entry, Registry
 from faultcell.app.requests import Draw, sentence
 from faultcell.app.worker import jobs
 from faultcell.app.worker.jobs import Packed
 from faultcell.app.worker.process import FailedError
-from faultcell.app.worker.queue import BusyError, Desk, LateError, LostError
+from faultcell.app.worker.queue import BusyError, DrawQueue, LateError, LostError
 from faultcell.errors import ConditionError, FaultCellError
 
 V1 = "/api/v1"
@@ -40,7 +40,7 @@ MOST_OUT = 256 << 20
 PIECE = 256 * 1024  # bytes of an answer that are handed on at once: what comes after waits until the client has taken them
 
 
-def make(shelf: Shelf, desk: Desk) -> FastAPI:
+def make(registry: Registry, draw_queue: DrawQueue) -> FastAPI:
     """The API alone; the page is put beside it by `server`."""
     app = FastAPI(
         title="FaultCell",
@@ -50,7 +50,7 @@ def make(shelf: Shelf, desk: Desk) -> FastAPI:
         openapi_url=OPENAPI,
         responses=responses.problems(responses.ANY),
     )
-    routes = _Routes(shelf, desk)
+    routes = _Routes(registry, draw_queue)
     app.add_api_route(
         f"{V1}/health",
         routes.health,
@@ -84,24 +84,24 @@ def make(shelf: Shelf, desk: Desk) -> FastAPI:
 class _Routes:
     """The answers."""
 
-    def __init__(self, shelf: Shelf, desk: Desk) -> None:
-        self._shelf, self._desk = shelf, desk
+    def __init__(self, registry: Registry, draw_queue: DrawQueue) -> None:
+        self._registry, self._draw_queue = registry, draw_queue
         self._out = _Out()
 
     async def health(self) -> dict[str, Any]:
-        told = {"draws_under_way": self._desk.taken, "workers_lost": self._desk.lost}
+        told = {"draws_under_way": self._draw_queue.taken, "workers_lost": self._draw_queue.lost}
         return {"status": "ok", "version": __version__, **told}
 
     async def bundles(self) -> list[dict[str, Any]]:
-        return [_told(entry) for entry in self._shelf.entries.values()]
+        return [_told(entry) for entry in self._registry.entries.values()]
 
     async def draw(self, bundle_id: str, asked: Draw, request: Request) -> Response:
-        if bundle_id not in self._shelf.entries:
-            known = ", ".join(self._shelf.entries)
+        if bundle_id not in self._registry.entries:
+            known = ", ".join(self._registry.entries)
             return _error(404, f"no bundle has the id '{bundle_id[:40]}': there are {known}")
         if self._out.bytes >= MOST_OUT:
             raise BusyError("answers are waiting to be taken: try again in a moment")
-        task = asyncio.ensure_future(self._desk.do(jobs.packed, bundle_id, asked))
+        task = asyncio.ensure_future(self._draw_queue.do(jobs.packed, bundle_id, asked))
         gone = asyncio.ensure_future(_gone(request))
         try:
             await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)

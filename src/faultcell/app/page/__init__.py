@@ -1,1 +1,1 @@
-"""The page itself; NiceGUI is imported in this room and in `app.server`."""
+"""The page: its tabs, sliders and charts."""

@@ -12,12 +12,12 @@ from faultcell.app.page import chart
 from faultcell.app.page.chart import Channel
 from faultcell.app.page.forms import ConditionForm, Form, NormalForm
 from faultcell.app.page.tables import escaped, html
-from faultcell.app.registry import Entry, Shelf
+from faultcell.app.registry import Entry, Registry
 from faultcell.app.requests import MOST_CURVES, Format
 from faultcell.app.uploads import Held
 from faultcell.app.worker import jobs
 from faultcell.app.worker.jobs import Packed
-from faultcell.app.worker.queue import Desk, Newest
+from faultcell.app.worker.queue import DrawQueue, Newest
 from faultcell.app.worker.results import Shown
 from faultcell.errors import ConditionError, FaultCellError
 from faultcell.generation.drawing import CHUNK
@@ -36,14 +36,14 @@ class DrawTab:
     """The tab of one visitor.
 
     Args:
-        shelf: what is served.
-        desk: where drawing is done.
+        registry: what is served.
+        draw_queue: where drawing is done.
         held: the curve sets of all visitors.
         entry: the model to begin with.
     """
 
-    def __init__(self, shelf: Shelf, desk: Desk, held: Held, *, entry: Entry) -> None:
-        self._shelf, self._desk, self._held, self._entry = shelf, desk, held, entry
+    def __init__(self, registry: Registry, draw_queue: DrawQueue, held: Held, *, entry: Entry) -> None:
+        self._registry, self._draw_queue, self._held, self._entry = registry, draw_queue, held, entry
         self._seed = 0
         self._forms: dict[str, Form] = {}
         self._shown: Shown | None = None
@@ -119,8 +119,10 @@ class DrawTab:
 
     def _build_form(self, mode: str) -> Form:
         if mode == "conditions":
-            return ConditionForm(self._shelf, entry=self._entry, on_change=self._ask)
-        return NormalForm(self._shelf, self._desk, self._held, entry=self._entry, on_change=self._ask, say=self._say_one)
+            return ConditionForm(self._registry, entry=self._entry, on_change=self._ask)
+        return NormalForm(
+            self._registry, self._draw_queue, self._held, entry=self._entry, on_change=self._ask, say=self._say_one
+        )
 
     def _redraw(self) -> None:
         self._seed += CHUNK
@@ -137,7 +139,7 @@ class DrawTab:
         try:
             entry, form = self._entry, self._form
             request = form.request(CHUNK, self._seed)
-            self._shown = await self._patiently(self._desk.do(jobs.shown, entry.id, request, form.own))
+            self._shown = await self._patiently(self._draw_queue.do(jobs.shown, entry.id, request, form.own))
             self._tell(self._shown)
         except FaultCellError as error:
             self._say(_paragraph(str(error), "wrong") + (_paragraph(STALE) if self._shown else ""))
@@ -193,7 +195,7 @@ class DrawTab:
             if not 1 <= count <= MOST_CURVES:
                 raise ConditionError(f"a file takes 1 to {MOST_CURVES} curves, found {count}")
             asked, name = form.request(count, self._seed).model_copy(update={"format": kind}), form.name
-            found: Packed = await self._desk.do(jobs.packed, entry.id, asked, form.own)
+            found: Packed = await self._draw_queue.do(jobs.packed, entry.id, asked, form.own)
         except FaultCellError as error:
             self._say(_paragraph(str(error), "wrong"))
             return

@@ -9,15 +9,15 @@ from typing import Any
 from nicegui import ui
 
 from faultcell.app.api.guard import MOST_UPLOAD
-from faultcell.app.controls import Kind, Knob
+from faultcell.app.controls import Control, Kind
 from faultcell.app.normals import Normals
-from faultcell.app.page.slider import Dial
+from faultcell.app.page.slider import Slider
 from faultcell.app.page.tables import html
-from faultcell.app.registry import Entry, Shelf
+from faultcell.app.registry import Entry, Registry
 from faultcell.app.requests import Conditions, Draw, Source, conditions_from
 from faultcell.app.uploads import Held
 from faultcell.app.worker import jobs
-from faultcell.app.worker.queue import Desk
+from faultcell.app.worker.queue import DrawQueue
 from faultcell.app.worker.results import Shown
 from faultcell.curves.curves import Curves
 from faultcell.curves.schema import NORMAL, SEVERITY
@@ -39,14 +39,14 @@ class Form(ABC):
     """One way to ask.
 
     Args:
-        shelf: what is served.
+        registry: what is served.
         entry: the model to begin with.
         on_change: called when a visitor has changed something.
     """
 
-    def __init__(self, shelf: Shelf, *, entry: Entry, on_change: Callable[[], None]) -> None:
-        self._shelf, self._entry, self._on_change = shelf, entry, on_change
-        self._dials: list[Dial] = []
+    def __init__(self, registry: Registry, *, entry: Entry, on_change: Callable[[], None]) -> None:
+        self._registry, self._entry, self._on_change = registry, entry, on_change
+        self._sliders: list[Slider] = []
 
     @property
     @abstractmethod
@@ -70,21 +70,21 @@ class Form(ABC):
         """A sentence for what a visitor may look for on the charts in vain."""
         return []
 
-    def _build_dials(self, legend: str, knobs: list[Knob]) -> None:
+    def _build_sliders(self, legend: str, knobs: list[Control]) -> None:
         if knobs:
             with ui.element("fieldset"):
                 html(legend, tag="legend")
-                self._dials += [Dial(knob, on_change=self._on_change) for knob in knobs]
+                self._sliders += [Slider(knob, on_change=self._on_change) for knob in knobs]
 
     def _conditions(self, kind: Kind) -> Conditions:
-        return conditions_from(kind.label, kind.step_type, values={dial.name: dial.value for dial in self._dials})
+        return conditions_from(kind.label, kind.step_type, values={slider.name: slider.value for slider in self._sliders})
 
 
 class ConditionForm(Form):
     """Every quantity by itself."""
 
-    def __init__(self, shelf: Shelf, *, entry: Entry, on_change: Callable[[], None]) -> None:
-        super().__init__(shelf, entry=entry, on_change=on_change)
+    def __init__(self, registry: Registry, *, entry: Entry, on_change: Callable[[], None]) -> None:
+        super().__init__(registry, entry=entry, on_change=on_change)
         names = list(entry.kinds)
         self._choice = ui.select(names, value=names[0], label="What to draw", on_change=lambda e: self._turn_to(e.value))
         self._choice.props("outlined dense options-dense")
@@ -108,7 +108,7 @@ class ConditionForm(Form):
 
     def missing(self, shown: Shown) -> list[str]:
         """Real curves of that kind."""
-        none = self._shelf.real is not None and not shown.nearest
+        none = self._registry.real is not None and not shown.nearest
         return [f"The real curves given have no {self._kind.id}."] if none else []
 
     def _turn_to(self, name: str) -> None:
@@ -116,9 +116,9 @@ class ConditionForm(Form):
         knobs = self._entry.knobs[name]
         self._knobs.clear()
         with self._knobs:
-            self._dials = []
-            self._build_dials("Severity", [knob for knob in knobs if knob.quantity.name in SEVERITY])
-            self._build_dials("Context", [knob for knob in knobs if knob.quantity.name not in SEVERITY])
+            self._sliders = []
+            self._build_sliders("Severity", [knob for knob in knobs if knob.quantity.name in SEVERITY])
+            self._build_sliders("Context", [knob for knob in knobs if knob.quantity.name not in SEVERITY])
         self._on_change()
 
 
@@ -126,8 +126,8 @@ class NormalForm(Form):
     """A normal cycle, the fault it ends in, and how deep; all else is that cycle's own.
 
     Args:
-        shelf: what is served.
-        desk: where a visitor's own curve set is read.
+        registry: what is served.
+        draw_queue: where a visitor's own curve set is read.
         held: the sets of all visitors.
         entry: the model to begin with.
         on_change: called when a visitor has changed something.
@@ -136,17 +136,17 @@ class NormalForm(Form):
 
     def __init__(
         self,
-        shelf: Shelf,
-        desk: Desk,
+        registry: Registry,
+        draw_queue: DrawQueue,
         held: Held,
         *,
         entry: Entry,
         on_change: Callable[[], None],
         say: Callable[[str, bool], None],
     ) -> None:
-        super().__init__(shelf, entry=entry, on_change=on_change)
-        self._desk, self._held, self._say = desk, held, say
-        self._sets = {} if shelf.normals is None else {SERVED: shelf.normals}
+        super().__init__(registry, entry=entry, on_change=on_change)
+        self._draw_queue, self._held, self._say = draw_queue, held, say
+        self._sets = {} if registry.normals is None else {SERVED: registry.normals}
         self._quiet = False
         self._depth_of: tuple[str, str | None] = ("", None)  # model and fault whose slider there is
         self._set = self._select("Curve set")
@@ -222,7 +222,7 @@ class NormalForm(Form):
                 raise DataError(TOO_LARGE)
             self._say(READING, False)
             files = {file.name: await file.read() for file in event.files}
-            found: Normals = await self._desk.do(jobs.received, files)
+            found: Normals = await self._draw_queue.do(jobs.received, files)
         except FaultCellError as error:
             self._say(str(error), True)
             return
@@ -268,10 +268,10 @@ class NormalForm(Form):
 
     def _build_depth(self, label: str | None) -> None:
         self._knobs.clear()
-        self._dials, self._depth_of = [], (self._entry.id, label)
+        self._sliders, self._depth_of = [], (self._entry.id, label)
         knobs = [] if label is None else self._entry.knobs[label]
         with self._knobs:
-            self._build_dials("Severity", [knob for knob in knobs if knob.quantity.name == SEVERITY[0]])
+            self._build_sliders("Severity", [knob for knob in knobs if knob.quantity.name == SEVERITY[0]])
 
 
 def _left_out(normals: Normals) -> str:

@@ -9,16 +9,16 @@ from nicegui import app, ui
 from faultcell import __version__
 from faultcell.app.page.draw_tab import DrawTab
 from faultcell.app.page.tables import data_tab, html, scores_tab
-from faultcell.app.registry import Shelf
+from faultcell.app.registry import Registry
 from faultcell.app.uploads import Held
-from faultcell.app.worker.queue import Desk
+from faultcell.app.worker.queue import DrawQueue
 
 TITLE = "FaultCell"
 TAGLINE = "Lithium-ion fault curves as severe as you ask. Every drawn curve is synthetic."
 WENT_WRONG = "Something went wrong on this machine; its terminal has the reason. Load the page again."
 
 
-def build(shelf: Shelf, desk: Desk) -> None:
+def build(registry: Registry, draw_queue: DrawQueue) -> None:
     """Make the page known to NiceGUI; a process can have one."""
     style = (files("faultcell.app") / "page.css").read_text(encoding="utf-8")
     held = Held()
@@ -26,34 +26,34 @@ def build(shelf: Shelf, desk: Desk) -> None:
 
     def page() -> None:
         ui.add_head_html(f"<style>{style}</style>")
-        _content(shelf, desk, held)
+        _content(registry, draw_queue, held)
 
     ui.page("/", title=TITLE, language="en-US")(page)
     app.on_page_exception(_failed)
 
 
-def _content(shelf: Shelf, desk: Desk, held: Held) -> None:
+def _content(registry: Registry, draw_queue: DrawQueue, held: Held) -> None:
     with ui.element("main").classes("page"):
         with ui.element("div").classes("top"):
             html(TITLE, tag="h1")
             ui.label(f"{TAGLINE} Version {__version__}.").classes("muted")
-            choice = _bundles(shelf)
+            choice = _bundles(registry)
         with ui.tabs().props('align=left dense no-caps indicator-color=accent aria-label="Parts of the page"') as tabs:
             names = [ui.tab(name) for name in ("Draw", "Scores", "Data")]
         with ui.tab_panels(tabs, value=names[0], animated=False, keep_alive=True):
             with ui.tab_panel(names[0]):
-                tab = DrawTab(shelf, desk, held, entry=next(iter(shelf.entries.values())))
+                tab = DrawTab(registry, draw_queue, held, entry=next(iter(registry.entries.values())))
             with ui.tab_panel(names[1]):
-                scores_tab(shelf)
+                scores_tab(registry)
             with ui.tab_panel(names[2]):
-                data_tab(shelf)
+                data_tab(registry)
     if choice is not None:
-        choice.on_value_change(lambda event: tab.use(shelf.entry(event.value)))
+        choice.on_value_change(lambda event: tab.use(registry.entry(event.value)))
 
 
-def _bundles(shelf: Shelf) -> ui.select | None:
+def _bundles(registry: Registry) -> ui.select | None:
     """The choice of a model, where there is one."""
-    names = list(shelf.entries)
+    names = list(registry.entries)
     if len(names) < 2:
         return None
     return ui.select(names, value=names[0], label="Model").props("outlined dense options-dense")

@@ -7,12 +7,12 @@ from typing import Any
 
 from nicegui import ui
 
-from faultcell.app.controls import Knob
+from faultcell.app.controls import Control
 
 OFTEN = 0.05  # seconds between two messages of a slider that is being dragged
 
 
-class Dial:
+class Slider:
     """One quantity of a request.
 
     Args:
@@ -20,7 +20,7 @@ class Dial:
         on_change: called when a visitor has changed it.
     """
 
-    def __init__(self, knob: Knob, *, on_change: Callable[[], None]) -> None:
+    def __init__(self, knob: Control, *, on_change: Callable[[], None]) -> None:
         self._knob, self._on_change = knob, on_change
         self._value: float | None = knob.start
         self._known, self._quiet = True, False

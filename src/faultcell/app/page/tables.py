@@ -11,7 +11,7 @@ from jinja2 import Template
 from markupsafe import escape
 from nicegui import ui
 
-from faultcell.app.registry import Entry, Shelf
+from faultcell.app.registry import Entry, Registry
 from faultcell.plotting.theme import look
 from faultcell.report.scores import environment
 
@@ -43,28 +43,28 @@ def escaped(text: str) -> str:
     return str(escape(text))
 
 
-def scores_tab(shelf: Shelf) -> None:
+def scores_tab(registry: Registry) -> None:
     """What files of scores hold, and what the models say of themselves."""
-    for name, found in (shelf.results or {}).items():
+    for name, found in (registry.results or {}).items():
         html(f"{name}: {found['kind']}", tag="h2")
         _html({key: value for key, value in found.items() if key != "kind"})
-    if not shelf.results:
+    if not registry.results:
         ui.label(NO_SCORES).classes("muted")
-    for entry in shelf.entries.values():
+    for entry in registry.entries.values():
         html(f"Model card of {entry.id}", tag="h2")
         # Its front matter is for programs.
         card = re.sub(r"\A---\n.*?\n---\n", "", entry.card, flags=re.DOTALL)
         ui.markdown(card, extras=["tables", "code-friendly", "fenced-code-blocks"]).classes("card")
 
 
-def data_tab(shelf: Shelf) -> None:
+def data_tab(registry: Registry) -> None:
     """What the curve set holds, or what the models have learnt from."""
-    if shelf.data is None:
+    if registry.data is None:
         ui.label(NO_DATA).classes("muted")
     else:
         html("Real curves", tag="h2")
-        _html({**shelf.data, "suspect": list(shelf.suspicions) or ["nothing stands out"]})
-    for entry in shelf.entries.values():
+        _html({**registry.data, "suspect": list(registry.suspicions) or ["nothing stands out"]})
+    for entry in registry.entries.values():
         _seen(entry)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from faultcell.app import uploads
 from faultcell.app.normals import Normals
-from faultcell.app.registry import Entry, Shelf
+from faultcell.app.registry import Entry, Registry
 from faultcell.app.requests import Draw, Format
 from faultcell.app.worker import downloads
 from faultcell.app.worker.process import Tick
@@ -37,26 +37,26 @@ class Packed:
     suffix: str
 
 
-def warm(shelf: Shelf) -> None:
+def warm(registry: Registry) -> None:
     """Draw from every model what its page begins with, which a first visitor would wait for."""
-    for entry in shelf.entries.values():
+    for entry in registry.entries.values():
         draw(entry, Draw(conditions=typical(entry)))
 
 
-def shown(shelf: Shelf, bundle_id: str, request: Draw, own: Curves | None = None, *, tick: Tick) -> Shown:
+def shown(registry: Registry, bundle_id: str, request: Draw, own: Curves | None = None, *, tick: Tick) -> Shown:
     """What a page shows of a draw; `own` is the visitor's normal curve that its source names, where that is not served."""
-    return show(shelf, shelf.entry(bundle_id), request=request, normal=source_of(shelf, request, own), tick=tick)
+    return show(registry, registry.entry(bundle_id), request=request, normal=source_of(registry, request, own), tick=tick)
 
 
-def packed(shelf: Shelf, bundle_id: str, asked: Draw, own: Curves | None = None, *, tick: Tick) -> Packed:
+def packed(registry: Registry, bundle_id: str, asked: Draw, own: Curves | None = None, *, tick: Tick) -> Packed:
     """Drawn curves in the format that is asked for; `own` as in `shown`."""
-    entry, normal = shelf.entry(bundle_id), source_of(shelf, asked, own)
+    entry, normal = registry.entry(bundle_id), source_of(registry, asked, own)
     drawn = draw(entry, asked, normal=normal, tick=tick)
     content = _content(entry, asked, drawn=drawn, warnings=warnings_of(entry, asked.condition(normal)))
     return Packed(content, MEDIA_TYPES[asked.format], SUFFIXES[asked.format])
 
 
-def received(_: Shelf, files: Mapping[str, bytes], *, tick: Tick) -> Normals:
+def received(_: Registry, files: Mapping[str, bytes], *, tick: Tick) -> Normals:
     """The normal curves of a visitor's own set: read here, where what hangs or swells can be ended."""
     return uploads.normals_of(files)
 

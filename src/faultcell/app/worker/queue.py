@@ -36,7 +36,7 @@ class LostError(FaultCellError):
     """The process that drew ended in the middle of it."""
 
 
-class Desk:
+class DrawQueue:
     """A queue with one worker, a process that is started when it is first needed.
 
     Args:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from faultcell.app.controls import QUANTITIES, Knob
-from faultcell.app.registry import Entry, Shelf
+from faultcell.app.controls import QUANTITIES, Control
+from faultcell.app.registry import Entry, Registry
 from faultcell.app.requests import Conditions, Draw, conditions_from
-from faultcell.baselines.replay import Known
+from faultcell.baselines.replay import CurveLibrary
 from faultcell.curves.condition import Condition, Limits
 from faultcell.curves.curves import Curves
 from faultcell.curves.schema import KEYS, NORMAL, Array
@@ -113,11 +113,11 @@ class Shown:
     warnings: Sequence[str]
 
 
-def source_of(shelf: Shelf, request: Draw, own: Curves | None = None) -> Curves | None:
+def source_of(registry: Registry, request: Draw, own: Curves | None = None) -> Curves | None:
     """A set of the one normal curve that a request is to be drawn from; None where it names none.
 
     Args:
-        shelf: what is served.
+        registry: what is served.
         request: the request.
         own: that curve, where it is a visitor's own.
 
@@ -126,9 +126,9 @@ def source_of(shelf: Shelf, request: Draw, own: Curves | None = None) -> Curves 
     """
     if request.source is None or own is not None:
         return own
-    if shelf.normals is None:
+    if registry.normals is None:
         raise ConditionError("no normal curves are served to draw from: start with --real DIR, or leave the source out")
-    return shelf.normals.one(request.source.cell_id, request.source.cycle_count, request.source_step)
+    return registry.normals.one(request.source.cell_id, request.source.cycle_count, request.source_step)
 
 
 def draw(
@@ -156,7 +156,7 @@ def draw(
 
 
 def show(
-    shelf: Shelf,
+    registry: Registry,
     entry: Entry,
     *,
     request: Draw,
@@ -177,14 +177,14 @@ def show(
     times = np.linspace(0, np.quantile(seconds, SHARES[-1]), 2 * POINTS)
     lower, upper = (drawn.known(f"{name}_voltage_limit_volt")[0] for name in ("lower", "upper"))
     limits = Limits(float(lower), float(upper))
-    own = None if normal is None else Line.of(Known(normal).samples[0])
+    own = None if normal is None else Line.of(CurveLibrary(normal).samples[0])
     return Shown(
         request=request,
         curves=lines[:SHOWN],
         band=Band.of(lines, times, shift=np.zeros(CHUNK)),
         end_band=Band.of(lines, np.linspace(-close_up, 0, POINTS), shift=seconds),
         duration=float(np.median(seconds)),
-        nearest=_nearest(shelf, condition) if own is None else [],
+        nearest=_nearest(registry, condition) if own is None else [],
         normal=own,
         normal_shift=0.0 if own is None else _arrival(own, condition, limits) + float(np.median(beyond)),
         limits=limits,
@@ -206,7 +206,7 @@ def warnings_of(entry: Entry, asked: Condition) -> list[str]:
     return [sentence for sentence in found if sentence]
 
 
-def _knobs(entry: Entry, asked: Condition) -> list[Knob]:
+def _knobs(entry: Entry, asked: Condition) -> list[Control]:
     name = f"{NORMAL} {asked.step}" if asked.fault == NORMAL else asked.fault
     return entry.knobs.get(name, [])
 
@@ -216,14 +216,14 @@ def _lines(drawn: Curves) -> list[Line]:
     return [Line(*(column[rows] for column in columns)) for rows in drawn.slices()]
 
 
-def _nearest(shelf: Shelf, asked: Condition) -> list[Line]:
-    if shelf.real is None:
+def _nearest(registry: Registry, asked: Condition) -> list[Line]:
+    if registry.real is None:
         return []
     try:
-        rows = shelf.real.nearest(asked, NEAREST)
+        rows = registry.real.nearest(asked, NEAREST)
     except ConditionError:
         return []  # the set has no such curve, which the legend shows
-    return [Line.of(shelf.real.samples[row]) for row in rows]
+    return [Line.of(registry.real.samples[row]) for row in rows]
 
 
 def _arrival(normal: Line, asked: Condition, limits: Limits) -> float:

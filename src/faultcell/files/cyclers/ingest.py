@@ -21,7 +21,7 @@ from faultcell.files.sanity import Suspicion, sentences
 from faultcell.files.validate import check_part
 
 
-class Told(TypedDict, total=False):
+class UserMapping(TypedDict, total=False):
     """What users may say of their files.
 
     Attributes:
@@ -81,7 +81,7 @@ class Intake:
     notes: list[str]
 
 
-def ingest(paths: Sequence[str | Path], **told: Unpack[Told]) -> tuple[Curves, list[str]]:
+def ingest(paths: Sequence[str | Path], **told: Unpack[UserMapping]) -> tuple[Curves, list[str]]:
     """Read files and folders, put them together, fill in the severity.
 
     Curves without a label are labelled `overdischarge` or `overcharge` where the voltage under load leaves the rated
@@ -89,7 +89,7 @@ def ingest(paths: Sequence[str | Path], **told: Unpack[Told]) -> tuple[Curves, l
 
     Args:
         paths: native files and curve-set folders.
-        **told: see `Told`.
+        **told: see `UserMapping`.
 
     Returns:
         The curves, and one sentence for each suspicion.
@@ -108,7 +108,7 @@ def ingest_into(
     *,
     config: Mapping[str, Any],
     on_file: Callable[[int, int], None] | None = None,
-    **told: Unpack[Told],
+    **told: Unpack[UserMapping],
 ) -> Intake:
     """The same, written to a folder piece by piece: some half a million samples are in memory, and the table of all curves.
 
@@ -121,7 +121,7 @@ def ingest_into(
         out: the folder.
         config: as in `curve_set.write`; the report is added.
         on_file: called with files done and files in all.
-        **told: see `Told`.
+        **told: see `UserMapping`.
     """
     try:
         return _write(_Reading(paths, told, whole=False), out, config=config, on_file=on_file)
@@ -143,7 +143,7 @@ class _Reading:
         files: what was found in each.
     """
 
-    def __init__(self, paths: Sequence[str | Path], told: Told, *, whole: bool) -> None:
+    def __init__(self, paths: Sequence[str | Path], told: UserMapping, *, whole: bool) -> None:
         if not paths:
             refuse("ingest", found="no path", expected="files or curve-set folders", action="name at least one")
         self.paths = [Path(path) for path in paths]
@@ -226,7 +226,7 @@ def _write(
     return Intake(tables[0], reading.files, reading.notes)
 
 
-def _rated(told: Told) -> Rated:
+def _rated(told: UserMapping) -> Rated:
     """What the user says of the cells, where it can be; single values go before those of the file."""
     file = told.get("cell_file")
     rated = read_rated(Path(file)) if file is not None else Rated()
