@@ -294,6 +294,18 @@ def test_what_has_to_be_known_of_a_task_is_said(sets):
     ]
 
 
+def test_a_small_generated_set_that_keeps_every_arm_small_is_named(sets):
+    few = sets[0].select(label=["overdischarge"])
+    known = {"large": Curves.concat([few] * 3), "small": few.take([0, 1])}
+    task = next(t for t in tasks_of(train=sets[0], test=sets[1], generated=known, view="whole") if isinstance(t, Task))
+    task = replace(task, generated=known, added=2)
+    missing = task.train.count(0) - task.train.count(1)
+    assert (
+        f"whole view, {task.label}: every arm adds 2 curves where {missing} would balance the classes, for small has no more"
+        in list(remarks(task, names=[]))
+    )
+
+
 def test_with_as_many_faults_as_normal_curves_nothing_is_added(sets):
     normal = sets[0].where(pl.col("label") == NORMAL)
     train = Curves.concat([normal.select(step_type=["charge"]).take([0, 1, 2]), sets[0].select(label=["overcharge"])])

@@ -203,6 +203,10 @@ def remarks(task: Task, *, names: Sequence[str]) -> Iterator[str]:
     for name in names:
         if name not in task.generated:
             yield f"{place}: {name} has no usable curve of that label and is left out"
+    missing = task.train.count(0) - task.train.count(1)
+    if 0 < task.added < missing and task.generated:
+        least = min(task.generated, key=lambda name: len(task.generated[name]))
+        yield f"{place}: every arm adds {task.added} curves where {missing} would balance the classes, for {least} has no more"
     if not task.added:
         yield f"{place}: there are as many faults as normal curves, so that nothing is added"
     short = ~task.test.seen.at_limit & (task.test.truth == 0)

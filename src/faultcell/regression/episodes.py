@@ -1,7 +1,7 @@
-"""Training curves as they will be asked for: expected from other cells, at times with little known, at times with a reference.
+"""Training episodes: curves predicted from other cells, some with context dropped, some with a reference of their cell.
 
-What a model learns is what is left of a curve when all that other cells let expect of it is taken away. Had the curve's own
-cell a part in that expectation, too little would be left, and what is drawn for a new cell would be too sure of itself.
+A network learns residuals. Had a curve's own cell a part in its prediction, residuals would be too small, and draws for an
+unseen cell overconfident.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LONGEST_LAG = 10  # cycles between a training curve and its reference
 
 @dataclass(frozen=True, eq=False)
 class Episodes:
-    """Training curves with what is expected of them.
+    """Training curves with their predictions.
 
     Attributes:
         rows: which curve of the known ones each is `(N,)`.

@@ -1,8 +1,8 @@
-"""What known curves let expect of a condition: the mean of the curves whose conditions are nearest.
+"""Kernel regression of curves on their conditions: `m(c) = sum K(c, c_i) x_i / sum K(c, c_i)`, with a local linear trend.
 
-A network that has seen fourteen cells recalls them; a mean over cells that ran under nearly the same conditions carries over
-to the next one. So a curve is first expected from known curves, in training from those of *other* cells alone, and a model
-learns only what is left: how cells differ, which is just what it shall draw for a cell that nobody has seen.
+A network trained on fourteen cells memorises them; a kernel mean over cells tested under similar conditions generalises. So the
+mean curve is predicted from a support set, in training from *other* cells only, and a network models the residual: how cells
+differ, which is what has to be drawn for an unseen cell.
 
 References:
     Liu et al., Retrieval-Augmented Diffusion Models for Time Series Forecasting, 2024, https://arxiv.org/abs/2410.18712.
@@ -53,7 +53,7 @@ CHUNK = 256  # queries at once
 
 @dataclass(frozen=True, eq=False)
 class ReferenceShift:
-    """How an earlier curve of the same cell differs from what was expected of it, inside its limits.
+    """The residual of an earlier curve of the same cell, inside its limits: by it the prediction is shifted.
 
     Attributes:
         values: of the coded channels, zero where there is none `(N, C, head)`.
@@ -85,7 +85,7 @@ class ReferenceShift:
 
 @dataclass(frozen=True, eq=False)
 class KernelRegression:
-    """Known curves, and the kernels by which they are near.
+    """A support set, the metric of each kernel, and a local linear trend.
 
     Attributes:
         known: the curves.
@@ -105,7 +105,7 @@ class KernelRegression:
 
     @classmethod
     def silent(cls, known: SupportSet, grid: GridConfig) -> KernelRegression:
-        """Known curves from which nothing is expected."""
+        """A support set that predicts nothing and serves protocols and bounds alone."""
         return cls(
             known, _first_scales(), LocalTrend.none(len(CHANNELS) * grid.head), np.full(len(MODES), 1e6), grid, predicts=False
         )
@@ -192,7 +192,7 @@ class KernelRegression:
         closed, inside = self._closed(queries, excluded), slice(0, self.grid.head)
         values = np.tile(prior(self.grid), (len(queries), 1, 1))
         if not self.predicts:
-            return Prediction.nothing(values)
+            return Prediction.empty(values)
         head, head_distance = self._near(HEAD, queries, closed)
         displacement = self._trend_differences.to(trend_features(queries), head)
         values[..., inside] = self._mean_of(head, HEAD, otherwise=values[..., inside])

@@ -1,4 +1,4 @@
-"""Which known curves must not serve a training curve: those of its own cell, at times those of the nearest others, too."""
+"""Cells held out of a prediction: a curve's own cell always, the nearest other cells at times."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How near two conditions are: one distance, with a scale for each attribute that is learnt from known curves.
+"""Queries, and kernels between them: `K = exp(-d^2)` with `d^2 = sum_f (s_f (a_f - b_f))^2`.
 
-The kernel is `exp(-d^2)`. Its scales are those that best expect each known curve from curves of *other* cells, so that an
-attribute counts as much as it helps on a cell nobody has seen.
+The metric `s` is learnt by predicting each known curve from curves of *other* cells, so that a feature counts as much as it
+helps on an unseen cell.
 
 References:
     Weinberger and Tesauro, Metric Learning for Kernel Regression, 2007, https://proceedings.mlr.press/v2/weinberger07a.html.

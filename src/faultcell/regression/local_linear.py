@@ -1,8 +1,8 @@
-"""How curves change with their conditions, for queries that are far from every known curve.
+"""A local linear trend: how curves change with their conditions, for queries far from the support.
 
-A mean of neighbours does not extrapolate: asked for 4 A where curves of 2 A are nearest, it gives one of 2 A. So it is moved
-along slopes, which are learnt by ridge regression on the way from the neighbours to the query. They are learnt from curves
-to which nearby cells are closed, a few and many of them, since curves with a neighbour at hand tell of no slope.
+A kernel mean does not extrapolate: for 4 A where the support has 2 A it gives a curve of 2 A. So the prediction is moved by
+ridge regression on the displacement from the support to the query. It is fitted with nearby cells held out, since curves with
+a near neighbour show no trend.
 
 References:
     Fan and Gijbels, Local Polynomial Modelling and Its Applications, 1996, https://doi.org/10.1201/9780203748725.
@@ -27,7 +27,7 @@ FOLDS, FEWEST_CELLS = 8, 4
 
 @dataclass(frozen=True, eq=False)
 class LocalTrend:
-    """Change of what is expected with the conditions, for charges and discharges.
+    """Coefficients of the trend, for charges and discharges.
 
     Attributes:
         coefficients: of each target by the conditions; first those for new cells, then for the cells of each fold, whose own

@@ -1,4 +1,4 @@
-"""What is expected of curves, whoever expects it."""
+"""A prediction: mean curves and durations, the distance to the support, and how far that lies from its own predictions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Prediction:
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
     @classmethod
-    def nothing(cls, values: Array) -> Prediction:
+    def empty(cls, values: Array) -> Prediction:
         """Where there are no neighbours: typical durations, and these values `(N, C, L)`."""
         count = len(values)
         log_seconds, distance = np.tile(TYPICAL_LOG_SECONDS, (count, 1)), np.full((count, len(LOOKS_AT)), FAR)

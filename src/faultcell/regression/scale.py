@@ -1,7 +1,7 @@
-"""How far curves stray from what is expected of them: the further the neighbours, the further.
+"""The residual scale `s(c)`: heteroscedastic, larger the further the support is.
 
-A log-linear regression of the error of each training curve on the distance to its neighbours and on what was known. Errors
-divided by this width are alike for all curves, which is what a network learns from and draws.
+A log-linear regression of the root mean squared error of each training curve on the distance to its support and on what was
+known. Networks learn and draw residuals divided by it.
 
 References:
     Nix and Weigend, Estimating the Mean and Variance of the Target Probability Distribution, 1994,

@@ -1,4 +1,4 @@
-"""Known curves, from which others are expected: on the anchored grid, with their conditions and how far they strayed."""
+"""The support set: known curves on the anchored grid, with their queries and their own standardised residuals."""
 
 from __future__ import annotations
 
