@@ -284,7 +284,7 @@ def test_of_a_pulsed_load_that_is_forgotten_nothing_is_certain_either():
 def test_a_certain_duration_is_not_told_to_the_network_as_one_that_it_drew(tuned, monkeypatch):
     told = []
     tell = type(tuned.network).condition_input
-    monkeypatch.setattr(type(tuned.network), "tell", lambda self, *args: told.append(args[2]) or tell(self, *args))
+    monkeypatch.setattr(type(tuned.network), "condition_input", lambda self, *args: told.append(args[2]) or tell(self, *args))
     for count in (1, 3):
         draw(tuned, [condition(repetition_count=count, cumulative_duration_second=400.0)])
     assert [mask[0].tolist() for mask in told] == [[True, False], [True, True]]

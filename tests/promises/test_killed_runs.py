@@ -125,7 +125,7 @@ def test_a_killed_study_ends_like_one_that_was_not(tmp_path, tally):
 def test_sigterm_and_ctrl_c_leave_a_checkpoint_and_say_how_to_go_on(tmp_path, tally, signals):
     out, words = tmp_path / "bundle", ("demo-data", "train")
     data = tmp_path / words[0]
-    script = f"from faultcell import demo, files; files.write(demo.demo_data().select(label=['normal']).few(60), {str(data)!r})"
+    script = f"import faultcell as fc; fc.write(fc.demo_data().select(label=['normal']).few(60), {str(data)!r})"
     subprocess.run([sys.executable, "-c", script], env=ENVIRONMENT, check=True)
     command = [sys.executable, "-m", "faultcell", "train", data, "--steps", "4000", "--out", out, "--resume"]
     steps = []

@@ -172,7 +172,7 @@ def test_what_is_read_of_a_set_that_is_replaced_is_one_or_the_other(tiny, tmp_pa
         read(tmp_path / "set")
 
 
-@pytest.mark.parametrize(("name", "which"), [("verify", 1), ("_shapes", 1), ("read_bundle", 0)])
+@pytest.mark.parametrize(("name", "which"), [("verify", 1), ("shapes_in", 1), ("read_bundle", 0)])
 def test_what_is_read_of_a_bundle_that_is_replaced_is_one_or_the_other(models, tmp_path, replaced, name, which):
     """The other where that happens while it is read, the one where it has been read."""
     for model, folder in zip(models, ("bundle", "other"), strict=True):

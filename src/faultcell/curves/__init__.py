@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from faultcell.curves.condition import FAULTS, Condition, Fault, Limits, Load, fault, grid
 from faultcell.curves.curves import Curves, Source, loaded_part
-from faultcell.curves.schema import HALFCYCLES, KEYS, MARKS, NORMAL, SEVERITY, TIMESERIES, Array, Key, Side
+from faultcell.curves.schema import HALFCYCLES, KEYS, MARKS, NORMAL, REST_C_RATE, SEVERITY, TIMESERIES, Array, Key, Side
 
 __all__ = [
     "FAULTS",
@@ -22,6 +22,7 @@ __all__ = [
     "KEYS",
     "MARKS",
     "NORMAL",
+    "REST_C_RATE",
     "SEVERITY",
     "TIMESERIES",
     "Array",
