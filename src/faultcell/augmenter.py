@@ -14,7 +14,7 @@ from torch import Tensor
 from faultcell.bundle import card, store
 from faultcell.bundle.hub import Pretrained
 from faultcell.bundle.profile import Profile
-from faultcell.bundle.validate import bundle_error, check_sizes, check_values, told
+from faultcell.bundle.validate import check_sizes, check_values, told, unfit_refused
 from faultcell.config import Config, DistilConfig, FinetuneConfig
 from faultcell.curves.condition import FAULTS, Condition
 from faultcell.curves.curves import Curves
@@ -353,13 +353,13 @@ class Augmenter(Pretrained):
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """Weights and frame, as they are stored."""
+        """Weights and encoder, as they are stored."""
         weights = {f"network.{name}": value.contiguous() for name, value in self.network.state_dict().items()}
         return weights | self.encoder.tensors()
 
     @cached_property
     def sha256(self) -> str:
-        """Identity of the model: SHA-256 of its weights and frame as stored."""
+        """Identity of the model: SHA-256 of its weights and encoder as stored."""
         return store.fingerprint(self.tensors)
 
     def save(self, folder: str | Path) -> Path:
@@ -386,7 +386,7 @@ class Augmenter(Pretrained):
     @classmethod
     def restored(cls, bundle: store.Bundle, *, folder: str | Path) -> Augmenter:
         """The model of a bundle that was read from a folder; raises BundleError where it makes none."""
-        with bundle_error(folder):
+        with unfit_refused(folder):
             config, profile = told(bundle.config)
             check_values(bundle.tensors, profile)
             encoder = encoder_kind(config).restored(bundle.tensors, config, faults=profile.faults)

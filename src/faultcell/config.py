@@ -13,7 +13,7 @@ Kind = Literal["diffusion", "wgan_gp", "timevae", "timegan"]
 
 # Bounds that no useful model reaches: what lies beyond them in a file was not written by us.
 Width = Annotated[int, Field(ge=1, le=4096)]
-ResidualScale = Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)]
+ChannelWidths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)]
 Scales = Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(max_length=16)]
 
 
@@ -60,7 +60,7 @@ class NetConfig(_Frozen):
     """Size of the conditional 1-D U-Net and of the duration network."""
 
     patch: int = Field(4, ge=1, le=1024, description="neighbouring points the network takes together")
-    widths: ResidualScale = (64, 96, 128)
+    widths: ChannelWidths = (64, 96, 128)
     attention: tuple[bool, ...] = Field((False, False, True), max_length=8)
     bottleneck_attention: bool = True
     heads: int = Field(4, ge=1, le=1024)
@@ -105,7 +105,7 @@ class GanConfig(_Frozen):
     """The conditional Wasserstein GAN with gradient penalty, residual blocks on both sides."""
 
     latent: int = Field(32, ge=1, le=1024)
-    widths: ResidualScale = Field((96, 64, 48), description="channels from the coarsest level to the finest")
+    widths: ChannelWidths = Field((96, 64, 48), description="channels from the coarsest level to the finest")
     patch: int = Field(4, ge=1, le=1024)
     hidden: int = Field(128, ge=8, le=16_384)
     critic_updates: int = Field(3, ge=1, description="of the critic for each of the generator")
@@ -117,7 +117,7 @@ class VaeConfig(_Frozen):
     """TimeVAE: a convolutional encoder, and a decoder that adds a trend and a residual."""
 
     latent: int = Field(12, ge=1, le=1024)
-    widths: ResidualScale = Field((64, 96, 128), description="channels from the finest level to the coarsest")
+    widths: ChannelWidths = Field((64, 96, 128), description="channels from the finest level to the coarsest")
     patch: int = Field(4, ge=1, le=1024)
     hidden: int = Field(128, ge=8, le=16_384)
     trend_degree: int = Field(3, ge=0, le=64, description="of the polynomial")

@@ -1,4 +1,4 @@
-"""A model on disk: a folder of plain files, each with its SHA-256, written whole or not at all; and checkpoints of a run.
+"""A model on disk: a folder of plain files, each with its SHA-256, written whole or not at all.
 
     model.safetensors      weights (moving average) and scaler
     config.json            configuration, profile of what the model has seen

@@ -24,7 +24,7 @@ from faultcell.errors import BundleError, first_line
 from faultcell.models.registry import KINDS
 from faultcell.regression.kernel import FEATURES, KERNELS
 from faultcell.regression.local_linear import LocalTrend
-from faultcell.regression.residual import KINDS as CURVE_KINDS
+from faultcell.regression.request import KINDS as CURVE_KINDS
 from faultcell.regression.scale import Radii, ResidualScale
 from faultcell.regression.support import ERRORS
 
@@ -40,7 +40,7 @@ _TYPES = {
 
 
 @contextmanager
-def bundle_error(folder: str | Path) -> Iterator[None]:
+def unfit_refused(folder: str | Path) -> Iterator[None]:
     """Whatever is wrong with a bundle is said in one sentence."""
     try:
         yield
@@ -90,7 +90,7 @@ def told(config: Mapping[str, Any]) -> tuple[Config, Profile]:
 
 def check_sizes(folder: Path, config: Mapping[str, Any], found: Sizes) -> None:
     """Raise BundleError where tensors are not those of the model, by their names and shapes alone."""
-    with bundle_error(folder):
+    with unfit_refused(folder):
         _check_sizes(config, found)
 
 
@@ -125,7 +125,7 @@ def check_values(tensors: Mapping[str, Tensor], profile: Profile) -> None:
 
 
 def _frame_sizes(grid: GridConfig, count: int) -> dict[str, tuple[int, ...]]:
-    """Of all that stands between curves and a network, see `frame.ResidualEncoder.tensors`."""
+    """Of all that stands between curves and a network, see `residual.ResidualEncoder.tensors`."""
     points, kinds, slopes = (len(CHANNELS), grid.length), CURVE_KINDS, LocalTrend.none(len(CHANNELS) * grid.head)
     return {
         **{f"scaler.{name}": (kinds, *points) for name in ("mean", "std", "seen")},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,7 +61,6 @@ def sample(
     """Draw curves: by condition (--fault ...), or one for each curve of a set (--like)."""
     from faultcell import files
     from faultcell.augmenter import Augmenter
-    from faultcell.curves.conditions import conditions_of
     from faultcell.presets import agreed
 
     check_one_way(like, fault, reference)
@@ -74,13 +73,7 @@ def sample(
         "cycle_count": cycle_count,
         "state_of_health": state_of_health,
     }
-    if fault is not None:
-        asked = asked_for(fault, count, given(**values))
-    else:
-        assert like is not None
-        if given(**values) or count != 1:
-            raise ConditionError("sample --like takes every condition from that set: leave out --count and the conditions")
-        asked = conditions_of(read(like, label=label, cells=cells, step_type=step_type))
+    asked = _asked(fault, like, count, given(**values), only={"label": label, "cells": cells, "step_type": step_type})
     earlier = read_as_told(reference) if reference else None
     model = Augmenter.load(bundle)
     settings = {
@@ -109,12 +102,31 @@ def sample(
         warnings.warn(f"{said}: its curves are extrapolations", OutOfRangeWarning, stacklevel=2)
     facts = {"out": str(out), "curves": len(asked), "extrapolated": len(beyond), "model_sha256": model.sha256}
     facts |= {"redrawn": redraws["curves"]}
-    text = f"{len(asked)} curves in {out}"
+    say(facts, as_json, _drawn(len(asked), out, redraws=redraws, beyond=beyond))
+
+
+def _asked(
+    fault: str | None, like: Path | None, count: int, values: dict[str, Any], *, only: dict[str, list[str] | None]
+) -> list[Condition]:
+    """What is asked for: the conditions of a fault, or those of a set."""
+    from faultcell.curves.conditions import conditions_of
+
+    if fault is not None:
+        return asked_for(fault, count, values)
+    assert like is not None
+    if values or count != 1:
+        raise ConditionError("sample --like takes every condition from that set: leave out --count and the conditions")
+    return conditions_of(read(like, **only))
+
+
+def _drawn(count: int, out: Path, *, redraws: Counter[str], beyond: Sequence[Mapping[str, float]]) -> str:
+    """How many curves there are, and how many of them were drawn again or extrapolate."""
+    text = f"{count} curves in {out}"
     if redraws["curves"]:
         text += f"; {redraws['curves']} were drawn again ({redraws['draws']} draws), for no cell could have made them"
     if beyond:
         text += f"; {len(beyond)} extrapolate, in {', '.join(dict.fromkeys(name for names in beyond for name in names))}"
-    say(facts, as_json, text)
+    return text
 
 
 def counted(blocks: Iterable[Curves], redraws: Counter[str], settings: dict[str, Any]) -> Iterator[Curves]:

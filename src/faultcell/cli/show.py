@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from faultcell.cli.common import (
-    Json,
-    Out,
-    Seed,
-    progress,
-    read,
-    say,
-)
+from faultcell.cli.common import Json, Out, Seed, progress, read, say
 from faultcell.errors import DataError
-
-if TYPE_CHECKING:
-    pass
 
 
 def demo(out: Out = Path("demo"), seed: Seed = 0, as_json: Json = False) -> None:
     """The whole story on the embedded data; ends with the path of an HTML page."""
-    from faultcell.cli import story as story
+    from faultcell.cli import story
 
     with progress() as tick:
         page = story.run(out, seed=seed, tick=tick)

@@ -106,7 +106,7 @@ def crossing(trace: Trace) -> float | None:
 
 
 def see(curves: Curves, view: str, *, length: int = LENGTH) -> Seen:
-    """Curves in one of the views; only the voltage and the current under load count, as in `prepare`.
+    """Curves in one of the views; only the voltage and the current under load count, as in `encoding`.
 
     Args:
         curves: charges and discharges.

@@ -144,17 +144,14 @@ class Drawing:
                 break
         if self.undrawn is not None:
             self.undrawn.update({seeds[row]: " and ".join(words) for row, words in wrong.items()})
-            return {row: found[row] for row in range(len(conditions)) if row not in wrong}
-        for row, words in wrong.items():
-            self._refuse(seeds[row], conditions[row], words)
-        return dict(sorted(found.items()))
-
-    @staticmethod
-    def _refuse(seed: int, condition: Condition, words: Sequence[str]) -> None:
-        raise ImplausibleError(
-            f"none of {ATTEMPTS} draws for seed {seed}, {condition.fault}, is one that a cell could have made, the last "
-            f"had {' and '.join(words)}: ask for conditions nearer to the training curves, or train on more of them"
-        )
+        elif wrong:
+            row, words = next(iter(wrong.items()))
+            raise ImplausibleError(
+                f"none of {ATTEMPTS} draws for seed {seeds[row]}, {conditions[row].fault}, is one that a cell could have "
+                f"made, the last had {' and '.join(words)}: ask for conditions nearer to the training curves, or train on more "
+                "of them"
+            )
+        return {row: found[row] for row in range(len(conditions)) if row not in wrong}
 
     def _violations(self, curve: Samples, condition: Condition) -> list[str]:
         if not self.gate:

@@ -53,7 +53,7 @@ class DiffusionModel(GenerativeModel):
 
     Attributes:
         noise_factor: what makes noise on curves as smooth as they are, normal ones and faults, without and with a reference,
-            those that stray little and those that stray far `(4, 2, C, L, L)`; see `models.noise`.
+            those that stray little and those that stray far `(4, 2, C, L, L)`; see `models.correlated_noise`.
         temperature: what the drawn rest beyond the expectation is multiplied by, so that it is as wide as that of the
             source curves; a scalar.
     """

@@ -22,7 +22,8 @@ from faultcell.regression.episodes import Episodes, make_episodes
 from faultcell.regression.estimator import KernelRegression
 from faultcell.regression.kernel import Queries
 from faultcell.regression.references import References
-from faultcell.regression.residual import KINDS, NetworkRequest, ResidualEncoder
+from faultcell.regression.request import KINDS, NetworkRequest
+from faultcell.regression.residual import ResidualEncoder
 from faultcell.regression.scale import Radii, ResidualScale
 from faultcell.regression.support import ERRORS, SupportSet
 

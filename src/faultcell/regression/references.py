@@ -77,7 +77,7 @@ class References:
         ]
 
     def relative_to(self, queries: Queries, rows: NDArray[np.int64]) -> Queries:
-        """Questions with the past counted from where the cell stands at these curves, -1 for none."""
+        """Queries with the past counted from where the cell stands at these curves, -1 for none."""
         earlier = self.known.queries.take(np.maximum(rows, 0))
         return queries.relative_to(replace(earlier, count=np.where(rows >= 0, earlier.count, np.nan)))
 

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from faultcell.config import GridConfig
 from faultcell.curves.schema import Array
-from faultcell.encoding.grid import MODES
+from faultcell.encoding.grid import CHANNELS, CURRENT, END, MODES, REST, START, TEMPERATURE, VOLTAGE
 from faultcell.regression.kernel import Queries
+from faultcell.regression.prediction import Prediction
 from faultcell.regression.support import ERRORS
 
 # Of the voltages of head and tail, as logarithms of shares of time, of the logarithms of their seconds, of their
@@ -26,7 +28,7 @@ from faultcell.regression.support import ERRORS
 LEAST = np.array([5e-3, 5e-3, 5e-4, 5e-3, 0.05, 0.05, 1e-4, 1e-4, 2e-3, 2e-3, 1e-3, 1e-3])
 TYPICAL = np.array([0.3, 0.3, 0.05, 0.3, 2.0, 2.0, 0.01, 0.01, 0.1, 0.1, 0.02, 0.02])  # where no curve has told
 LEAST_DISTANCE = 0.05
-INPUTS = 4  # one, the logarithm of the reach, whether it is a fault, whether the cell's past is known
+INPUTS = 4  # one, the logarithm of the distance, whether it is a fault, whether the cell's past is known
 SHRINK = 4.0  # curves that the width before counts for
 QUANTILES = 32
 LEAST_RADIUS, MOST_RADIUS = 0.02, 6.0
@@ -159,3 +161,50 @@ def _quantiles(values: Array, weight: Array) -> Array:
     order = np.argsort(values)
     rank = np.cumsum(weight[order]) - weight[order] / 2
     return np.interp((np.arange(QUANTILES) + 0.5) / QUANTILES, rank / weight.sum(), values[order])
+
+
+OWNERS = {
+    VOLTAGE: ("head", "tail"),
+    REST: ("head_recovery", "tail_recovery"),
+    TEMPERATURE: ("head_celsius", "tail_celsius"),
+    CURRENT: ("head_current", "tail_current"),
+}
+SECONDS = slice(2, 4)  # of `support.ERRORS`
+
+
+def rms_residuals(residual: Array, mask: NDArray[np.bool_], log_seconds: Array, grid: GridConfig) -> Array:
+    """Root mean squares of the rest, NaN where there is none `(N, E)`; see `support.ERRORS`."""
+    owner = owners(grid)
+    found = np.full((len(residual), len(ERRORS)), np.nan)
+    for error in sorted(set(owner.ravel().tolist())):
+        kept = mask & (owner == error)
+        count = kept.sum(axis=(1, 2))
+        square = (np.square(residual) * kept).sum(axis=(1, 2))
+        found[:, error] = np.where(count > 0, np.sqrt(square / np.maximum(count, 1)), np.nan)
+    found[:, SECONDS] = np.abs(log_seconds)
+    return found
+
+
+def divisors(errors: Array) -> Array:
+    """Root mean squares to divide by `(N, E)`."""
+    return np.where(np.isfinite(errors), np.maximum(errors, LEAST), 1.0)
+
+
+def width_of(scale: ResidualScale, queries: Queries, prediction: Prediction, referenced: NDArray[np.bool_]) -> Array:
+    """How far curves may stray `(N, E)`: as such curves do on the whole, and as their neighbours did."""
+    z = np.where(referenced[:, None], prediction.z[:, 1], prediction.z[:, 0])
+    return scale.of(queries, prediction.distance, referenced) * z
+
+
+def owners(grid: GridConfig) -> NDArray[np.int64]:
+    """Which of `support.ERRORS` each point of the grid strays by `(C, L)`."""
+    names, found = list(ERRORS), np.zeros((len(CHANNELS), grid.length), dtype=np.int64)
+    for channel, (head, tail) in OWNERS.items():
+        found[channel] = np.repeat([names.index(head), names.index(tail)], [grid.head, grid.tail])
+    found[VOLTAGE, START], found[VOLTAGE, END] = names.index("start"), names.index("end")
+    return found
+
+
+def over_grid(width: Array, grid: GridConfig) -> Array:
+    """Widths laid on the grid `(N, C, L)`."""
+    return np.asarray(width[:, owners(grid)])

@@ -48,7 +48,7 @@ class SupportSet:
         mask: where they are known `(M, C, L)`.
         log_seconds: logarithms of the seconds of head and tail, NaN where there is no tail `(M, 2)`.
         z: squares of how far each strayed from what others let expect of it, over how far such curves stray on the whole,
-            without and with a reference; see `widths`. NaN where unknown `(M, 2, E)`.
+            without and with a reference; see `scale`. NaN where unknown `(M, 2, E)`.
     """
 
     queries: Queries

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,9 +13,6 @@ from faultcell.errors import DataError, first_line
 from faultcell.files.cyclers.reader import Rated
 from faultcell.files.cyclers.segment import Recording
 from faultcell.simulate.engine import wave
-
-if TYPE_CHECKING:
-    pass
 
 
 def from_pybamm(

@@ -28,8 +28,8 @@ class UserMapping(TypedDict, total=False):
         lower: rated lower limit of cells whose file has none, V.
         upper: rated upper limit of cells whose file has none, V.
         nominal_capacity_ah: rated capacity of cells whose file has none, Ah.
-        cell_file: TOML file with the same, also for some cells by name; see `files.told`.
-        mapping: TOML file that says which column is which; see `files.told`.
+        cell_file: TOML file with the same, also for some cells by name; see `cyclers.mapping`.
+        mapping: TOML file that says which column is which; see `cyclers.mapping`.
     """
 
     lower: float | None

@@ -38,8 +38,7 @@ CARRIED = {
     "seed": pl.Int64,
     "model_sha256": pl.String,
 }
-# One sample has no duration.
-LEAST_SAMPLES = 2
+LEAST_SAMPLES = 2  # one has no duration
 
 
 @dataclass(frozen=True)
