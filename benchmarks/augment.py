@@ -27,7 +27,7 @@ import polars as pl
 import faultcell as fc
 from faultcell.augmentation import adapted
 from faultcell.diagnosis.gain import FOREST, SIX, interval
-from faultcell.errors import OutOfRangeWarning
+from faultcell.errors import LeftOutWarning, OutOfRangeWarning
 from faultcell.runtime.workers import one_thread, spread
 from unseen_cells import CHOSEN_ON
 
@@ -62,6 +62,7 @@ def divided(curves: fc.Curves, fault: str, *, seed: int) -> tuple[fc.Curves, fc.
 def fitted(job: Job) -> list[Row]:
     """Every classifier on every arm of one split."""
     warnings.simplefilter("ignore", OutOfRangeWarning)
+    warnings.simplefilter("always", LeftOutWarning)
     step = fc.FAULTS[job.fault].step_type
     kept = pl.col("label").is_in(["normal", job.fault]) & (pl.col("step_type") == step)
     if step == "discharge":
@@ -76,7 +77,7 @@ def fitted(job: Job) -> list[Row]:
         gain = fc.classify(
             train=fc.Curves.concat([normal, few]),
             test=test,
-            synthetic={OURS: ours, CONDITIONS: model.draw(asked, range(len(asked)))},
+            synthetic={OURS: ours, CONDITIONS: model.draw(asked, range(len(asked)), leave_out=True)},
             controls=CONTROLS,
             classifiers=CLASSIFIERS,
             views=["whole"],

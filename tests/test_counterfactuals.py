@@ -361,3 +361,18 @@ def test_the_gate_itself_leaves_out_what_it_refuses(tuned, tiny, drawn, monkeypa
     kept = [row for row, source in enumerate(own(drawn, SOURCE[0])) if source != cell]
     assert 0 < len(kept) < 24
     assert made.timeseries.equals(drawn.take(kept).timeseries)
+
+
+def test_draw_leaves_out_only_where_it_is_told_to(tuned, tiny, monkeypatch):
+    asked, judged = conditions_of(tiny[1])[:4], Drawing._violations
+    whole = tuned.draw(asked, range(4))
+    words = ["a voltage no rated cell has"]
+    deep = asked[2].peak_deviation_volt
+    monkeypatch.setattr(
+        Drawing, "_violations", lambda self, *of: words if of[1].peak_deviation_volt == deep else judged(self, *of)
+    )
+    with pytest.raises(ImplausibleError, match="seed 2"):
+        tuned.draw(asked, range(4))
+    with pytest.warns(LeftOutWarning, match=r"1 of 4 .*seed 2 \(a voltage no rated cell has\)"):
+        made = tuned.draw(asked, range(4), leave_out=True)
+    assert made.timeseries.equals(whole.take([0, 1, 3]).timeseries)

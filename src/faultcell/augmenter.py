@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from faultcell.encoding.condition_vector import SUPPORT_FEATURES, ConditionEncod
 from faultcell.encoding.network_shape import network_of
 from faultcell.errors import ConditionError, TrainingError
 from faultcell.generation.counterfactuals import Plan, gone_wrong
-from faultcell.generation.drawing import Drawing, whole_numbers
+from faultcell.generation.drawing import Drawing, tell_left_out, whole_numbers
 from faultcell.models.base import GenerativeModel, Sampling
 from faultcell.models.diffusion import Diffusion
 from faultcell.models.diffusion_model import DiffusionModel
@@ -66,12 +66,7 @@ class Augmenter(Pretrained):
 
     @classmethod
     def pretrain(
-        cls,
-        normal: Curves,
-        *,
-        config: Config | None = None,
-        folder: Path | None = None,
-        on_step: OnStep | None = None,
+        cls, normal: Curves, *, config: Config | None = None, folder: Path | None = None, on_step: OnStep | None = None
     ) -> Augmenter:
         """Learn the shapes of normal curves.
 
@@ -204,6 +199,7 @@ class Augmenter(Pretrained):
         steps: int | None = None,
         guidance: float | None = None,
         reference: Curves | References | None = None,
+        leave_out: bool = False,
         on_chunk: Callable[[int, int], None] | None = None,
     ) -> Curves:
         """Draw one curve for each condition and seed. Curve *i* depends on its condition, seed and reference alone.
@@ -218,17 +214,22 @@ class Augmenter(Pretrained):
                 inside the limits is used, and at how many faults and seconds beyond the limit its row says the cell stood.
                 Its cycle is in the column `reference_cycle_count`. Who draws often from the same ones prepares them once,
                 with `references`.
+            leave_out: go on without the conditions of which no draw is one that a cell could have made.
             on_chunk: called with curves done and curves in all.
 
         Raises:
             ConditionError: a fault the model has not seen, not as many seeds as conditions, or no reference that fits.
+            ImplausibleError: no draw for a condition, or with `leave_out` for any, is one that a cell could have made.
 
         Warns:
+            LeftOutWarning: how many conditions are left out.
             OutOfRangeWarning: a severity outside what the model has seen.
         """
-        seeds = whole_numbers(seeds)
+        seeds, undrawn = whole_numbers(seeds), dict[int, str]()
         drawing = self._drawing(conditions, seeds, reference, Sampling(steps, guidance))
-        return drawing.of(conditions, seeds, on_chunk=on_chunk)
+        made = replace(drawing, undrawn=undrawn if leave_out else None).of(conditions, seeds, on_chunk=on_chunk)
+        tell_left_out(undrawn, [f"seed {seed}" for seed in undrawn], of=len(seeds))
+        return made
 
     def stream(
         self,

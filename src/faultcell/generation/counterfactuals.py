@@ -26,14 +26,13 @@ from faultcell.curves.plausibility import loaded_curves
 from faultcell.curves.schema import KEYS, NORMAL, SEVERITY, Array, Key
 from faultcell.curves.severity import SIDES, complete
 from faultcell.encoding.dataset import on_grid
-from faultcell.errors import ConditionError, DataError, ImplausibleError, LeftOutWarning, OutOfRangeWarning
-from faultcell.generation.drawing import Drawing
+from faultcell.errors import ConditionError, DataError, OutOfRangeWarning
+from faultcell.generation.drawing import NAMED, Drawing, tell_left_out
 from faultcell.regression.references import References
 from faultcell.regression.residual import ResidualEncoder
 
 SEVERITIES = ("between", "grid")
 FAR_INSIDE = 0.1  # of the rated window
-NAMED = 3  # normal curves that cannot serve, by name
 SOURCE = ("source_cell_id", "source_cycle_count")
 
 
@@ -221,15 +220,7 @@ def gone_wrong(
             yield from_sources(made, plan.sources(made.halfcycles["seed"].to_numpy() - seed))
     if undrawn:
         cells, cycles = plan.sources(np.array(list(undrawn)) - seed)
-        named = [f"{cell} cycle {cycle} ({why})" for cell, cycle, why in zip(cells, cycles, undrawn.values(), strict=True)]
-        said = f"{', '.join(named[:NAMED])}{', ...' if len(named) > NAMED else ''}"
-        if len(undrawn) == len(plan):
-            raise ImplausibleError(f"no draw is one that a cell could have made, from {said}: train on more curves like these")
-        warnings.warn(
-            f"{len(undrawn)} of {len(plan)} faults are left out, as no draw is one that a cell could have made: from {said}",
-            LeftOutWarning,
-            stacklevel=2,
-        )
+        tell_left_out(undrawn, [f"{cell} cycle {cycle}" for cell, cycle in zip(cells, cycles, strict=True)], of=len(plan))
 
 
 def from_sources(made: Curves, sources: pl.DataFrame) -> Curves:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from faultcell.encoding.assemble import assemble
 from faultcell.encoding.decode import Samples, cooling_little, rebuild, with_noise
 from faultcell.encoding.encode import known_currents
 from faultcell.encoding.grid import CHANNELS, CURRENT, REST, has_tail
-from faultcell.errors import ConditionError, ImplausibleError, first_line
+from faultcell.errors import ConditionError, ImplausibleError, LeftOutWarning, first_line
 from faultcell.models.base import GenerativeModel, Sampling
 from faultcell.regression.protocol import with_protocols
 from faultcell.regression.references import References
@@ -35,6 +36,7 @@ RADIUS_STREAM = 2  # of random numbers, beside those of the curve and of its sen
 ATTEMPTS = 20  # draws of a curve until one is plausible
 BLOCK = 1024  # curves of a stream that are put together at once
 CHUNK = 64  # curves drawn at once; always padded to this, so that a curve's bits do not depend on its neighbours
+NAMED = 3  # curves that cannot serve, or that cannot be drawn, by name
 
 
 class Found(NamedTuple):
@@ -223,6 +225,28 @@ def _noise(stream: Sequence[int], size: int) -> Tensor:
     """Standard-normal numbers of a curve; a redraw has others."""
     seed = stream[0] if len(stream) == 1 else int(np.random.SeedSequence(list(stream)).generate_state(1, np.uint64)[0] >> 1)
     return torch.randn(size, generator=torch.Generator().manual_seed(seed))
+
+
+def tell_left_out(undrawn: Mapping[int, str], names: Sequence[str], *, of: int) -> None:
+    """Say which of so many curves no draw makes as a cell could have, by name and why.
+
+    Raises:
+        ImplausibleError: they are all of them.
+
+    Warns:
+        LeftOutWarning: there are some.
+    """
+    if not undrawn:
+        return
+    named = [f"{name} ({why})" for name, why in zip(names, undrawn.values(), strict=True)]
+    said = f"{', '.join(named[:NAMED])}{', ...' if len(named) > NAMED else ''}"
+    if len(undrawn) == of:
+        raise ImplausibleError(f"no draw is one that a cell could have made, from {said}: train on more curves like these")
+    warnings.warn(
+        f"{len(undrawn)} of {of} faults are left out, as no draw is one that a cell could have made: from {said}",
+        LeftOutWarning,
+        stacklevel=3,
+    )
 
 
 def whole_numbers(seeds: Iterable[object]) -> list[int]:

@@ -190,13 +190,13 @@ def ask(place: Place, name: str) -> Result:
     """Draw from a generator what classifiers are to be trained with: for conditions between those of the handful."""
     split, few = _split(place), few_of(place)
     model = Augmenter.load(place.model(name))
-    parts: list[Curves] = []
+    parts, first = list[Curves](), ASKED
     for label in sorted(few.labels):
         normal = split.normal.halfcycles.filter(step_type=FAULTS[label].step_type, label=NORMAL).height
         known = conditions_of(few.select(label=[label]))
         asked = between(known, max(normal - len(known), 1), seed=place.config.seed)
-        first = ASKED + sum(len(part) for part in parts)
-        parts.append(model.draw(asked, range(first, first + len(asked))))
+        parts.append(model.draw(asked, range(first, first + len(asked)), leave_out=True))
+        first += len(asked)
     made = Curves.concat(parts)
     write(made, place.drawn(f"{name} for training"))
     return {"curves": len(made)}
