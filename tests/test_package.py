@@ -28,9 +28,16 @@ def modules():
     return {str(path.relative_to(SOURCE).as_posix()): ast.parse(path.read_text()) for path in sorted(SOURCE.rglob("*.py"))}
 
 
+def for_types(node):
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
 def imported(tree):
     """Top-level names of all packages a module imports, at any depth, but for type checking alone."""
+    skipped = {id(node) for block in ast.walk(tree) if for_types(block) for node in ast.walk(block)}
     for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -32,6 +32,7 @@ from faultcell.regression.plain_residual import encoder_kind
 from faultcell.regression.references import References
 from faultcell.regression.residual import ResidualEncoder
 from faultcell.regression.support import to_learn
+from faultcell.runtime.shown import Plotted
 from faultcell.training.loop import in_steps
 from faultcell.training.run import Metrics, OnStep, Run
 
@@ -39,7 +40,7 @@ OnSnapshot = Callable[[int, "Augmenter"], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Augmenter(Pretrained):
+class Augmenter(Pretrained, Plotted):
     """A trained model: the diffusion, or a baseline (`Config.model`).
 
     Make one with `pretrain`, adapt it with `finetune`, which leaves it as it is.
@@ -59,6 +60,8 @@ class Augmenter(Pretrained):
     profile: Profile
     metrics: tuple[dict[str, Any], ...] = ()
     base: str | None = None
+
+    picture = "plot_augmented"
 
     def __repr__(self) -> str:
         seen = ", ".join(f"{count} {label}" for label, count in self.profile.labels.items())
@@ -334,12 +337,7 @@ class Augmenter(Pretrained):
         if not self.takes_reference:
             raise ConditionError("the model expects nothing of known curves (neighbours.expect): it takes no reference")
         given = References.of(reference, faults=self.profile.faults, grid=self.config.grid)
-        if conditions and not (given.find(conditions) >= 0).any():
-            asked = ", ".join(sorted({str(condition.cell_id) for condition in conditions})[:5])
-            raise ConditionError(
-                f"no reference curve fits: asked are cells {asked}, and the reference set has no other half-cycle of the same "
-                "kind of them; give curves of the same cells, or leave the reference out"
-            )
+        given.refuse_unfit(conditions)
         return given
 
     @property

@@ -19,6 +19,7 @@ from faultcell.curves.curves import Curves, Source
 from faultcell.curves.schema import KEYS, Array
 from faultcell.errors import ConditionError, DataError, OutOfRangeWarning
 from faultcell.files.durable.atomic import whole_folder
+from faultcell.runtime.shown import Plotted
 from faultcell.scoring.pairing import by_key
 from faultcell.scoring.resample import POINTS, Measured
 
@@ -43,7 +44,7 @@ class Coverage:
 
 
 @dataclass(frozen=True, eq=False)
-class Band:
+class Band(Plotted):
     """Quantiles of curves drawn for the same conditions, at equal fractions of the duration of each.
 
     Attributes:
@@ -67,6 +68,8 @@ class Band:
     draws: int
     seeds: tuple[int, ...]
     model_sha256: str
+
+    picture = "plot_band"
 
     def __repr__(self) -> str:
         return f"Band({len(self.keys)} conditions, {100 * self.level:g} % of {self.draws} draws each; {self.model_sha256[:8]})"

@@ -174,7 +174,9 @@ def study(
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Curve set with normal curves and faults; the embedded one if not given.")
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Every table and figure at budgets that fit into minutes.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Every table and figure on one split, in ten minutes on two cores.")
+    ] = False,
     preset: Annotated[
         str, typer.Option(help="default, with the paper's model beside it; or paper: everything on the paper's grid.")
     ] = "default",

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from faultcell.curves.condition import Condition
 from faultcell.curves.schema import KEYS, MARKS, REST_C_RATE, Array
 from faultcell.errors import ConditionError, DataError, meant
+from faultcell.runtime.shown import Plotted
 
 
 @dataclass(frozen=True, eq=False)
-class Curves:
+class Curves(Plotted):
     """A set of curves: rows of `timeseries` stand in the order of `halfcycles`, by time within a curve.
 
     Build it with `Curves.from_tables`, which puts the rows in that order.
@@ -26,6 +27,8 @@ class Curves:
 
     timeseries: pl.DataFrame
     halfcycles: pl.DataFrame
+
+    picture = "plot_curves"
 
     @classmethod
     def from_tables(cls, timeseries: pl.DataFrame, halfcycles: pl.DataFrame) -> Curves:

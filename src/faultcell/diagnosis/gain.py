@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 from scipy import stats
+
+from faultcell.runtime.shown import Plotted
 
 MEASURES = (
     "accuracy",
@@ -102,8 +104,10 @@ class Sizes(_Record):
     added: int
 
 
-class Gain(_Record):
+class Gain(Plotted, _Record):
     """What augmentation is worth to fault classifiers, measured on cells that none of them has seen."""
+
+    picture: ClassVar[str] = "plot_gain"
 
     protocol: str
     tasks: list[Sizes]

@@ -7,6 +7,7 @@ singles.py          single drawn curves, large, over the real one
 counterfactuals.py  normal curves and the faults drawn from them
 bands.py            bands of drawn curves, and the real ones within
 bar_plot.py         before and after, with intervals
+objects.py          what `plot` of curves, bands, scores, gains and models shows, and their small pictures in notebooks
 """
 
 from __future__ import annotations

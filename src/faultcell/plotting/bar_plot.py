@@ -7,7 +7,7 @@ from typing import Any
 
 from faultcell.baselines.classical import CHEAP
 from faultcell.diagnosis.gain import BEFORE, WEIGHTED, Interval
-from faultcell.plotting.figures import INK, LIMIT, rows_named, sheet
+from faultcell.plotting.figures import INK, LIMIT, Axes, rows_named, sheet
 from faultcell.plotting.theme import DRAWN, look
 
 BEFORE_FACE, CHEAP_FACE = "#ffffff", "#d1d5db"
@@ -26,18 +26,30 @@ def bars(arms: Mapping[str, Mapping[str, Interval]], measures: Mapping[str, str]
     with sheet(1, len(measures), size=(10, 0.34 * len(arms) + 0.9), sharey=True) as page:
         for axes, (measure, title) in zip(page.axes[0], measures.items(), strict=True):
             shown = {arm: found[measure] for arm, found in arms.items() if measure in found}
-            for arm, value in shown.items():
-                place = list(arms).index(arm)
-                axes.barh(place, value.mean, height=0.62, edgecolor=INK, lw=0.8, **_face(arm))
-                if value.low is not None and value.high is not None:
-                    reach = [[value.mean - value.low], [value.high - value.mean]]
-                    axes.errorbar(value.mean, place, xerr=reach, color=INK, capsize=2.5, lw=1)
-            rows_named(axes, [look(arm).name for arm in arms])
-            axes.set(title=title, xlim=(0, 1.02))
+            bars_on(axes, shown, rows=list(arms))
+            axes.set(title=title)
             rivals = [shown[arm].mean for arm in shown if not is_drawn(arm)]
             if rivals:
                 axes.axvline(max(rivals), color=LIMIT, lw=0.9, ls="--")
     return page.data
+
+
+def bars_on(axes: Axes, shown: Mapping[str, Interval], *, rows: Sequence[str]) -> None:
+    """A bar to the mean of each arm, with a whisker over its interval.
+
+    Args:
+        axes: where.
+        shown: a share of each arm.
+        rows: all arms, the first on top.
+    """
+    for arm, value in shown.items():
+        place = rows.index(arm)
+        axes.barh(place, value.mean, height=0.62, edgecolor=INK, lw=0.8, **_face(arm))
+        if value.low is not None and value.high is not None:
+            reach = [[value.mean - value.low], [value.high - value.mean]]
+            axes.errorbar(value.mean, place, xerr=reach, color=INK, capsize=2.5, lw=1)
+    rows_named(axes, [look(arm).name for arm in rows])
+    axes.set(xlim=(0, 1.02))
 
 
 def ordered(arms: Sequence[str]) -> list[str]:

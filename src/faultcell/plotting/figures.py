@@ -13,9 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-__all__ = ["GRID", "INK", "LIMIT", "Axes", "Sheet", "few_ticks", "legend", "logarithmic", "rows_named", "sheet"]
+__all__ = ["GRID", "INK", "LIMIT", "Axes", "Sheet", "few_ticks", "legend", "logarithmic", "new_axes", "rows_named", "sheet"]
 
-mpl.use("Agg")
 INK, LIMIT, GRID = "#1f2937", "#6b7280", "#e5e7eb"
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -61,6 +60,17 @@ def sheet(rows: int, columns: int, *, size: tuple[float, float], form: str = "sv
         buffer = BytesIO()
         figure.savefig(buffer, format=form, metadata={"Software": None} if form == "png" else {"Date": None, "Creator": None})
         made.data = buffer.getvalue()
+
+
+def new_axes(size: tuple[float, float] | None = None) -> Axes:
+    """Axes to draw on: of pyplot, so that notebooks show them; or, of a given size in inch, of a figure of their own."""
+    with mpl.rc_context(STYLE):
+        if size is not None:
+            made: Axes = Figure(figsize=size, layout="constrained", dpi=90).subplots()
+            return made
+        from matplotlib import pyplot as plt
+
+        return plt.subplots(figsize=(6.4, 3.8), layout="constrained")[1]
 
 
 def logarithmic(axes: Axes) -> None:

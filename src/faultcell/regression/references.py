@@ -66,6 +66,15 @@ class References:
         of = self._by_cell
         return np.array([_nearest(of.get((c.cell_id, c.step), []), c.cycle_count) for c in conditions], dtype=np.int64)
 
+    def refuse_unfit(self, conditions: Sequence[Condition]) -> None:
+        """Raise ConditionError where none of these curves helps any of the conditions."""
+        if conditions and not (self.find(conditions) >= 0).any():
+            asked = ", ".join(sorted({str(condition.cell_id) for condition in conditions})[:5])
+            raise ConditionError(
+                f"no reference curve fits: asked are cells {asked}, and the reference set has no other half-cycle of the same "
+                "kind of them; give curves of the same cells, or leave the reference out"
+            )
+
     def completing(self, conditions: Sequence[Condition]) -> list[Condition]:
         """Conditions that take what they leave open of the operating context from the curves that help them."""
         rows = self.find(conditions)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from faultcell.metrics import BINS
+from faultcell.runtime.shown import Plotted
 from faultcell.scoring.resample import POINTS
 
 LEAST_STRATUM = 5
@@ -133,7 +136,7 @@ class SourceScores(BaseModel):
     sets: dict[str, SetScore] = Field(default_factory=dict)
 
 
-class Scores(BaseModel):
+class Scores(Plotted, BaseModel):
     """Scores of a generated set and of the cheap sources beside it, by name of the source.
 
     Attributes:
@@ -146,6 +149,7 @@ class Scores(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    picture: ClassVar[str] = "plot_scores"
 
     protocol: str
     pairing: str
