@@ -1,14 +1,15 @@
 """The command line: one function a verb, its signature the options. Heavy imports happen inside the verbs.
 
-    common.py    what the verbs share: options, selections, progress bars
-    augment.py   augment, the main verb: from normal curves and a few faults to a training set
-    data.py      ingest, simulate, split
-    train.py     train, finetune, distil
-    draw.py      sample, band
-    evaluate.py  evaluate, classify, study
-    show.py      demo, show, report; story.py what the demo tells
-    deploy.py    export, doctor
-    serve.py     serve
+    common.py      what the verbs share: options, selections, progress bars
+    augment.py     augment, the main verb: from normal curves and a few faults to a training set
+    data.py        ingest, simulate, split
+    train.py       train, finetune, distil
+    draw.py        sample, band
+    evaluate.py    evaluate, classify, study
+    show.py        demo, show, report; story.py what the demo tells
+    deploy.py      export, doctor
+    serve.py       serve
+    run_config.py  --config and --print-config
 
 Exit codes: 0 done, 1 the data or the run failed, 2 wrong usage, 130 or 143 stopped by Ctrl-C or SIGTERM.
 """

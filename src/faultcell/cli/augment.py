@@ -12,11 +12,13 @@ import typer
 
 from faultcell.cli.common import Json, Out, Seed, Tick, progress, read, say
 from faultcell.cli.draw import counted
+from faultcell.cli.run_config import ConfigFile, config_of, left_open
 from faultcell.cli.train import faults_of
 from faultcell.errors import ConditionError, DataError, OutOfRangeWarning
 
 if TYPE_CHECKING:
     from faultcell.augmenter import Augmenter
+    from faultcell.config import Config
     from faultcell.curves.curves import Curves
     from faultcell.generation.counterfactuals import Plan
 
@@ -24,6 +26,7 @@ LOOKED_AT = 256  # drawn curves that the verdict is on
 
 
 def augment(
+    ctx: typer.Context,
     out: Out,
     normal: Annotated[Path, typer.Option(metavar="DIR", help="Curve set with normal curves: to learn from, and to draw from.")],
     bundle: Annotated[
@@ -46,6 +49,7 @@ def augment(
     with_real: Annotated[
         bool, typer.Option("--with-real", help="Write normal, known and drawn curves together, ready for a classifier.")
     ] = False,
+    config_file: ConfigFile = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -61,12 +65,16 @@ def augment(
         raise ConditionError("augment takes either a BUNDLE, or --faults DIR to train one (with BUNDLE, for --with-real alone)")
     if keep is not None and bundle is not None:
         raise ConditionError("--keep is for a model that is trained here: leave it out, or leave out BUNDLE")
+    if config_file is not None and bundle is not None:
+        raise ConditionError("--config is for a model that is trained here: BUNDLE has its own; leave out one of them")
     refuse_other(out, CONTENTS)  # not after minutes of training
+    knobs = config_of(config_file)
+    knobs = knobs if left_open(ctx, "seed") else _seeded(knobs, seed)
     depths = severity if severity in ("between", "grid") else _depths(Path(severity))
     source = _normal(normal)
     few = faults_of(faults, label=None, cells=None, step_type=None) if faults else None
     with progress() as tick:
-        model = _model(bundle, source, few, keep=keep, seed=seed, tick=tick)
+        model = _model(bundle, source, few, keep=keep, config=knobs, tick=tick)
         plan = model.plan(source, count=count, faults=fault, severity=depths, seed=seed)
         settings = {
             "verb": "augment",
@@ -90,7 +98,9 @@ def augment(
     say(facts, as_json, _said(plan, out, labels, verdict=verdict, again=again, looked=len(looked[0])))
 
 
-def _model(bundle: Path | None, source: Curves, few: Curves | None, *, keep: Path | None, seed: int, tick: Tick) -> Augmenter:
+def _model(
+    bundle: Path | None, source: Curves, few: Curves | None, *, keep: Path | None, config: Config, tick: Tick
+) -> Augmenter:
     """The model of a bundle, or one that is trained on these curves, and kept where that is asked for."""
     from faultcell.augmentation import adapted
     from faultcell.augmenter import Augmenter
@@ -104,13 +114,23 @@ def _model(bundle: Path | None, source: Curves, few: Curves | None, *, keep: Pat
     model = adapted(
         source,
         few,
-        seed=seed,
+        config=config.model_copy(update={"finetune": None}),
+        finetune=config.finetune,
         on_step=lambda s: tick("learning normal curves", s.step, s.steps),
         on_adapt=lambda s: tick("adapting to the faults", s.step, s.steps),
     )
     if keep is not None:
         model.save(keep)
     return model
+
+
+def _seeded(config: Config, seed: int) -> Config:
+    """Knobs with one seed for both trainings."""
+    from faultcell.config import FinetuneConfig
+
+    seeds = {"seed": seed}
+    finetune = (config.finetune or FinetuneConfig()).model_copy(update=seeds)
+    return config.model_copy(update={"train": config.train.model_copy(update=seeds), "finetune": finetune})
 
 
 def _normal(folder: Path) -> Curves:

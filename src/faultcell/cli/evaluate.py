@@ -26,6 +26,7 @@ from faultcell.cli.common import (
     select,
     separated,
 )
+from faultcell.cli.run_config import ConfigFile, config_of
 from faultcell.errors import ConditionError, DataError
 
 if TYPE_CHECKING:
@@ -180,6 +181,7 @@ def study(
     preset: Annotated[
         str, typer.Option(help="default, with the paper's model beside it; or paper: everything on the paper's grid.")
     ] = "default",
+    config_file: ConfigFile = None,
     generators: Annotated[
         list[str] | None,
         typer.Option("--generators", help="diffusion, wgan_gp, timevae, timegan, paper, paper_wgan_gp; all if not given."),
@@ -211,12 +213,11 @@ def study(
         for name in separated(names):
             check(option, name, known)
     make = studies.StudyConfig.quick if quick else studies.StudyConfig
-    budget: dict[str, int | None] = (
-        {"pretrain_steps": None, "finetune_steps": None} if preset != "default" and not quick else {}
-    )
+    own = (preset != "default" or config_file is not None) and not quick
+    budget: dict[str, int | None] = {"pretrain_steps": None, "finetune_steps": None} if own else {}
     if steps:
         budget = {"pretrain_steps": steps, "finetune_steps": round(0.35 * steps), "paper_steps": steps}
-    model, chosen = PRESETS[preset](), separated(chosen_on)
+    model, chosen = config_of(config_file, preset=preset), separated(chosen_on)
     kept = given(splits=splits, generators=separated(generators) or None, views=separated(view) or None)
     config = make(model=model, seed=seed, chosen_on=chosen, **budget, **kept)
     with progress() as tick:

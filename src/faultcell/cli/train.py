@@ -24,6 +24,7 @@ from faultcell.cli.common import (
     say_model,
     watched,
 )
+from faultcell.cli.run_config import ConfigFile, PrintConfig, config_of, left_open
 from faultcell.errors import DataError
 
 if TYPE_CHECKING:
@@ -31,10 +32,15 @@ if TYPE_CHECKING:
 
 
 def train(
+    ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Curve set of the source domain.")],
     out: Out,
     model: Annotated[str, typer.Option(help="diffusion, or a baseline: wgan_gp, timevae, timegan.")] = "diffusion",
-    preset: Annotated[str, typer.Option(help="default, or paper: the paper's model, without anything of ours.")] = "default",
+    preset: Annotated[
+        str, typer.Option(is_eager=True, help="default, or paper: the paper's model, without anything of ours.")
+    ] = "default",
+    config_file: ConfigFile = None,
+    print_config: PrintConfig = False,
     steps: TrainSteps = None,
     seed: Seed = 0,
     resume: Resume = False,
@@ -55,8 +61,10 @@ def train(
     check("--preset", preset, tuple(PRESETS))
     checkpoint.make_ready(out)
     normal = read(folder, label=label or [NORMAL], cells=cells, step_type=step_type)
-    chosen = PRESETS[preset]()
-    config = chosen.model_copy(update={"model": model, "train": budget(chosen.train, steps=steps, seed=seed), "finetune": None})
+    chosen = config_of(config_file, preset=preset)
+    run = budget(chosen.train, steps=steps, seed=chosen.train.seed if left_open(ctx, "seed") else seed)
+    kind = chosen.model if left_open(ctx, "model") else model
+    config = chosen.model_copy(update={"model": kind, "train": run, "finetune": None, "distil": None})
     if not resume:
         checkpoint.forget(out)  # not before all that was named could be read
     with watched("training", mlflow=mlflow, config=config) as (tell, keep):
@@ -65,6 +73,7 @@ def train(
 
 
 def finetune(
+    ctx: typer.Context,
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Pre-trained model.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Curve set with the faults.")],
     out: Out,
@@ -73,6 +82,7 @@ def finetune(
         str | None, typer.Option(help="progressive, progressive3, last, last3 or all; that of the preset if not given.")
     ] = None,
     preset: Preset = None,
+    config_file: ConfigFile = None,
     steps: TrainSteps = None,
     seed: Seed = 0,
     resume: Resume = False,
@@ -92,9 +102,10 @@ def finetune(
     checkpoint.make_ready(out)
     base = Augmenter.load(bundle)
     knobs = finetuning(base.config, preset)
+    knobs = (config_of(config_file).finetune if config_file else None) or knobs
     few = faults_of(folder, label=label, cells=cells, step_type=step_type)
     source = normals_of(normal, step_type=step_type)
-    config = budget(knobs, steps=steps, seed=seed, **given(unfreeze=unfreeze))
+    config = budget(knobs, steps=steps, seed=knobs.seed if left_open(ctx, "seed") else seed, **given(unfreeze=unfreeze))
     if not resume:
         checkpoint.forget(out)
     with watched("fine-tuning", mlflow=mlflow, config=config) as (tell, keep):
@@ -103,10 +114,12 @@ def finetune(
 
 
 def distil(
+    ctx: typer.Context,
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Model that shall draw faster.")],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Curve set with the faults it was adapted to.")],
     out: Out,
     normal: Annotated[Path | None, typer.Option(metavar="DIR", help="Normal curves it was trained on.")] = None,
+    config_file: ConfigFile = None,
     steps: TrainSteps = None,
     seed: Seed = 0,
     resume: Resume = False,
@@ -119,13 +132,15 @@ def distil(
     """Teach a copy of a model to draw in one network evaluation (every label but `normal` unless --label says otherwise)."""
     from faultcell.augmenter import Augmenter
     from faultcell.config import DistilConfig
+    from faultcell.presets import budget
     from faultcell.training import checkpoint
 
     checkpoint.make_ready(out)
     teacher = Augmenter.load(bundle)
     few = faults_of(folder, label=label, cells=cells, step_type=step_type)
     source = normals_of(normal, step_type=step_type)
-    config = DistilConfig(**given(steps=steps), seed=seed)
+    knobs = (config_of(config_file).distil if config_file else None) or DistilConfig()
+    config = budget(knobs, steps=steps, seed=knobs.seed if left_open(ctx, "seed") else seed)
     if not resume:
         checkpoint.forget(out)
     with watched("distilling", mlflow=mlflow, config=config) as (tell, keep):
