@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is loaded
+os.environ["FAULTCELL_LOG_LEVEL"] = "warning"  # a slow machine would see lines of progress
 os.environ["HF_HUB_OFFLINE"] = "1"  # `datasets` counts what it opens
 # Offline, with every process that tests start; see there.
 OFFLINE = str(Path(__file__).with_name("offline"))

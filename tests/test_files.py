@@ -599,12 +599,25 @@ def test_unknown_files_name_the_known_formats(tmp_path):
         ingest([tmp_path / "a.xyz"])
     with pytest.raises(DataError, match=r"gone.csv: found no such file"):
         ingest([tmp_path / "gone.csv"])
-    with pytest.raises(DataError, match=r"neither timeseries.parquet nor halfcycles.parquet"):
+    with pytest.raises(DataError, match=r"a.xyz: found no column"):
+        ingest([tmp_path])
+    (tmp_path / "a.xyz").rename(tmp_path / "README.md")
+    with pytest.raises(DataError, match=r"neither timeseries.parquet nor halfcycles.parquet nor recordings"):
         ingest([tmp_path])
     with pytest.raises(DataError, match="found no path"):
         ingest([])
     with pytest.raises(DataError, match=r"--lower, --upper: found 4.2 V and 2.7 V"):
         ingest([tmp_path], lower=4.2, upper=2.7)
+
+
+def test_a_folder_of_recordings_is_each_of_them(tmp_path):
+    for name in ("B2", "A1"):
+        recording().write_csv(tmp_path / f"{name}.bdf.csv")
+    (tmp_path / "README.md").write_text("two cells")
+    (tmp_path / ".DS_Store").write_bytes(b"\0")
+    curves, notes = ingest([tmp_path], lower=2.7, upper=4.2, nominal_capacity_ah=2.0)
+    assert list(curves.cells) == ["A1", "B2"]
+    assert any("left out are README.md, which are no recordings" in note for note in notes)
 
 
 # --- NASA .mat

@@ -6,9 +6,12 @@ seen, beside the cheap sources it must beat. Names are loaded when first used: i
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from faultcell.runtime.lazy import lazy
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 if TYPE_CHECKING:
     from faultcell.arrays.sampler import FaultAugmenter

@@ -10,6 +10,7 @@
     deploy.py      export, doctor
     serve.py       serve
     run_config.py  --config and --print-config
+    messages.py    --log-level, warnings, progress off a terminal
 
 Exit codes: 0 done, 1 the data or the run failed, 2 wrong usage, 130 or 143 stopped by Ctrl-C or SIGTERM.
 """
@@ -17,13 +18,13 @@ Exit codes: 0 done, 1 the data or the run failed, 2 wrong usage, 130 or 143 stop
 from __future__ import annotations
 
 import sys
-import warnings
 from typing import Annotated
 
 import typer
 
 from faultcell import __version__
 from faultcell.cli import augment, data, deploy, draw, evaluate, serve, show, train
+from faultcell.cli.messages import LogLevel, begin
 from faultcell.errors import FaultCellError
 from faultcell.runtime.signals import sigterm_ends
 
@@ -67,13 +68,14 @@ def _tell_version(asked: bool) -> None:
 @app.callback()
 def _of_all(
     version: Annotated[bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Its version.")] = False,
+    log_level: LogLevel = "info",
 ) -> None:
     pass
 
 
 def main() -> None:
     """Run the command line; what goes wrong on purpose is one sentence on standard error."""
-    warnings.showwarning = lambda message, *_args, **_more: print(f"faultcell: warning: {message}", file=sys.stderr)
+    begin()
     try:
         with sigterm_ends():
             app(prog_name="faultcell")

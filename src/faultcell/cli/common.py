@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from faultcell.cli.messages import Lines
 from faultcell.errors import ConditionError, meant
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def say_model(out: Path, as_json: bool) -> None:
 
 @contextmanager
 def progress() -> Iterator[Tick]:
-    """Bars with the time left on a terminal, nothing in a pipe."""
+    """Bars with the time left on a terminal, a line now and then in a pipe."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -114,6 +115,9 @@ def progress() -> Iterator[Tick]:
     )
 
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Lines()
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -122,7 +126,7 @@ def progress() -> Iterator[Tick]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    with Progress(*columns, console=console) as bars:
         tasks: dict[str, Any] = {}
 
         def tick(what: str, done: int, total: int) -> None:

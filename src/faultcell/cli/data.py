@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(help="Files of cyclers (see docs/formats.md), or curve-set folders.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Files of cyclers (docs/formats.md), folders of them, or curve sets.")
+    ],
     out: Out,
     lower: Annotated[float | None, typer.Option(help="Rated lower voltage limit, V.")] = None,
     upper: Annotated[float | None, typer.Option(help="Rated upper voltage limit, V.")] = None,

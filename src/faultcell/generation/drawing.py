@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import operator
 import warnings
 from collections import Counter
@@ -32,6 +33,7 @@ from faultcell.regression.references import References
 from faultcell.regression.residual import ResidualEncoder
 from faultcell.regression.support import ERRORS
 
+LOGGER = logging.getLogger(__name__)
 RADIUS_STREAM = 2  # of random numbers, beside those of the curve and of its sensors
 ATTEMPTS = 20  # draws of a curve until one is plausible
 BLOCK = 1024  # curves of a stream that are put together at once
@@ -144,6 +146,7 @@ class Drawing:
             wrong = {row: words for row, words in wrong.items() if words}
             if not wrong:
                 break
+            LOGGER.debug("attempt %d: %d of %d draws are none that a cell could have made", attempt + 1, len(wrong), len(rows))
         if self.undrawn is not None:
             self.undrawn.update({seeds[row]: " and ".join(words) for row, words in wrong.items()})
         elif wrong:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from faultcell.training.loop import State, Step, train
 LOG_EVERY = 25
 Metrics = list[dict[str, Any]]
 OnStep = Callable[[Step], None]
+LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,7 @@ class Run:
             for step in self._steps(state, data):
                 if step.step % LOG_EVERY == 0 or step.step == step.steps:
                     metrics.append(self._line(step))
+                    LOGGER.debug("%s: step %d of %d, loss %.4g", self.phase, step.step, step.steps, step.loss)
                 self._keep(state, step, metrics=metrics, asked=asked())
                 if self.on_step is not None:
                     self.on_step(step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +20,10 @@ from faultcell.files.cyclers.reader import Job, PiecewiseError, Rated, Reader, T
 from faultcell.files.messages import refuse
 from faultcell.files.sanity import Suspicion, sentences
 from faultcell.files.validate import check_part
+
+LOGGER = logging.getLogger(__name__)
+# What lies beside recordings and is none.
+NO_RECORDINGS = frozenset({".md", ".pdf", ".html", ".toml", ".json", ".yaml", ".yml", ".png", ".jpg", ".py", ".m"})
 
 
 class UserMapping(TypedDict, total=False):
@@ -88,7 +93,7 @@ def ingest(paths: Sequence[str | Path], **told: Unpack[UserMapping]) -> tuple[Cu
     limits by more than 0.05 V, else `normal`; what was done is among the sentences handed back.
 
     Args:
-        paths: native files and curve-set folders.
+        paths: native files, curve-set folders, and folders of native files.
         **told: see `UserMapping`.
 
     Returns:
@@ -98,7 +103,7 @@ def ingest(paths: Sequence[str | Path], **told: Unpack[UserMapping]) -> tuple[Cu
         DataError: a file is not what it should be, or two hold the same curve.
     """
     intake = _Reading(paths, told, whole=True)
-    done = [curves for path in paths for curves in intake.read(Path(path))]
+    done = [curves for path in intake.paths for curves in intake.read(path)]
     return severity.complete(Curves.concat(done) if len(done) > 1 else done[0]), intake.notes
 
 
@@ -146,10 +151,10 @@ class _Reading:
     def __init__(self, paths: Sequence[str | Path], told: UserMapping, *, whole: bool) -> None:
         if not paths:
             refuse("ingest", found="no path", expected="files or curve-set folders", action="name at least one")
-        self.paths = [Path(path) for path in paths]
         self.notes: list[str] = []
         self.files: list[FileReport] = []
         self._rated, self._whole = _rated(told), whole
+        self.paths = [one for path in paths for one in self._files_of(Path(path))]
         mapping = told.get("mapping")
         self._mapping = read_mapping(Path(mapping)) if mapping is not None else None
         self._seen: dict[Key, Path] = {}
@@ -159,6 +164,19 @@ class _Reading:
         """Whether all must be put together before anything is written: the columns of a curve set are its own."""
         return any(path.is_dir() for path in self.paths)
 
+    def _files_of(self, path: Path) -> list[Path]:
+        """A path, or the recordings of a folder that is no curve set, by name."""
+        if not path.is_dir() or is_curve_set(path):
+            return [path]
+        within = sorted(one for one in path.iterdir() if one.is_file() and not one.name.startswith("."))
+        left = [one.name for one in within if one.suffix.lower() in NO_RECORDINGS]
+        if len(left) == len(within):
+            found = f"neither {' nor '.join(TABLES)} nor recordings in this folder"
+            refuse(path, found=found, expected="a curve set, or files of cyclers", action="name a folder that has them")
+        if left:
+            self.notes.append(f"{path}: left out are {', '.join(left)}, which are no recordings")
+        return [one for one in within if one.name not in left]
+
     def read(self, path: Path) -> Iterator[Curves]:
         """The curves of a file or folder, checked, in one piece or in several."""
         for curves in self._folder(path) if path.is_dir() else self._file(path):
@@ -167,6 +185,7 @@ class _Reading:
 
     def _file(self, path: Path) -> Iterator[Curves]:
         reader, table = self._reader(path)
+        LOGGER.debug("%s is read as %s", path, reader.name)
         job = Job(path, self._rated, self._whole, reader.sign)
         suspicions, found = list[Suspicion](), _none_yet(path, reader.name)
         for curves in reader.read(table, job):
@@ -182,9 +201,6 @@ class _Reading:
         return self._mapping, None
 
     def _folder(self, path: Path) -> Iterator[Curves]:
-        if not is_curve_set(path):
-            found = f"neither {' nor '.join(TABLES)} in this folder"
-            refuse(path, found=found, expected="a curve set", action="name a curve-set folder, or the files in it one by one")
         curves, notes = read_checked(path)
         self.notes.extend(notes)
         if self._rated != Rated():
