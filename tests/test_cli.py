@@ -185,10 +185,13 @@ def test_the_same_seed_draws_the_same_files(chain, run, tmp_path):
     [("like", "curve set", "overcharge"), ("tuned", "bundle", "overdischarge"), ("scores.json", "scores", "mean_curve")],
 )
 def test_show_knows_what_each_result_is(chain, run, name, kind, word):
-    found = run("show", chain.root / name)
+    found = run("show", chain.root / name, "--all")
     assert (found.code, found.err) == (0, "")
     assert found.out.startswith(f"kind: {kind}\n")
     assert word in found.out
+    brief = run("show", chain.root / name).out
+    assert len(brief.splitlines()) <= min(16, len(found.out.splitlines()))
+    assert max(map(len, brief.splitlines())) < 250
     facts = json.loads(run("show", chain.root / name, "--json").out)
     assert facts["kind"] == kind
 
@@ -480,7 +483,11 @@ def test_classify_measures_the_gain_and_show_reads_it(run, bundle, data, tmp_pat
     result = json.loads(found.out)
     assert result == json.loads(gain.read_text())
     assert {row["arm"] for row in result["rows"]} >= {"before", "class_weights", "replay", "synthetic"}
-    shown = run("show", gain)
+    brief = run("show", gain).out
+    assert brief.startswith("verdict: overcharge, whole curves: nets find ")
+    assert "(best cheap control)" in brief
+    assert len(brief.splitlines()) < 30
+    shown = run("show", gain, "--all")
     assert "mean of the nets:" in shown.out
     assert "the voltage threshold alone finds" in shown.out
 

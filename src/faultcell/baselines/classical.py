@@ -304,3 +304,4 @@ CHEAP: dict[str, Callable[[Curves], Source]] = {
 }
 # Controls that need normal curves beside the known faults.
 FROM_NORMAL: dict[str, Callable[[Curves, Curves], Source]] = {"splice": Splice}
+CONTROLS = (*CHEAP, *FROM_NORMAL)

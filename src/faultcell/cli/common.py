@@ -42,6 +42,7 @@ Mlflow = Annotated[
     typer.Option("--mlflow", metavar="URI", help="Log to this MLflow server, or to sqlite:///FILE (extra `track`)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Everything = Annotated[bool, typer.Option("--all", help="Print all that was measured, not the verdict and five numbers alone.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores if not given.")]
 Tick = Callable[[str, int, int], None]
 
@@ -91,6 +92,17 @@ def given(**values: Any) -> dict[str, Any]:
 def say(found: dict[str, Any], as_json: bool, text: str) -> None:
     """Print a result, as JSON or as text."""
     print(json.dumps(found, indent=2) if as_json else text)
+
+
+def say_result(out: Path, as_json: bool, everything: bool) -> None:
+    """Print a file of scores or of gain: at a glance, all of it, or as it is."""
+    from faultcell.report import describe
+    from faultcell.report.brief import brief
+
+    if as_json:
+        print(json.dumps(json.loads(out.read_text(encoding="utf-8")), indent=2))
+    else:
+        print(describe.text(describe.facts(out)) if everything else brief(out))
 
 
 def say_model(out: Path, as_json: bool) -> None:

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 
 
 def ingest(
-    paths: Annotated[
-        list[Path], typer.Argument(help="Files of cyclers (docs/formats.md), folders of them, or curve sets.")
-    ],
+    paths: Annotated[list[Path], typer.Argument(help="Files of cyclers (docs/formats.md), folders of them, or curve sets.")],
     out: Out,
     lower: Annotated[float | None, typer.Option(help="Rated lower voltage limit, V.")] = None,
     upper: Annotated[float | None, typer.Option(help="Rated upper voltage limit, V.")] = None,

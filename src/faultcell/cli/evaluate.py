@@ -11,6 +11,7 @@ import typer
 
 from faultcell.cli.common import (
     Cells,
+    Everything,
     Json,
     Labels,
     Seed,
@@ -23,6 +24,7 @@ from faultcell.cli.common import (
     read,
     read_as_told,
     say,
+    say_result,
     select,
     separated,
 )
@@ -55,11 +57,11 @@ def evaluate(
     label: Labels = None,
     cells: Cells = None,
     step_type: StepTypes = None,
+    everything: Everything = False,
     as_json: Json = False,
 ) -> None:
     """Can single generated curves be told from real ones, and how near are they? Begins with a verdict in words."""
     from faultcell.files.durable.atomic import write_text
-    from faultcell.report import describe as shown
     from faultcell.scoring import evaluate as score
     from faultcell.scoring import same_part
 
@@ -76,7 +78,7 @@ def evaluate(
         part = drawn[0]
     scores = score(real=chosen, synthetic=part, train=known, draws=drawn)
     write_text(out, scores.model_dump_json(indent=2) + "\n")
-    say(scores.model_dump(mode="json"), as_json, shown.text(shown.facts(out)))
+    say_result(out, as_json, everything)
 
 
 def _ensemble(bundle: Path, real: Curves, draws: int, reference: Path | None, seed: int) -> list[Curves]:
@@ -144,13 +146,13 @@ def classify(
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps of each classifier.")] = None,
     workers: Workers = None,
     label: Labels = None,
+    everything: Everything = False,
     as_json: Json = False,
 ) -> None:
     """Fit the six classifiers with and without generated curves: what are those worth on cells none has seen?"""
     from faultcell.curves.schema import NORMAL
     from faultcell.diagnosis import classify as measure
     from faultcell.files.durable.atomic import write_text
-    from faultcell.report import describe as shown
 
     names = [*label, NORMAL] if label else None
     sets = {folder.name if len(synthetic or ()) > 1 else "synthetic": read(folder, label=label) for folder in synthetic or ()}
@@ -167,7 +169,7 @@ def classify(
             **given(steps=steps),
         )
     write_text(out, gain.model_dump_json(indent=2) + "\n")
-    say(gain.model_dump(mode="json"), as_json, shown.text(shown.facts(out)))
+    say_result(out, as_json, everything)
 
 
 def study(

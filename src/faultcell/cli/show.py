@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from faultcell.cli.common import Json, Out, Seed, progress, read, say
+from faultcell.cli.common import Everything, Json, Out, Seed, progress, read, say
 from faultcell.errors import DataError
 
 
@@ -20,12 +20,20 @@ def demo(out: Out = Path("demo"), seed: Seed = 0, as_json: Json = False) -> None
     say({"page": str(page)}, as_json, f"{page}")
 
 
-def show(path: Path, as_json: Json = False) -> None:
-    """Say what a curve set, a bundle or a scores file is."""
-    from faultcell.report import describe as shown
+def show(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Curve set, bundle, export, study, scores or gain.")],
+    everything: Everything = False,
+    as_json: Json = False,
+) -> None:
+    """Say what a curve set, a bundle or a file of results is, and what it comes to."""
+    from faultcell.report import describe
+    from faultcell.report.brief import brief
 
-    facts = shown.facts(path)
-    say(facts, as_json, shown.text(facts))
+    if everything or as_json:
+        facts = describe.facts(path)
+        say(facts, as_json, describe.text(facts))
+    else:
+        print(brief(path))
 
 
 def report(

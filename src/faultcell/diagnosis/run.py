@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from faultcell.baselines.classical import CHEAP, FROM_NORMAL
+from faultcell.baselines.classical import CONTROLS
 from faultcell.curves import severity
 from faultcell.curves.condition import FAULTS
 from faultcell.curves.curves import Curves
@@ -30,7 +30,6 @@ from faultcell.runtime.workers import one_thread, spread
 
 ROCKET = "minirocket"
 CLASSIFIERS = (*NETS, FOREST, ROCKET, PROTOCOL_ONLY, THRESHOLD)
-CONTROLS = (*CHEAP, *FROM_NORMAL)
 PROTOCOL = (
     "A task is one fault against normal curves of the same half-cycle; no test cell is in training, nor behind a generated "
     "curve. The view `whole` is the loaded part, `in_limits` what of it lies before the voltage under load first comes within "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from faultcell.baselines.classical import CHEAP
+from faultcell.baselines.classical import CONTROLS
 from faultcell.diagnosis.gain import BEFORE, WEIGHTED, Interval
 from faultcell.plotting.figures import INK, LIMIT, Axes, rows_named, sheet
 from faultcell.plotting.theme import DRAWN, look
@@ -55,15 +55,15 @@ def bars_on(axes: Axes, shown: Mapping[str, Interval], *, rows: Sequence[str]) -
 def ordered(arms: Sequence[str]) -> list[str]:
     """Without added curves first, then cheap controls, then what was drawn."""
     rank = {BEFORE: 0, WEIGHTED: 1}
-    return sorted(arms, key=lambda arm: (rank.get(arm, 2 if arm in CHEAP else 3), arm))
+    return sorted(arms, key=lambda arm: (rank.get(arm, 2 if arm in CONTROLS else 3), arm))
 
 
 def is_drawn(arm: str) -> bool:
     """Whether an arm adds curves that a generator drew."""
-    return arm not in CHEAP and arm not in (BEFORE, WEIGHTED)
+    return arm not in CONTROLS and arm not in (BEFORE, WEIGHTED)
 
 
 def _face(arm: str) -> dict[str, Any]:
     if is_drawn(arm):
         return {"facecolor": DRAWN}
-    return {"facecolor": CHEAP_FACE, "hatch": "///"} if arm in CHEAP else {"facecolor": BEFORE_FACE}
+    return {"facecolor": CHEAP_FACE, "hatch": "///"} if arm in CONTROLS else {"facecolor": BEFORE_FACE}

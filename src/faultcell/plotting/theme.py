@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from faultcell.baselines.classical import CHEAP
+from faultcell.baselines.classical import CONTROLS
 from faultcell.study.plan import GENERATORS, from_normal
 
 GREY, INK, DRAWN = "#6b7280", "#1f2937", "#d55e00"
@@ -98,7 +98,7 @@ def look(source: str) -> Look:
 def kind(source: str) -> str:
     """`generator`, `cheap`, or `reference` for the floor and noise."""
     drawn = (*GENERATORS, *map(from_normal, GENERATORS), "synthetic")
-    return "generator" if source in drawn else "cheap" if source in CHEAP else "reference"
+    return "generator" if source in drawn else "cheap" if source in CONTROLS else "reference"
 
 
 def spoken(sentence: str) -> str:

@@ -54,6 +54,14 @@ def facts(path: Path) -> dict[str, Any]:
         DataError: nothing is there, or nothing FaultCell knows.
         BundleError: a bundle is incomplete or was changed.
     """
+    found = at(path)
+    if isinstance(found, Scores):
+        return _scores(found)
+    return _gain(found) if isinstance(found, Gain) else found
+
+
+def at(path: Path) -> Scores | Gain | dict[str, Any]:
+    """What is at `path`: results as they are, all else as facts."""
     from faultcell.bundle import store
 
     if not path.exists():
@@ -81,7 +89,7 @@ def text(found: dict[str, Any]) -> str:
     lines = []
     for name, value in found.items():
         if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
-            lines += [f"{name}:", *_aligned(value)]
+            lines += [f"{name}:", *rows_of(value)]
         elif name in SENTENCES and isinstance(value, list):
             lines += [f"{name}:", *(f"  {sentence}" for sentence in value)]
         else:
@@ -179,14 +187,14 @@ def _spans(ranges: dict[str, list[float]]) -> dict[str, str]:
     return {name: f"{low:.3g} to {high:.3g}" for name, (low, high) in ranges.items()}
 
 
-def _results(path: Path) -> dict[str, Any]:
+def _results(path: Path) -> Scores | Gain | dict[str, Any]:
     """What a file of results is; told by what it holds, not by its name."""
     written = "a file that `faultcell evaluate`, `classify` or `study` writes: give a folder or such a file"
     found = read_json(path, expected=written)
     try:
         if "findings" in found:
             return _study(found)
-        return _gain(Gain(**found)) if "summary" in found else _scores(Scores(**found))
+        return Gain(**found) if "summary" in found else Scores(**found)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise DataError(f"{path} is not {written}") from error
 
@@ -289,7 +297,8 @@ def _short(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def _aligned(rows: list[dict[str, Any]]) -> list[str]:
+def rows_of(rows: list[dict[str, Any]]) -> list[str]:
+    """Lines of a table, by the columns of its first row."""
     table = [list(rows[0]), *[[str(row.get(name, "-")) for name in rows[0]] for row in rows]]
     widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
     return ["  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
