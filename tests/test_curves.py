@@ -15,7 +15,7 @@ from faultcell.curves.per_curve import typical_current
 from faultcell.curves.severity import complete
 from faultcell.errors import ConditionError, DataError
 from faultcell.files.embedded import demo_data
-from strategies import LOWER, NOMINAL, curve_sets, curves_of, discharge, tables
+from strategies import LOWER, NOMINAL, curve_sets, curves_of, discharge, fault_curves, normal_curves, tables
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -246,3 +246,31 @@ def test_one_name_may_be_given_by_itself():
     assert one.halfcycles.equals(listed.halfcycles)
     with pytest.raises(ConditionError, match=r"unknown fault 'over_charge' \(did you mean 'overcharge'\?\): known are"):
         fault("over_charge")
+
+
+# --- as a sequence
+
+
+def test_a_set_is_indexed_like_a_sequence():
+    curves = fault_curves()
+    keys = curves.halfcycles.select(KEYS).rows()
+    assert curves[1].halfcycles.select(KEYS).rows() == [keys[1]]
+    assert curves[-1].halfcycles.select(KEYS).rows() == [keys[-1]]
+    assert curves[1:4].halfcycles.select(KEYS).rows() == keys[1:4] == curves[[1, 2, 3]].halfcycles.select(KEYS).rows()
+    deep = curves.known("peak_deviation_volt") > 0.4
+    assert curves[deep].halfcycles.select(KEYS).rows() == [key for key, is_deep in zip(keys, deep, strict=True) if is_deep]
+    assert [one.halfcycles.select(KEYS).rows()[0] for one in curves] == keys
+    assert curves.head(3).halfcycles.equals(curves[:3].halfcycles)
+    assert len(curves.head(10_000)) == len(curves)
+    for wrong in (len(curves), -len(curves) - 1, np.int64(len(curves))):
+        with pytest.raises(IndexError):
+            curves[wrong]
+
+
+def test_sets_are_added():
+    normal, faults = normal_curves(), fault_curves()
+    both = normal + faults
+    assert len(both) == len(normal) + len(faults)
+    assert both.timeseries.height == normal.timeseries.height + faults.timeseries.height
+    with pytest.raises(TypeError):
+        normal + 1

@@ -110,3 +110,13 @@ def test_without_axes_there_are_new_ones_of_pyplot(tiny):
     ax = tiny[0].plot()
     assert ax is plt.gca()
     plt.close(ax.figure)
+
+
+def test_scores_and_gains_are_tables(shown):
+    scores, gain = shown["scores"], shown["gain"]
+    table = scores.to_polars()
+    whole = table.filter(group="all")
+    assert whole["source"].to_list() == list(scores.sources)
+    assert whole["mae"].to_list() == [source.all.mae for source in scores.sources.values()]
+    assert scores.to_pandas().shape == table.shape
+    assert gain.to_polars().height == len(gain.rows) == len(gain.to_pandas())

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -120,6 +120,28 @@ class Curves(Plotted):
         starts, ends = self.offsets[:-1][picked], self.offsets[1:][picked]
         samples = [np.arange(start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
         return Curves(self.timeseries[np.concatenate(samples)] if samples else self.timeseries[:0], self.halfcycles[picked])
+
+    def __getitem__(self, index: int | slice | Sequence[int] | NDArray[Any]) -> Curves:
+        """The curve at a position, those of a slice, of several positions or of a mask: a set again.
+
+        Raises:
+            IndexError: a position is beyond the last curve.
+        """
+        if isinstance(index, int | np.integer):
+            return self.take([range(len(self))[int(index)]])
+        return self.take(np.arange(len(self))[index].tolist())
+
+    def __iter__(self) -> Iterator[Curves]:
+        """Each curve, as a set of one."""
+        return (self[row] for row in range(len(self)))
+
+    def __add__(self, other: Curves) -> Curves:
+        """The curves of both."""
+        return Curves.concat([self, other]) if isinstance(other, Curves) else NotImplemented
+
+    def head(self, count: int = 5) -> Curves:
+        """The first curves."""
+        return self[:count]
 
     def where(self, *predicates: pl.Expr) -> Curves:
         """The curves whose row in `halfcycles` meets every predicate."""

@@ -8,10 +8,11 @@ from itertools import product
 from typing import Any, ClassVar
 
 import numpy as np
+import polars as pl
 from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
-from faultcell.runtime.shown import Plotted
+from faultcell.runtime.shown import Plotted, Tabular
 
 MEASURES = (
     "accuracy",
@@ -104,7 +105,7 @@ class Sizes(_Record):
     added: int
 
 
-class Gain(Plotted, _Record):
+class Gain(Plotted, Tabular, _Record):
     """What augmentation is worth to fault classifiers, measured on cells that none of them has seen."""
 
     picture: ClassVar[str] = "plot_gain"
@@ -120,6 +121,10 @@ class Gain(Plotted, _Record):
         arms = dict.fromkeys(row.arm for row in self.rows)
         tasks = ", ".join(dict.fromkeys(f"{task.task} ({task.view})" for task in self.tasks))
         return f"Gain({tasks}; {len(arms)} arms, {len(self.rows)} fits)"[:199]
+
+    def to_polars(self) -> pl.DataFrame:
+        """A row for each fit: task, view, arm, classifier, seed, and what was measured."""
+        return pl.DataFrame([row.model_dump() for row in self.rows], infer_schema_length=None)
 
 
 def interval(values: Sequence[float]) -> Interval:

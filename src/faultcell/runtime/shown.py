@@ -1,11 +1,15 @@
-"""Objects that people look at: a picture on matplotlib axes, and a small one in notebooks."""
+"""Objects that people look at: a picture on matplotlib axes, a small one in notebooks, a table of results."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from faultcell.errors import MissingExtraError
+
 if TYPE_CHECKING:
+    import pandas
+    import polars as pl
     from matplotlib.axes import Axes
 
 PICTURES = "faultcell.plotting.objects"  # lies above what it shows, and is loaded when a picture is first asked for
@@ -33,3 +37,22 @@ class Plotted:
     def _repr_html_(self) -> str:
         html: str = import_module(PICTURES).as_html(self)
         return html
+
+
+class Tabular:
+    """Results that are a table, too."""
+
+    def to_polars(self) -> pl.DataFrame:
+        """A row for each of them."""
+        raise NotImplementedError
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The same for pandas (extra `pandas`).
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            return self.to_polars().to_pandas()
+        except ImportError as error:
+            raise MissingExtraError("pandas", "pandas") from error

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
 from faultcell.metrics import BINS
-from faultcell.runtime.shown import Plotted
+from faultcell.runtime.shown import Plotted, Tabular
 from faultcell.scoring.resample import POINTS
 
 LEAST_STRATUM = 5
@@ -136,7 +137,7 @@ class SourceScores(BaseModel):
     sets: dict[str, SetScore] = Field(default_factory=dict)
 
 
-class Scores(Plotted, BaseModel):
+class Scores(Plotted, Tabular, BaseModel):
     """Scores of a generated set and of the cheap sources beside it, by name of the source.
 
     Attributes:
@@ -162,3 +163,13 @@ class Scores(Plotted, BaseModel):
         own = self.sources["synthetic"].all if "synthetic" in self.sources else None
         said = f"MAE {own.mae:.3g}, dPCC {own.dpcc:.3g}, " if own and own.mae is not None and own.dpcc is not None else ""
         return f"Scores({said}{(self.verdict or 'no verdict')[:120]}; sources {len(self.sources)})"
+
+    def to_polars(self) -> pl.DataFrame:
+        """A row for each source and group of pairs: `group` (all, label, cell, severity), its `name`, and the scores."""
+        groups = {"label": "by_label", "cell": "by_cell", "severity": "by_severity"}
+        rows = [{"source": name, "group": "all", "name": "", **found.all.model_dump()} for name, found in self.sources.items()]
+        for name, found in self.sources.items():
+            for group, field in groups.items():
+                scored: dict[str, Score] = getattr(found, field)
+                rows += [{"source": name, "group": group, "name": one, **s.model_dump()} for one, s in scored.items()]
+        return pl.DataFrame(rows, infer_schema_length=None)
