@@ -21,7 +21,7 @@ from faultcell.files import ingest, ingest_into, read, write, write_blocks
 from faultcell.files.bounded import _child, sandbox
 from faultcell.files.curve_set import TABLES, read_checked
 from faultcell.files.cyclers import tables as readable
-from faultcell.files.cyclers.detect import recognise
+from faultcell.files.cyclers.detect import detect
 from faultcell.files.cyclers.reader import CycleCounter
 from faultcell.files.cyclers.segment import Recording
 from faultcell.files.cyclers.vendors import nasa
@@ -763,7 +763,7 @@ def test_types_that_the_first_rows_do_not_show_are_read_all_the_same(tmp_path, m
     last = text[-1].split(",")
     (tmp_path / "x.csv").write_text("\n".join([*text[:-1], ",".join([f"{float(last[0]) + 0.5}", *last[1:]])]) + "\n")
     monkeypatch.setattr(readable, "INFERRED_ROWS", 20)
-    reader, found = recognise(tmp_path / "x.csv")
+    reader, found = detect(tmp_path / "x.csv")
     assert found.load(reader.columns)["test_time_second"][-1] == float(last[0]) + 0.5
     assert len(ingest([tmp_path / "x.csv"], **LIMITS)[0]) == 4
 

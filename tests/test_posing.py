@@ -227,21 +227,21 @@ def test_a_share_of_the_curves_is_posed_once_more_and_every_curve_as_it_is(sourc
     assert np.array_equal(some.rows[: len(known)], np.arange(len(known)))
     as_it_is = some.referenced.copy()
     as_it_is[: len(known)] = True
-    assert some.told[as_it_is].all()
+    assert some.observed[as_it_is].all()
     np.testing.assert_array_equal(some.queries.features[as_it_is], known.queries.features[some.rows[as_it_is]])
 
 
 def test_too_few_curves_to_forget_anything_of_are_posed_as_they_are(source):
     known, regression = source
     alone = episodes(known.take(np.array([3])), regression, NeighbourConfig())
-    assert (len(alone), alone.told.all(), alone.referenced.any()) == (1, True, False)
+    assert (len(alone), alone.observed.all(), alone.referenced.any()) == (1, True, False)
 
 
 def test_context_is_told_to_the_kernel_where_it_is_told_to_the_network(faulty):
     known, regression, _ = faulty
     rows, some = forgotten(known, regression, forget_context=0.4, forget_past=0.5)
     before = known.queries.take(some.rows[rows])
-    told, queries = some.told[rows], some.queries.take(rows)
+    told, queries = some.observed[rows], some.queries.take(rows)
     known_before = np.isfinite(before.features[:, CONTEXT_COLUMNS])
     np.testing.assert_array_equal(np.isfinite(queries.features[:, CONTEXT_COLUMNS]), told[:, IN_VECTOR] & known_before)
     assert 0.4 < told[:, IN_VECTOR].mean() < 0.8
@@ -298,6 +298,6 @@ def test_another_seed_forgets_other_things(source):
     known, regression = source
     config = drop_context(forget_context=0.5, forget_cells=0.5)
     one, again, other = (episodes(known, regression, config, seed) for seed in (1, 1, 2))
-    assert np.array_equal(one.told, again.told)
+    assert np.array_equal(one.observed, again.observed)
     assert np.array_equal(one.prediction.values, again.prediction.values)
-    assert not np.array_equal(one.told, other.told)
+    assert not np.array_equal(one.observed, other.observed)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from faultcell.errors import ConditionError, MissingExtraError
 from faultcell.simulate import SCENARIOS, engine, record, simulate
 from faultcell.simulate.life import FULL_STOICHIOMETRY, live
-from faultcell.simulate.population import Cycle, Plan, damaged, drive, plan, sample_cell
+from faultcell.simulate.population import Cycle, Plan, damaged, loading_of, plan, sample_cell
 from faultcell.simulate.run import HALFCYCLES, TIMESERIES, tables
 
 FAULTS = ("overcharge", "overdischarge")
@@ -88,8 +88,8 @@ def test_cells_and_their_faults_cover_the_range_of_severities():
 
 def test_limits_move_on_the_side_the_scenario_names():
     cell = sample_cell(0, seed=0)
-    over = drive(cell, Cycle(SCENARIOS["overcharge"], excess_volt=0.1))
-    under = drive(cell, Cycle(SCENARIOS["overdischarge"], excess_volt=1.0))
+    over = loading_of(cell, Cycle(SCENARIOS["overcharge"], excess_volt=0.1))
+    under = loading_of(cell, Cycle(SCENARIOS["overdischarge"], excess_volt=1.0))
     assert (over.lower_volt, over.upper_volt) == pytest.approx((2.5, 4.3))
     assert (under.lower_volt, under.upper_volt) == pytest.approx((1.5, 4.2))
 

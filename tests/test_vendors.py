@@ -14,7 +14,7 @@ from faultcell.curves import KEYS, REST_C_RATE
 from faultcell.curves.per_curve import charge_ah
 from faultcell.errors import DataError
 from faultcell.files import ingest, ingest_into, read
-from faultcell.files.cyclers.detect import recognise
+from faultcell.files.cyclers.detect import detect
 from faultcell.files.cyclers.time_units import seconds
 from samples import (
     LAYOUTS,
@@ -50,7 +50,7 @@ def test_every_layout_is_the_same_recording(tmp_path, layout):
     table.select(*names, cycle_count="cycle").write_csv(tmp_path / "cell.csv")
     expected, _ = ingest([tmp_path / "cell.csv"], **LIMITS)
     (tmp_path / "cell.dat").write_text(layout(table), encoding="utf-8", newline="")
-    reader, _ = recognise(tmp_path / "cell.dat")
+    reader, _ = detect(tmp_path / "cell.dat")
     found, notes = ingest([tmp_path / "cell.dat"], **LIMITS)
     assert reader.name.startswith(LAYOUTS[layout])
     assert_frame_equal(found.halfcycles, expected.halfcycles, abs_tol=1e-3)

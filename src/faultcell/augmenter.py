@@ -14,7 +14,7 @@ from torch import Tensor
 from faultcell.bundle import card, store
 from faultcell.bundle.hub import Pretrained
 from faultcell.bundle.profile import Profile
-from faultcell.bundle.validate import check_sizes, check_values, told, unfit_refused
+from faultcell.bundle.validate import check_sizes, check_values, settings_of, unfit_refused
 from faultcell.config import Config, DistilConfig, FinetuneConfig
 from faultcell.curves.condition import FAULTS, Condition
 from faultcell.curves.curves import Curves
@@ -386,7 +386,7 @@ class Augmenter(Pretrained, Plotted):
     def restored(cls, bundle: store.Bundle, *, folder: str | Path) -> Augmenter:
         """The model of a bundle that was read from a folder; raises BundleError where it makes none."""
         with unfit_refused(folder):
-            config, profile = told(bundle.config)
+            config, profile = settings_of(bundle.config)
             check_values(bundle.tensors, profile)
             encoder = encoder_kind(config).restored(bundle.tensors, config, faults=profile.faults)
             network = network_of(config, profile.faults)

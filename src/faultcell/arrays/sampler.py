@@ -171,18 +171,18 @@ class FaultAugmenter(BaseOverSampler):  # type: ignore[misc]
     def _fit_resample(
         self, X: NDArray[Any], y: NDArray[Any], severity: ArrayLike | None = None, channels: int | None = None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        told, rng = _columns(severity, len(X)), check_random_state(self.random_state)
-        self._learn(X, y, told, rng=rng, channels=channels)
+        severities, rng = _columns(severity, len(X)), check_random_state(self.random_state)
+        self._learn(X, y, severities, rng=rng, channels=channels)
         wanted = [(np.flatnonzero(self.classes_ == name)[0], count) for name, count in self.sampling_strategy_.items()]
         label = np.repeat([place for place, _ in wanted], [count for _, count in wanted]).astype(np.int64)
         pools = [np.flatnonzero(y == name) for name in self.classes_]
         like = np.array([rng.choice(pools[place]) for place in label], dtype=np.int64)
-        drawn = self._draw(label, told[like], seed=int(rng.randint(SEEDS)))
-        self.severity_ = None if severity is None else np.concatenate([told, told[like]])
+        drawn = self._draw(label, severities[like], seed=int(rng.randint(SEEDS)))
+        self.severity_ = None if severity is None else np.concatenate([severities, severities[like]])
         return np.concatenate([X, _of_type(drawn, X.dtype)]), np.concatenate([y, self.classes_[label].astype(y.dtype)])
 
     def _learn(
-        self, X: NDArray[Any], y: NDArray[Any], told: Array, *, rng: np.random.RandomState, channels: int | None
+        self, X: NDArray[Any], y: NDArray[Any], severities: Array, *, rng: np.random.RandomState, channels: int | None
     ) -> None:
         self.n_channels_ = channels or self.n_channels
         if X.shape[1] % self.n_channels_:
@@ -191,7 +191,7 @@ class FaultAugmenter(BaseOverSampler):  # type: ignore[misc]
         order = np.argsort(-counts, kind="stable")
         self.classes_ = names[order]
         values = X.reshape(len(X), self.n_channels_, -1).astype(np.float64)
-        rows = Rows(values, np.argsort(order)[label], told)
+        rows = Rows(values, np.argsort(order)[label], severities)
         with one_thread():
             self.model_ = ArrayModel.learn(rows, len(names), self._config(int(rng.randint(SEEDS))))
 
@@ -278,10 +278,10 @@ def _columns(severity: ArrayLike | None, rows: int) -> Array:
     """Severities as columns `(rows, S)`; none where none are told."""
     if severity is None:
         return np.empty((rows, 0))
-    told = check_array(severity, ensure_2d=False, ensure_all_finite="allow-nan", dtype=np.float64, input_name="severity")
-    if len(told) != rows:
-        raise ValueError(f"severity has {len(told)} rows, X has {rows}: give one for each row, NaN where it is not known")
-    return np.asarray(told.reshape(rows, -1))
+    severities = check_array(severity, ensure_2d=False, ensure_all_finite="allow-nan", dtype=np.float64, input_name="severity")
+    if len(severities) != rows:
+        raise ValueError(f"severity has {len(severities)} rows, X has {rows}: give one for each row, NaN where it is not known")
+    return np.asarray(severities.reshape(rows, -1))
 
 
 def _asked(severity: ArrayLike | None, rows: int, columns: int) -> Array:
@@ -290,8 +290,10 @@ def _asked(severity: ArrayLike | None, rows: int, columns: int) -> Array:
         return np.full((rows, columns), np.nan)
     if not columns:
         raise ValueError("the model was fitted without severities: leave them out, or fit it with some")
-    told = np.asarray(severity, dtype=np.float64)
-    if told.size not in {columns, rows * columns}:
+    severities = np.asarray(severity, dtype=np.float64)
+    if severities.size not in {columns, rows * columns}:
         plural = "value" if columns == 1 else "values"
-        raise ValueError(f"severity must be {columns} {plural}, or {rows} rows of them, found an array of shape {told.shape}")
-    return np.broadcast_to(told.reshape(-1, columns), (rows, columns))
+        raise ValueError(
+            f"severity must be {columns} {plural}, or {rows} rows of them, found an array of shape {severities.shape}"
+        )
+    return np.broadcast_to(severities.reshape(-1, columns), (rows, columns))

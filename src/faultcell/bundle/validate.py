@@ -53,7 +53,7 @@ def unfit_refused(folder: str | Path) -> Iterator[None]:
         ) from error
 
 
-def told(config: Mapping[str, Any]) -> tuple[Config, Profile]:
+def settings_of(config: Mapping[str, Any]) -> tuple[Config, Profile]:
     """Configuration and profile of a bundle; raises BundleError or ValueError where they make no sense."""
     written = config.get("format")
     if isinstance(written, int) and 0 < written < store.FORMAT:
@@ -95,7 +95,7 @@ def check_sizes(folder: Path, config: Mapping[str, Any], found: Sizes) -> None:
 
 
 def _check_sizes(config: Mapping[str, Any], found: Sizes) -> None:
-    settings, profile = told(config)
+    settings, profile = settings_of(config)
     with torch.device("meta"):  # sizes without memory
         network = network_of(settings, profile.faults)
     count = found.get("neighbours.cell", (0,))

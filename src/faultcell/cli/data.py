@@ -44,15 +44,15 @@ def ingest(
     from faultcell import files
     from faultcell.report import describe
 
-    told: files.UserMapping = {"lower": lower, "upper": upper, "nominal_capacity_ah": nominal_capacity_ah}
-    told |= {"cell_file": cell, "mapping": mapping}
+    user_mapping: files.UserMapping = {"lower": lower, "upper": upper, "nominal_capacity_ah": nominal_capacity_ah}
+    user_mapping |= {"cell_file": cell, "mapping": mapping}
     check("--to", to, ("curves", "bdf"))
     if to == "bdf":
-        say_bdf(paths, out, told=told, as_json=as_json)
+        say_bdf(paths, out, user_mapping=user_mapping, as_json=as_json)
         return
-    config = {"verb": "ingest", "paths": [path.name for path in paths], **told}
+    config = {"verb": "ingest", "paths": [path.name for path in paths], **user_mapping}
     with progress() as tick:
-        found = files.ingest_into(paths, out, config=config, on_file=lambda n, m: tick("reading", n, m), **told)
+        found = files.ingest_into(paths, out, config=config, on_file=lambda n, m: tick("reading", n, m), **user_mapping)
     cells = found.halfcycles["cell_id"].n_unique()
     facts = {"files": [asdict(file) for file in found.files], "suspicions": found.notes}
     made = {"out": str(out), "curves": found.halfcycles.height, "cells": cells}
@@ -62,13 +62,13 @@ def ingest(
     say({**made, **facts}, as_json, f"{shown}\n{counts}: {made['curves']} curves, cells: {cells}, in {out}")
 
 
-def say_bdf(paths: list[Path], out: Path, *, told: files.UserMapping, as_json: bool) -> None:
+def say_bdf(paths: list[Path], out: Path, *, user_mapping: files.UserMapping, as_json: bool) -> None:
     """Write the curves of files as Battery Data Format files, and say which."""
     from faultcell import files
     from faultcell.files import exchange
     from faultcell.report import describe
 
-    curves, notes = files.ingest(paths, **told)
+    curves, notes = files.ingest(paths, **user_mapping)
     made = [str(path) for path in exchange.to_bdf(curves, out)]
     facts = {"out": str(out), "curves": len(curves), "made": made, "suspicions": notes}
     say(facts, as_json, describe.text(facts))

@@ -43,7 +43,7 @@ class _Record(BaseModel):
 
 
 class Fit(_Record):
-    """One classifier, fitted on one arm with one seed, on the test cells; see `alarms.measure`."""
+    """One classifier, fitted on one arm with one seed, on the test cells; see `measures.measure`."""
 
     task: str
     view: str

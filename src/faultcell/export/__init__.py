@@ -1,15 +1,15 @@
 """Trained networks as ONNX files that run without torch: a fault classifier for a battery management system, or a generator.
 
-order.py       which classifier is asked for
-cells.py       which cells a classifier learns from, which its int8 version is chosen on, and on which recall is told
-classifier.py  a classifier with its scaling inside the graph, in fp32 and, where recall holds, in int8
-int8.py        which int8 version of it is kept, if any
-generator.py   the three networks of a diffusion model, one file each; the loop over them stays with who draws
-graph.py       torch to ONNX: the door to onnx
-runtime.py     ONNX run and quantised: the door to onnxruntime
-figures.py     what is measured of both: differences, sizes, latencies
-folder.py      the folder they are written in
-words.py       its README.md
+request.py          which classifier is asked for
+split.py            which cells a classifier learns from, which its int8 version is chosen on, and on which recall is told
+classifier.py       a classifier with its scaling inside the graph, in fp32 and, where recall holds, in int8
+int8.py             which int8 version of it is kept, if any
+generator.py        the three networks of a diffusion model, one file each; the loop over them stays with who draws
+graph.py            torch to ONNX: the door to onnx
+runtime.py          ONNX run and quantised: the door to onnxruntime
+benchmark.py        what is measured of both: differences, sizes, latencies
+folder.py           the folder they are written in
+classifier_card.py  the README.md of a classifier; generator_card.py that of a generator
 """
 
 from __future__ import annotations

@@ -34,14 +34,14 @@ class Episodes:
         rows: which curve of the known ones each is `(N,)`.
         queries: what is told of it.
         prediction: what others let expect.
-        told: which values of the condition vector may be told `(N, V)`.
+        observed: which values of the condition vector may be seen `(N, V)`.
         referenced: whether an earlier curve of the cell helped `(N,)`.
     """
 
     rows: NDArray[np.int64]
     queries: Queries
     prediction: Prediction
-    told: NDArray[np.bool_]
+    observed: NDArray[np.bool_]
     referenced: NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -69,10 +69,10 @@ def make_episodes(
     if not regression.predicts:
         return as_it_is
     some = np.sort(rng.permutation(len(known))[: round(config.forgetful * len(known))])
-    queries, told = _context_dropped(known.queries.take(some), condition_encoder, config, rng)
+    queries, observed = _context_dropped(known.queries.take(some), condition_encoder, config, rng)
     fewer = regression.leave_cells_out(queries, excluded[some], share=config.forget_cells, rng=rng)
     with_less = regression.predict(queries, known.log_seconds[some], excluded=fewer, cell=known.cell[some])
-    poorer = Episodes(some, queries, with_less, told, np.zeros(len(some), dtype=bool))
+    poorer = Episodes(some, queries, with_less, observed, np.zeros(len(some), dtype=bool))
     rows, partners = references(known, rng)
     queries = known.queries.take(rows).relative_to(known.queries.take(partners))
     apart = regression.apart(queries, known.queries.take(partners))
@@ -129,15 +129,15 @@ def references(known: SupportSet, rng: np.random.Generator) -> tuple[NDArray[np.
 def _context_dropped(
     queries: Queries, condition_encoder: ConditionEncoder, config: NeighbourConfig, rng: np.random.Generator
 ) -> tuple[Queries, NDArray[np.bool_]]:
-    """The same queries with some of their context and past unknown, and what of the condition vector is still told."""
+    """The same queries with some of their context and past unknown, and what of the condition vector is still seen."""
     count = len(queries)
     context = rng.random((count, len(CONTEXT))) >= config.forget_context
     past = rng.random(count) >= config.forget_past
-    told = np.ones((count, len(condition_encoder)), dtype=bool)
+    observed = np.ones((count, len(condition_encoder)), dtype=bool)
     for i, name in enumerate(CONTEXT):
-        told[:, condition_encoder.names.index(name)] = context[:, i]
-    told[:, condition_encoder.history] = past[:, None]
-    return queries.drop_context(context, past), told
+        observed[:, condition_encoder.names.index(name)] = context[:, i]
+    observed[:, condition_encoder.history] = past[:, None]
+    return queries.drop_context(context, past), observed
 
 
 def _joined(parts: Iterable[Episodes]) -> Episodes:
@@ -146,5 +146,5 @@ def _joined(parts: Iterable[Episodes]) -> Episodes:
     for part in some[1:]:
         queries = queries.joined(part.queries)
     prediction = Prediction.joined([part.prediction for part in some])
-    rows, *residual = (np.concatenate([getattr(p, name) for p in some]) for name in ("rows", "told", "referenced"))
+    rows, *residual = (np.concatenate([getattr(p, name) for p in some]) for name in ("rows", "observed", "referenced"))
     return Episodes(rows, queries, prediction, *residual)

@@ -121,7 +121,7 @@ class ResidualEncoder:
         curve = np.where(mask, self.scaler.forward(residual, kind), 0.0)
         durations = self.scaler.forward_durations(log_seconds, kind)
         values, flags = ConditionEncoder(self.faults).encode([conditions[row] for row in episodes.rows.tolist()])
-        flags = flags * episodes.told
+        flags = flags * episodes.observed
         support_features = support_features_of(episodes.queries, episodes.prediction.distance, episodes.referenced, radius)
         tensor = torch.from_numpy
         return Batch(

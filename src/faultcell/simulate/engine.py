@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell.errors import MissingExtraError
-from faultcell.simulate.population import Cell, Drive
+from faultcell.simulate.population import Cell, Loading
 
 Floats = NDArray[np.float64]
 
@@ -84,7 +84,7 @@ class _Bench:
     full_lithium: float
 
 
-def run_cycle(cell: Cell, drive: Drive, *, state: Any = None) -> Outcome:
+def run_cycle(cell: Cell, loading: Loading, *, state: Any = None) -> Outcome:
     """Charge (CC-CV), rest, discharge (CC) and rest a cell, from `state` or, for its first cycle, from half charge.
 
     Raises:
@@ -93,7 +93,7 @@ def run_cycle(cell: Cell, drive: Drive, *, state: Any = None) -> Outcome:
     errors: list[str] = []
     try:
         solution = _bench().simulation.solve(
-            inputs=_inputs(cell, drive), starting_solution=state, calc_esoh=False, callbacks=_recorder(errors)
+            inputs=_inputs(cell, loading), starting_solution=state, calc_esoh=False, callbacks=_recorder(errors)
         )
     except _pybamm().SolverError as error:
         raise CycleError(f"solver: {error}") from error
@@ -104,7 +104,7 @@ def run_cycle(cell: Cell, drive: Drive, *, state: Any = None) -> Outcome:
         stoichiometry=float(np.max(steps[1]["Negative electrode stoichiometry"].entries)),
         state=solution.cycles[-1].last_state,
     )
-    _check_ends(outcome, drive)
+    _check_ends(outcome, loading)
     return outcome
 
 
@@ -168,7 +168,7 @@ def _protocol(pybamm: Any) -> tuple[Any, ...]:
     )
 
 
-def _inputs(cell: Cell, drive: Drive) -> dict[str, float]:
+def _inputs(cell: Cell, loading: Loading) -> dict[str, float]:
     bench = _bench()
     stock = bench.stock
     return {
@@ -180,12 +180,12 @@ def _inputs(cell: Cell, drive: Drive) -> dict[str, float]:
         _LITHIUM: stock[_LITHIUM] - (1.0 - cell.lithium_fraction) * bench.full_lithium,
         _HEAT_TRANSFER: cell.heat_transfer,
         _RESISTANCE: cell.contact_resistance_ohm,
-        "ambient": drive.ambient_celsius + _KELVIN,
-        "charge": -drive.charge_ampere,  # PyBaMM: + = discharge
-        "discharge": drive.discharge_ampere,
-        "upper": drive.upper_volt,
-        "lower": drive.lower_volt,
-        "cutoff": drive.cutoff_ampere,
+        "ambient": loading.ambient_celsius + _KELVIN,
+        "charge": -loading.charge_ampere,  # PyBaMM: + = discharge
+        "discharge": loading.discharge_ampere,
+        "upper": loading.upper_volt,
+        "lower": loading.lower_volt,
+        "cutoff": loading.cutoff_ampere,
     }
 
 
@@ -213,11 +213,11 @@ def _checked_steps(solution: Any, errors: list[str]) -> list[Any]:
     return steps
 
 
-def _check_ends(outcome: Outcome, drive: Drive) -> None:
+def _check_ends(outcome: Outcome, loading: Loading) -> None:
     reached = {
-        "upper limit": outcome.charge.volt.max() >= drive.upper_volt - _END_VOLT,
-        "cut-off current": outcome.charge.ampere[-1] <= drive.cutoff_ampere * (1 + _END_CURRENT),
-        "lower limit": outcome.discharge.volt[-1] <= drive.lower_volt + _END_VOLT,
+        "upper limit": outcome.charge.volt.max() >= loading.upper_volt - _END_VOLT,
+        "cut-off current": outcome.charge.ampere[-1] <= loading.cutoff_ampere * (1 + _END_CURRENT),
+        "lower limit": outcome.discharge.volt[-1] <= loading.lower_volt + _END_VOLT,
     }
     missed = [name for name, ok in reached.items() if not ok]
     if missed:

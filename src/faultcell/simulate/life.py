@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from faultcell.simulate import engine, record
-from faultcell.simulate.population import NOISE, Cell, Cycle, Plan, damaged, drive
+from faultcell.simulate.population import NOISE, Cell, Cycle, Plan, damaged, loading_of
 from faultcell.simulate.scenarios import LOWER_LIMIT_VOLT, NOMINAL_CAPACITY_AH, UPPER_LIMIT_VOLT, StepType
 
 Reason = Literal["solver", "graphite_full", "recovery"]
@@ -88,7 +88,7 @@ def live(plan: Plan) -> Life:
 
 def _solved(history: _History, cycle: Cycle, *, count: int) -> engine.Outcome | None:
     try:
-        outcome = engine.run_cycle(history.cell, drive(history.cell, cycle), state=history.state)
+        outcome = engine.run_cycle(history.cell, loading_of(history.cell, cycle), state=history.state)
     except engine.CycleError as error:
         _fail(history, count, reason="solver", detail=str(error))
         return None

@@ -87,7 +87,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Drive:
+class Loading:
     """What the cycler is told for one charge and discharge: amperes without sign, volts, degC."""
 
     charge_ampere: float
@@ -98,7 +98,7 @@ class Drive:
     ambient_celsius: float
 
 
-CHECKUP = Drive(
+CHECKUP = Loading(
     charge_ampere=NOMINAL_CAPACITY_AH / 3,
     cutoff_ampere=NOMINAL_CAPACITY_AH / 20,
     upper_volt=UPPER_LIMIT_VOLT,
@@ -141,12 +141,12 @@ def plan(index: int, *, seed: int, cycles: int, faults: Sequence[str]) -> Plan:
     return Plan(cell=cell, cycles=_with_checkups(recorded), seed=seed, index=index)
 
 
-def drive(cell: Cell, cycle: Cycle) -> Drive:
+def loading_of(cell: Cell, cycle: Cycle) -> Loading:
     """Translate a planned cycle of a cell into set points."""
     if cycle.checkup:
         return CHECKUP
     lower, upper = cycle.scenario.limits(cycle.excess_volt)
-    return Drive(
+    return Loading(
         charge_ampere=cell.charge_c_rate * NOMINAL_CAPACITY_AH,
         cutoff_ampere=cycle.cutoff_c_rate * NOMINAL_CAPACITY_AH,
         upper_volt=upper,

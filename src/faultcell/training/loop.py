@@ -1,6 +1,6 @@
 """The training loop: a generator of steps. Whoever runs it logs, saves and stops by writing an ordinary `for`.
 
-What is minimised is the model's own affair (`models.generative`). Fine-tuning adds `lambda` times the same loss over the
+What is minimised is the model's own affair (`models.base.GenerativeModel`). Fine-tuning adds `lambda` times the loss over the
 source domain, `L_T + lambda L_S`, and thaws layers from the output side inwards. Every random number of step *k* comes from
 (seed, *k*), so a resumed run repeats the bits of one that was never stopped.
 """

@@ -27,7 +27,7 @@ _ARCHIVES = {
 EXPECTED = "an export of a cycler as text, CSV or XLSX, a .nda, .ndax or NASA .mat, BDF, or a curve-set folder"
 
 
-def recognise(path: Path) -> tuple[Reader, Table | None]:
+def detect(path: Path) -> tuple[Reader, Table | None]:
     """The reader of a file, and the table in it where it has one.
 
     Raises:
@@ -38,7 +38,7 @@ def recognise(path: Path) -> tuple[Reader, Table | None]:
             start = file.read(START_BYTES)
     except OSError:
         refuse(path, found="no such file", expected="a file of a cycler or a curve-set folder", action="check the path")
-    special = next((reader for reader in READERS if reader.recognises and reader.recognises(path, start)), None)
+    special = next((reader for reader in READERS if reader.detects and reader.detects(path, start)), None)
     if special is not None:
         return special, None
     table = None if _unreadable(start) else open_table(path, start)
@@ -52,7 +52,7 @@ def _by_columns(path: Path, table: Table) -> Reader:
     best, most = None, 0.0
     text = table.start.lower()
     for reader in READERS:
-        if reader.recognises or (reader.mark and reader.mark not in text):
+        if reader.detects or (reader.mark and reader.mark not in text):
             continue
         count, needed = table.count_needed(reader.columns)
         if count / needed > most:

@@ -14,7 +14,7 @@ from faultcell.curves import severity
 from faultcell.curves.curves import Curves
 from faultcell.curves.schema import KEYS, Key
 from faultcell.files.curve_set import TABLES, in_order, is_curve_set, read_checked, write_blocks
-from faultcell.files.cyclers.detect import recognise
+from faultcell.files.cyclers.detect import detect
 from faultcell.files.cyclers.mapping import read_mapping, read_rated
 from faultcell.files.cyclers.reader import Job, PiecewiseError, Rated, Reader, Table
 from faultcell.files.messages import refuse
@@ -86,7 +86,7 @@ class Intake:
     notes: list[str]
 
 
-def ingest(paths: Sequence[str | Path], **told: Unpack[UserMapping]) -> tuple[Curves, list[str]]:
+def ingest(paths: Sequence[str | Path], **user_mapping: Unpack[UserMapping]) -> tuple[Curves, list[str]]:
     """Read files and folders, put them together, fill in the severity.
 
     Curves without a label are labelled `overdischarge` or `overcharge` where the voltage under load leaves the rated
@@ -94,7 +94,7 @@ def ingest(paths: Sequence[str | Path], **told: Unpack[UserMapping]) -> tuple[Cu
 
     Args:
         paths: native files, curve-set folders, and folders of native files.
-        **told: see `UserMapping`.
+        **user_mapping: see `UserMapping`.
 
     Returns:
         The curves, and one sentence for each suspicion.
@@ -102,7 +102,7 @@ def ingest(paths: Sequence[str | Path], **told: Unpack[UserMapping]) -> tuple[Cu
     Raises:
         DataError: a file is not what it should be, or two hold the same curve.
     """
-    intake = _Reading(paths, told, whole=True)
+    intake = _Reading(paths, user_mapping, whole=True)
     done = [curves for path in intake.paths for curves in intake.read(path)]
     return severity.complete(Curves.concat(done) if len(done) > 1 else done[0]), intake.notes
 
@@ -113,7 +113,7 @@ def ingest_into(
     *,
     config: Mapping[str, Any],
     on_file: Callable[[int, int], None] | None = None,
-    **told: Unpack[UserMapping],
+    **user_mapping: Unpack[UserMapping],
 ) -> Intake:
     """The same, written to a folder piece by piece: some half a million samples are in memory, and the table of all curves.
 
@@ -126,12 +126,12 @@ def ingest_into(
         out: the folder.
         config: as in `curve_set.write`; the report is added.
         on_file: called with files done and files in all.
-        **told: see `UserMapping`.
+        **user_mapping: see `UserMapping`.
     """
     try:
-        return _write(_Reading(paths, told, whole=False), out, config=config, on_file=on_file)
+        return _write(_Reading(paths, user_mapping, whole=False), out, config=config, on_file=on_file)
     except PiecewiseError:
-        return _write(_Reading(paths, told, whole=True), out, config=config, on_file=on_file)
+        return _write(_Reading(paths, user_mapping, whole=True), out, config=config, on_file=on_file)
 
 
 class _Reading:
@@ -139,7 +139,7 @@ class _Reading:
 
     Args:
         paths: all of them.
-        told: what the user says of them.
+        user_mapping: what the user says of them.
         whole: whether each file comes in one piece.
 
     Attributes:
@@ -148,14 +148,14 @@ class _Reading:
         files: what was found in each.
     """
 
-    def __init__(self, paths: Sequence[str | Path], told: UserMapping, *, whole: bool) -> None:
+    def __init__(self, paths: Sequence[str | Path], user_mapping: UserMapping, *, whole: bool) -> None:
         if not paths:
             refuse("ingest", found="no path", expected="files or curve-set folders", action="name at least one")
         self.notes: list[str] = []
         self.files: list[FileReport] = []
-        self._rated, self._whole = _rated(told), whole
+        self._rated, self._whole = _rated(user_mapping), whole
         self.paths = [one for path in paths for one in self._files_of(Path(path))]
-        mapping = told.get("mapping")
+        mapping = user_mapping.get("mapping")
         self._mapping = read_mapping(Path(mapping)) if mapping is not None else None
         self._seen: dict[Key, Path] = {}
 
@@ -197,7 +197,7 @@ class _Reading:
 
     def _reader(self, path: Path) -> tuple[Reader, Table | None]:
         if self._mapping is None or not path.is_file():
-            return recognise(path)
+            return detect(path)
         return self._mapping, None
 
     def _folder(self, path: Path) -> Iterator[Curves]:
@@ -242,11 +242,11 @@ def _write(
     return Intake(tables[0], reading.files, reading.notes)
 
 
-def _rated(told: UserMapping) -> Rated:
+def _rated(user_mapping: UserMapping) -> Rated:
     """What the user says of the cells, where it can be; single values go before those of the file."""
-    file = told.get("cell_file")
+    file = user_mapping.get("cell_file")
     rated = read_rated(Path(file)) if file is not None else Rated()
-    given = Rated(told.get("lower"), told.get("upper"), told.get("nominal_capacity_ah"))
+    given = Rated(user_mapping.get("lower"), user_mapping.get("upper"), user_mapping.get("nominal_capacity_ah"))
     rated = replace(replace(rated, cells={"given": given}).of("given"), cells=rated.cells)
     for one in (rated, *(rated.of(name) for name in rated.cells)):
         if one.lower is not None and one.upper is not None and not one.lower < one.upper:

@@ -127,7 +127,7 @@ def read_mapping(path: Path) -> Reader:
         (*columns, Column("cell_id", ("cell",))),
         curves,
         sign=sign,
-        recognises=lambda _path, _start: True,
+        detects=lambda _path, _start: True,
         load=lambda file: _mapped(file, said),
     )
 

@@ -97,7 +97,7 @@ class Reader:
         curves: how its samples become curves.
         sign: +1 where the vendor counts + = charge, -1 where + = discharge, `None` where that differs from file to file.
         mark: what the text at the beginning of such a file holds, in lower case; empty for nothing special.
-        recognises: for formats that are no table: whether a file is one, from its path and first bytes.
+        detects: for formats that are no table: whether a file is one, from its path and first bytes.
         load: for these: file -> table as the vendor wrote it.
     """
 
@@ -106,7 +106,7 @@ class Reader:
     curves: Cut
     sign: float | None = 1.0
     mark: str = ""
-    recognises: Callable[[Path, bytes], bool] | None = None
+    detects: Callable[[Path, bytes], bool] | None = None
     load: Callable[[Path], pl.DataFrame] | None = None
 
     def read(self, table: Table | None, job: Job) -> Iterator[Curves]:

@@ -1,6 +1,6 @@
 """The vendors' formats, one file each. A new one is a `Reader` in a file of its own and a place in this list.
 
-The first reader that recognises a file takes it: formats with a mark of their own come before those known by the names of their
+The first reader that detects a file takes it: formats with a mark of their own come before those known by the names of their
 columns alone, and these before the plain table.
 """
 

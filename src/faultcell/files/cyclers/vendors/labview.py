@@ -82,4 +82,4 @@ def is_measurement(_: Path, start: bytes) -> bool:
     return start.lstrip(b"\xef\xbb\xbf").startswith(b"LabVIEW Measurement")
 
 
-LABVIEW = Reader("LabVIEW .lvm", COLUMNS, curves, sign=None, recognises=is_measurement, load=load)
+LABVIEW = Reader("LabVIEW .lvm", COLUMNS, curves, sign=None, detects=is_measurement, load=load)

@@ -142,4 +142,4 @@ def is_matlab(_: Path, start: bytes) -> bool:
     return start.startswith(b"MATLAB") or start.startswith(b"\x89HDF")
 
 
-NASA = Reader("NASA PCoE .mat", COLUMNS, curves, recognises=is_matlab, load=load)
+NASA = Reader("NASA PCoE .mat", COLUMNS, curves, detects=is_matlab, load=load)

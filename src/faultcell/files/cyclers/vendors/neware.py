@@ -110,5 +110,5 @@ def _has_records(path: Path) -> bool:
 
 
 NEWARE = Reader("Neware CSV or XLSX", COLUMNS, curves)
-NEWARE_REPORT = Reader("Neware general report", COLUMNS, curves, recognises=is_nested, load=load_nested)
-NEWARE_BINARY = Reader("Neware .nda or .ndax", COLUMNS, curves, recognises=is_binary, load=load_binary)
+NEWARE_REPORT = Reader("Neware general report", COLUMNS, curves, detects=is_nested, load=load_nested)
+NEWARE_BINARY = Reader("Neware .nda or .ndax", COLUMNS, curves, detects=is_binary, load=load_binary)
