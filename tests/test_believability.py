@@ -11,7 +11,7 @@ from faultcell.scoring import evaluate
 from faultcell.scoring.believability import SHARES, broken
 from faultcell.scoring.ensemble import ensemble_scores
 from faultcell.scoring.scores import SetScore
-from faultcell.scoring.verdict import verdict
+from faultcell.scoring.verdict import of_shapes, verdict
 from strategies import LOWER, curves_of, discharge, fault_curves
 
 pytestmark = pytest.mark.filterwarnings("ignore::faultcell.errors.OutOfRangeWarning")
@@ -47,6 +47,15 @@ def lines(count, *, jitter=0.0, seed=0):
     bends = rng.uniform(0.5, 2, count)
     volts = 1 - np.linspace(0, 1, 64)[None] ** bends[:, None] + jitter * rng.normal(size=(count, 64))
     return volts, 1000 * bends, np.array([f"cell {i % 4}" for i in range(count)])
+
+
+def test_of_a_curve_that_was_never_under_load_nothing_is_said(tiny):
+    idle = one(current_ampere=lambda i: 0 * i)
+    assert all(np.isnan(value[0]) for value in idle.values())
+    wave = discharge(samples=50)
+    unloaded = curves_of([("Z", 1, "discharge", "normal", {**wave, "current_ampere": 0 * wave["current_ampere"]}, {})])
+    drawn = tiny[0].select(step_type="discharge")
+    assert of_shapes(drawn, drawn + unloaded) == of_shapes(drawn, drawn)
 
 
 def test_a_forest_cannot_tell_curves_of_one_kind_and_can_tell_jitter():

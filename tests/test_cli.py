@@ -626,3 +626,22 @@ def test_a_set_that_cannot_be_divided_is_refused_and_nothing_written(cells, tmp_
     assert expected in done.stderr
     assert not (tmp_path / "a").exists()
     assert (cells / "halfcycles.parquet").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("sample", "BUNDLE", "--fault", "internal_short", "--out", "OUT"), "unknown fault 'internal_short'"),
+        (("train", "REST", "--out", "OUT"), "none of the curves is a charge or a discharge, but field"),
+        (("evaluate", "--real", "FAULTS", "--synthetic", "FAULTS", "--out", "OUT"), "the synthetic set is the real one"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_sentence(run, bundle, data, tmp_path, words, said):
+    field = normal_curves(cells=1, cycles=1).select(step_type="discharge")
+    kind = {"step_type": pl.lit("field")}
+    write(Curves(field.timeseries.with_columns(**kind), field.halfcycles.with_columns(**kind)), tmp_path / "field")
+    places = {"BUNDLE": bundle, "REST": tmp_path / "field", "FAULTS": data / "faults", "OUT": tmp_path / "out"}
+    found = run(*(places.get(word, word) for word in words))
+    assert found.code in (1, 2)
+    assert said in found.err
+    assert found.err.count("\n") == 1

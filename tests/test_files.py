@@ -501,9 +501,9 @@ def test_preferred_labels_and_units_are_the_same_recording(tmp_path, ending):
 
 def test_limits_and_label_of_a_recording(tmp_path):
     deep = save(recording(low=2.3, high=4.5), tmp_path / "deep.csv")
-    with pytest.raises(DataError, match=r"lower_voltage_limit_volt.*pass --lower and --upper"):
+    with pytest.raises(DataError, match=r"lower_voltage_limit_volt.*add --lower VOLT --upper VOLT to the command"):
         ingest([deep])
-    with pytest.raises(DataError, match=r"pass --upper$"):
+    with pytest.raises(DataError, match=r"add --upper VOLT to the command"):
         ingest([deep], lower=2.7)
     curves, notes = ingest([deep], **LIMITS, nominal_capacity_ah=2.0)
     assert curves.halfcycles["label"].to_list() == ["overcharge", "overdischarge"] * 2

@@ -311,7 +311,7 @@ def test_real_bdf_file_has_the_capacity_of_its_own_column():
     # The file gives the current of some 0.18 mA in tenths of a milliampere.
     assert moved_ah(curves)[0] == pytest.approx(raw.filter(step_index=2)["discharging_capacity_ah"].max(), rel=0.15)
     assert curves.cells == [file.name.removesuffix(".bdf.csv")]
-    with pytest.raises(DataError, match="pass --lower and --upper"):
+    with pytest.raises(DataError, match="add --lower VOLT --upper VOLT to the command"):
         ingest([file])
     assert any("nominal capacity not given" in note for note in notes)
 
@@ -409,3 +409,28 @@ def test_real_nasa_file_is_known_by_its_content(tmp_path):
     assert curves.halfcycles.group_by("step_type").len().sort("step_type").rows() == [("charge", 40), ("discharge", 40)]
     assert set(REST_C_RATE) == {"charge", "discharge"}
     assert curves.halfcycles.select(KEYS).is_unique().all()
+
+
+def test_limits_of_another_cell_are_asked_about(tmp_path):
+    recording(low=3.4, high=4.7).write_csv(tmp_path / "cell.bdf.csv")
+    known = {"lower": 2.5, "nominal_capacity_ah": 2.0}
+    _, notes = ingest([tmp_path / "cell.bdf.csv"], upper=3.6, **known)
+    assert any(
+        "every charge goes beyond the upper limit of 3.6 V: is that the rated limit of this cell?" in note for note in notes
+    )
+    _, notes = ingest([tmp_path / "cell.bdf.csv"], upper=4.8, **known)
+    assert any("no charge goes more than 0.05 V above the upper limit" in note for note in notes)
+
+
+def test_a_laboratory_half_cell_is_read(tmp_path):
+    import polars as pl
+
+    whole = recording()
+    half = whole.with_columns(
+        voltage_volt=(pl.col("voltage_volt") - 2.79) * 2, current_ampere=pl.col("current_ampere") * 1.5e-4
+    )
+    half.write_csv(tmp_path / "half.bdf.csv")
+    for known in ({}, {"nominal_capacity_ah": 0.003}):
+        curves, _ = ingest([tmp_path / "half.bdf.csv"], lower=0.005, upper=3.0, **known)
+        assert len(curves) == 4
+        assert abs(curves.column("current_ampere")).max() == pytest.approx(3e-4)

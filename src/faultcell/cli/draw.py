@@ -192,10 +192,14 @@ def check_one_way(like: Path | None, fault: str | None, reference: Path | None) 
 
 def asked_for(fault: str, count: int, values: dict[str, Any]) -> list[Condition]:
     """The conditions of `sample --fault`."""
+    from faultcell.curves.condition import fault as known_fault
     from faultcell.curves.condition import grid
+    from faultcell.curves.schema import NORMAL
 
-    if fault != "normal" and "peak_deviation_volt" not in values:
+    if fault != NORMAL:
+        known_fault(fault)  # before its depth is asked for
+    if fault != NORMAL and "peak_deviation_volt" not in values:
         raise ConditionError(f"sample --fault {fault} needs --peak-deviation-volt: how far beyond the limit, in V")
-    if fault != "normal":
+    if fault != NORMAL:
         values = {"repetition_count": 1, **values}
     return grid(fault, **values) * count

@@ -19,7 +19,11 @@ from faultcell.files.validate import READINGS
 def on_grid(curves: Curves, grid: GridConfig) -> tuple[Curves, list[Condition], Encoded]:
     """The charges and discharges of a set with their severity, their conditions, and these curves on the grid."""
     curves = severity.complete(curves)
-    curves = curves.select(step_type=[name for name in STEPS if name in set(curves.halfcycles["step_type"])] or None)
+    steps = set(curves.halfcycles["step_type"])
+    if len(curves) and not steps & {*STEPS}:
+        found = ", ".join(sorted(map(str, steps)))
+        raise TrainingError(f"none of the curves is a charge or a discharge, but {found}: those alone can be learnt and drawn")
+    curves = curves.select(step_type=[name for name in STEPS if name in steps] or None)
     conditions = conditions_of(curves)
     return curves, conditions, encode(curves, conditions, grid)
 

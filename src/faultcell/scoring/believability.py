@@ -39,6 +39,8 @@ def broken(curves: Curves) -> dict[str, Array]:
             _hot(one),
             np.nan if np.isnan(one.surge) else one.surge > MOST_SURGE,
         )
+        if one.time.size > 1
+        else (np.nan,) * len(SHARES)  # never under load
         for one in loaded_curves(curves)
     ]
     return dict(zip(SHARES, np.array(rows, dtype=np.float64).reshape(-1, len(SHARES)).T, strict=True))

@@ -80,7 +80,7 @@ class Recording:
         self._notes: list[str] = []
         self._counter = CycleCounter()
         self._done: set[tuple[int, str]] = set()
-        self._left_out, self._labels = Counter[str](), Counter[str]()
+        self._left_out, self._labels = Counter[str](), Counter[tuple[str, str]]()
         self._telling: list[tuple[int, bool]] = []  # row of a long half-cycle, and whether its voltage goes the wrong way
 
     def add(self, table: pl.DataFrame) -> Curves | None:
@@ -134,7 +134,7 @@ class Recording:
     def notes(self) -> list[str]:
         """What was assumed, and what was left out."""
         left_out = [f"{count} loads left out, {words}" for words, count in self._left_out.items() if count]
-        labelled = _said_of_labels(self._labels) if self._labels else []
+        labelled = _said_of_labels(self._labels, self._known) if self._labels else []
         return [f"{self._where}: {note}" for note in (*self._notes, *left_out, *labelled)]
 
     def _turned(self, table: pl.DataFrame) -> pl.DataFrame:
@@ -166,7 +166,7 @@ class Recording:
             return None
         halves = _rows(table, keys, cell_id=self._cell, known=self._known)
         if "label" not in table.columns:
-            self._labels.update(str(row["label"]) for row in halves)
+            self._labels.update((str(row["step_type"]), str(row["label"])) for row in halves)
         schema = HALFCYCLES | {name: kind for name, kind in CARRIED.items() if name in table.columns}
         return Curves(_samples(table, [part for part, _ in keys], rows=halves), pl.DataFrame(halves, schema=schema))
 
@@ -221,6 +221,8 @@ def label_of(voltage: Array, *, step_type: str, lower: float, upper: float) -> s
 
 
 _FLAGS = {"--lower": "lower_voltage_limit_volt", "--upper": "upper_voltage_limit_volt"}
+# Of half-cycles of a kind, more than that all gone wrong speak of a wrong limit.
+FEWEST_BEYOND = 2
 
 
 def _given(rated: Rated) -> dict[str, float | None]:
@@ -244,7 +246,9 @@ def _known(table: pl.DataFrame, rated: Rated, *, where: str) -> tuple[dict[str, 
     absent = [flag for flag, name in _FLAGS.items() if not np.isfinite(known[name])]
     if absent:
         place = f"column {', '.join(_FLAGS[flag] for flag in absent)}"
-        action = f"pass {' and '.join(absent)}"
+        action = f"add {' '.join(f'{flag} VOLT' for flag in absent)} to the command, from the data sheet"
+        if not np.isfinite(known["nominal_capacity_ah"]):
+            action += " (and --nominal-capacity-ah AH, else the largest charge found is taken for it)"
         refuse(where, place, found="none of that name", expected="the rated limits of the cell in volt", action=action)
     if np.isfinite(known["nominal_capacity_ah"]):
         return known, []
@@ -253,12 +257,20 @@ def _known(table: pl.DataFrame, rated: Rated, *, where: str) -> tuple[dict[str, 
     return {**known, "nominal_capacity_ah": found}, [note]
 
 
-def _said_of_labels(labels: Counter[str]) -> list[str]:
-    faults = {label: count for label, count in labels.items() if label != NORMAL}
+def _said_of_labels(labels: Counter[tuple[str, str]], known: dict[str, float]) -> list[str]:
+    """How curves without a label were labelled, and a question where a limit seems to be another cell's."""
+    faults = {label: count for (_, label), count in labels.items() if label != NORMAL}
     if not faults:
-        return [f"the file has no labels; all curves stay within {FAULT_VOLT} V of the rated limits: labelled {NORMAL}"]
+        how = f"no charge goes more than {FAULT_VOLT} V above the upper limit and no discharge below the lower one"
+        return [f"the file has no labels; {how}: labelled {NORMAL}"]
     counts = ", ".join(f"{count} labelled {label}" for label, count in faults.items())
-    return [f"the file has no labels; by the rule of {FAULT_VOLT} V beyond the rated limit: {counts}, the others {NORMAL}"]
+    said = [f"the file has no labels; by the rule of {FAULT_VOLT} V beyond the rated limit: {counts}, the others {NORMAL}"]
+    for step, side in (("charge", "upper"), ("discharge", "lower")):
+        beyond = sum(count for (kind, label), count in labels.items() if kind == step and label != NORMAL)
+        if beyond >= FEWEST_BEYOND and beyond == sum(count for (kind, _), count in labels.items() if kind == step):
+            limit = known[f"{side}_voltage_limit_volt"]
+            said.append(f"every {step} goes beyond the {side} limit of {limit:g} V: is that the rated limit of this cell?")
+    return said
 
 
 def _sound(table: pl.DataFrame, where: str) -> None:
