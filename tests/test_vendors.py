@@ -28,6 +28,7 @@ from samples import (
     minutes_with_a_stop,
     numbered_rows,
     plain,
+    recording,
     sampled,
     segments,
     units_below,
@@ -423,13 +424,8 @@ def test_limits_of_another_cell_are_asked_about(tmp_path):
 
 
 def test_a_laboratory_half_cell_is_read(tmp_path):
-    import polars as pl
-
-    whole = recording()
-    half = whole.with_columns(
-        voltage_volt=(pl.col("voltage_volt") - 2.79) * 2, current_ampere=pl.col("current_ampere") * 1.5e-4
-    )
-    half.write_csv(tmp_path / "half.bdf.csv")
+    low, small = (pl.col("voltage_volt") - 2.79) * 2, pl.col("current_ampere") * 1.5e-4
+    recording().with_columns(voltage_volt=low, current_ampere=small).write_csv(tmp_path / "half.bdf.csv")
     for known in ({}, {"nominal_capacity_ah": 0.003}):
         curves, _ = ingest([tmp_path / "half.bdf.csv"], lower=0.005, upper=3.0, **known)
         assert len(curves) == 4
