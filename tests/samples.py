@@ -116,6 +116,15 @@ def maccor_minutes(t):
     return head + rows_of(table, comma=True)
 
 
+def maccor_milli(t):
+    """A small cell: milliamperes by name, millivolts by their values alone."""
+    head = "Today's Date\t01/02/2026\r\nRec#\tCyc#\tStep\tTest (Sec)\tmAmp-hr\tmAmps\tVolts\tState\r\n"
+    milli = (pl.col("current_ampere").abs() * 1000, pl.col("voltage_volt") * 1000)
+    one, none = pl.lit(1).alias("s"), pl.lit(0.0).alias("q")
+    table = t.select(pl.int_range(pl.len()).alias("n"), "cycle", one, "test_time_second", none, *milli, "state")
+    return head + rows_of(table)
+
+
 def neware(t):
     words = pl.col("state").replace_strict({"C": "CC Chg", "D": "CC DChg", "R": "Rest"})
     return t.select(
@@ -216,7 +225,8 @@ def plain(t):
 
 LAYOUTS = {
     arbin: "Arbin", basytec: "Basytec", biologic: "BioLogic", landt: "Landt", maccor: "Maccor", maccor_minutes: "Maccor",
-    maccor_csv: "Maccor", maccor_days: "Maccor", novonix: "Novonix", digatron: "Digatron", cells_of_a_repository: "a table",
+    maccor_csv: "Maccor", maccor_days: "Maccor", maccor_milli: "Maccor", novonix: "Novonix", digatron: "Digatron",
+    cells_of_a_repository: "a table",
     neware: "Neware CSV", neware_report: "Neware general report", pec: "PEC", labview: "LabVIEW", plain: "a table",
 }  # fmt: skip
 

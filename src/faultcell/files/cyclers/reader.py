@@ -17,6 +17,7 @@ import polars as pl
 from faultcell.curves.curves import Curves
 from faultcell.files.cyclers.columns import Column, Place, depends_on_all, standardise
 from faultcell.files.messages import refuse
+from faultcell.files.sanity import HIGH_VOLT
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class Reader:
         mark: what the text at the beginning of such a file holds, in lower case; empty for nothing special.
         detects: for formats that are no table: whether a file is one, from its path and first bytes.
         load: for these: file -> table as the vendor wrote it.
+        may_be_millivolt: whether its voltages are at times in mV under the same header: no cell has a kilovolt.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Reader:
     mark: str = ""
     detects: Callable[[Path, bytes], bool] | None = None
     load: Callable[[Path], pl.DataFrame] | None = None
+    may_be_millivolt: bool = False
 
     def read(self, table: Table | None, job: Job) -> Iterator[Curves]:
         """Read a file, in one piece or in several; what is suspect is added to its notes.
@@ -137,7 +140,17 @@ class Reader:
             place = Place(str(job.path), job.rows)
             job.rows += piece.height
             table = standardise(piece, self.columns, name=self.name, place=place, sign=self.sign)
+            table = self._in_volt(table, job) if self.may_be_millivolt else table
             yield self._without_torn(table, job) if job.whole else table
+
+    def _in_volt(self, table: pl.DataFrame, job: Job) -> pl.DataFrame:
+        """The same in V where the values can only be mV."""
+        middle = table["voltage_volt"].median()
+        if not isinstance(middle, float) or not middle > HIGH_VOLT:
+            return table
+        note = f"{job.path}: voltages of {middle:.4g} are taken for mV"
+        job.notes += [] if any("are taken for mV" in one for one in job.notes) else [note]
+        return table.with_columns(pl.col("voltage_volt") / 1000)
 
     def _without_torn(self, table: pl.DataFrame, job: Job) -> pl.DataFrame:
         """The same without a last row that breaks off, as where a test was still running."""

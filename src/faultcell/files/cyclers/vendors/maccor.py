@@ -1,4 +1,6 @@
-"""Maccor: text exports. Currents have no sign, the column of the state tells; a time without unit may count minutes."""
+"""Maccor: text exports. Currents, at times in mA, have no sign, the column of the state tells; a time without unit may count
+minutes, voltages may be in mV.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from faultcell.files.cyclers.reader import Reader
 COLUMNS = wanted(
     time=("Test (*)", "TestTime(*)", "Test Time (*)", "TestTime", "Test Time"),
     voltage=("Volts", "Voltage [*]", "Voltage (*)", "Voltage"),
-    current=("Amps", "Current [*]", "Current (*)", "Current"),
+    current=("Amps", "*mps", "Current [*]", "Current (*)", "Current"),
     cycle=("Cyc#", "Cycle C", "Cycle"),
     surface=("Temp 1", "EVTemp (*)", "Temp 1 (*)"),
     state=("State", "Md"),
@@ -17,4 +19,4 @@ COLUMNS = wanted(
     record=("Rec#", "Rec"),
 )
 
-MACCOR = Reader("Maccor text", COLUMNS, curves)
+MACCOR = Reader("Maccor text", COLUMNS, curves, may_be_millivolt=True)
