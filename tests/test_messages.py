@@ -76,3 +76,15 @@ def test_a_library_is_silent_until_asked(caplog):
     code = "import logging, faultcell; logging.getLogger('faultcell.x').warning('heard?')"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stderr == ""
+
+
+def test_it_is_said_that_an_earlier_result_is_replaced(normal, run, tmp_path):
+    words = ("--log-level", "info", "train", normal, "--out", tmp_path / "base", "--steps", 2)
+    said = "the earlier result there will be replaced"
+    assert said not in run(*words).err
+    assert said in run(*words).err
+    again = ("--log-level", "info", "sample", tmp_path / "base", "--fault", "normal", "--c-rate", 1, "--out", tmp_path / "set")
+    assert said not in run(*again).err
+    found = run(*again)
+    assert said in found.err
+    assert found.out == f"1 curve in {tmp_path / 'set'}\n"

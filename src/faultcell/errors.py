@@ -90,6 +90,11 @@ def first_line(error: BaseException, most: int = 160) -> str:
     return (str(error).splitlines() or [""])[0][:most] or type(error).__name__
 
 
+def many(count: int, noun: str) -> str:
+    """A number of things: `1 curve`, `2 curves`."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def meant(name: object, known: Iterable[object]) -> str:
     """A question for a name that there is not but nearly is; nothing where none is near."""
     near = get_close_matches(str(name), [str(other) for other in known], n=1, cutoff=0.8)

@@ -14,7 +14,7 @@ from faultcell.cli.common import Json, Out, Seed, Tick, progress, read, say
 from faultcell.cli.draw import counted
 from faultcell.cli.run_config import ConfigFile, config_of, left_open
 from faultcell.cli.train import faults_of
-from faultcell.errors import ConditionError, DataError, OutOfRangeWarning
+from faultcell.errors import ConditionError, DataError, OutOfRangeWarning, many
 
 if TYPE_CHECKING:
     from faultcell.augmenter import Augmenter
@@ -175,7 +175,9 @@ def _said(plan: Plan, out: Path, labels: Counter[str], *, verdict: str, again: C
     often = f"each {most} times" if least == most else f"each {least} to {most} times"
     cells = len({cell for cell, _ in plan.cycles})
     drawn = ", ".join(f"{count} {name}" for name, count in labels.items())
-    lines = [f"{drawn} from {len(plan.normal)} normal curves of {cells} cells ({often}), in {out}; see augment.png"]
+    lines = [
+        f"{drawn} from {many(len(plan.normal), 'normal curve')} of {many(cells, 'cell')} ({often}), in {out}; see augment.png"
+    ]
     left = f"left out: {'; '.join(map(str, plan.unserved))}" if plan.unserved else "every normal curve can serve"
     lines.append(f"{left}; drawn again, for no cell could have made them: {again['curves']}")
     lines.append(f"{verdict}, of {looked} looked at; on cells left out: faultcell evaluate --bundle")

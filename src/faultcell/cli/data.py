@@ -19,7 +19,7 @@ from faultcell.cli.common import (
     read,
     say,
 )
-from faultcell.errors import ConditionError, DataError
+from faultcell.errors import ConditionError, DataError, many
 
 if TYPE_CHECKING:
     from faultcell import files
@@ -58,8 +58,8 @@ def ingest(
     made = {"out": str(out), "curves": found.halfcycles.height, "cells": cells}
     shown = describe.text({**facts, "files": describe.files_found(found.files)})
     groups = found.halfcycles.group_by("label", "step_type", maintain_order=True).len().rows()
-    counts = ", ".join(f"{count} {label} {step}s" for label, step, count in groups)
-    say({**made, **facts}, as_json, f"{shown}\n{counts}: {made['curves']} curves, cells: {cells}, in {out}")
+    counts = ", ".join(many(count, f"{label} {step}") for label, step, count in groups)
+    say({**made, **facts}, as_json, f"{shown}\n{counts}: {many(made['curves'], 'curve')} of {many(cells, 'cell')}, in {out}")
 
 
 def say_bdf(paths: list[Path], out: Path, *, user_mapping: files.UserMapping, as_json: bool) -> None:
@@ -105,7 +105,7 @@ def simulate(
     files.write(curves, out, config={"verb": "simulate", **settings})
     failures = [str(failure) for failure in result.failures]
     found = {"out": str(out), "curves": len(curves), "cells": len(curves.cells), "failures": failures}
-    say(found, as_json, f"{len(curves)} curves of {len(curves.cells)} cells in {out}; {len(failures)} failed")
+    say(found, as_json, f"{many(len(curves), 'curve')} of {many(len(curves.cells), 'cell')} in {out}; {len(failures)} failed")
 
 
 def split(

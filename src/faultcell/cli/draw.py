@@ -27,7 +27,7 @@ from faultcell.cli.common import (
     read_as_told,
     say,
 )
-from faultcell.errors import ConditionError, OutOfRangeWarning
+from faultcell.errors import ConditionError, OutOfRangeWarning, many
 
 if TYPE_CHECKING:
     from faultcell.curves.condition import Condition
@@ -121,9 +121,9 @@ def _asked(
 
 def _drawn(count: int, out: Path, *, redraws: Counter[str], beyond: Sequence[Mapping[str, float]]) -> str:
     """How many curves there are, and how many of them were drawn again or extrapolate."""
-    text = f"{count} curves in {out}"
+    text = f"{many(count, 'curve')} in {out}"
     if redraws["curves"]:
-        text += f"; {redraws['curves']} were drawn again ({redraws['draws']} draws), for no cell could have made them"
+        text += f"; {redraws['curves']} drawn again ({redraws['draws']} draws), for no cell could have made them"
     if beyond:
         text += f"; {len(beyond)} extrapolate, in {', '.join(dict.fromkeys(name for names in beyond for name in names))}"
     return text
@@ -175,7 +175,7 @@ def band(
     settings = {"verb": "band", "model_sha256": model.sha256, "draws": draws, "level": level, "seed": seed}
     bands.write(found, out, config=settings, figure=plotting.band_figure(found, None if real.has_generated else real))
     facts: dict[str, object] = {"out": str(out), "bands": len(found), "level": level, "draws": draws}
-    text = f"{len(found)} bands in {out}"
+    text = f"{many(len(found), 'band')} in {out}"
     if covered is not None:
         facts |= {"coverage": covered.all, "coverage_by_cell": covered.by_cell}
         text += f"; {100 * covered.all:.1f} % of the points of the real curves lie within (asked for: {100 * level:g} %)"

@@ -22,7 +22,7 @@ from faultcell.curves.curves import Curves
 from faultcell.curves.severity import complete
 from faultcell.errors import DataError
 from faultcell.files.bounded.parquet import ALL, batches, open_parquet, to_frame
-from faultcell.files.durable.atomic import whole_folder
+from faultcell.files.durable.atomic import tell_replaced, whole_folder
 from faultcell.files.durable.seal import seal
 from faultcell.files.durable.swap import read_at_once
 from faultcell.files.validate import check, check_order, conform
@@ -121,6 +121,7 @@ def write_blocks(
     head = list(itertools.islice(coming, 2))
     if not head:
         raise DataError(f"{folder}: found no curve to write, expected one at least: check the selection")
+    tell_replaced(folder)
     narrow = _NARROW if len(head) == 1 else tuple(set(_NARROW) - set(_KEPT))
     with whole_folder(folder, replaces=CONTENTS) as temporary, _Tables(temporary) as tables:
         kept = []

@@ -24,7 +24,7 @@ from faultcell.bundle.store import (
     sums,
 )
 from faultcell.errors import BundleError
-from faultcell.files.durable.atomic import refuse_other, whole_folder
+from faultcell.files.durable.atomic import refuse_other, tell_replaced, whole_folder
 from faultcell.files.durable.swap import tidy
 from faultcell.training.loop import State
 
@@ -110,8 +110,9 @@ def make_ready(folder: Path) -> None:
 
 
 def forget(folder: Path) -> None:
-    """Delete what a stopped run left, so that another begins anew."""
+    """Delete what a stopped run left, so that another begins anew; an earlier model stays until it is replaced."""
     shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
+    tell_replaced(folder)
 
 
 def _restore(state: State, tensors: Mapping[str, Tensor]) -> None:

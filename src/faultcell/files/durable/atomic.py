@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 from collections.abc import Collection, Iterator
@@ -13,6 +14,7 @@ from faultcell.errors import DataError
 from faultcell.files.durable.swap import neighbour, put
 
 # What the disk, not the program, is to blame for: whatever the block was doing, and where we open, flush or rename.
+LOGGER = logging.getLogger(__name__)
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENAMETOOLONG}
 _REFUSED = {*_FULL, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY}
 
@@ -65,6 +67,12 @@ def write_text(path: str | Path, text: str) -> Path:
             _sync(temporary)
             _settle(temporary, target)
     return Path(path)
+
+
+def tell_replaced(path: str | Path) -> None:
+    """Log that an earlier result of the same kind will be replaced, where there is one: who did not mean it can still stop."""
+    if Path(path).is_dir() and any(Path(path).iterdir()):
+        LOGGER.info("%s: the earlier result there will be replaced", path)
 
 
 def refuse_other(target: Path, replaces: Collection[str]) -> None:
