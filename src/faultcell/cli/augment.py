@@ -175,9 +175,8 @@ def _said(plan: Plan, out: Path, labels: Counter[str], *, verdict: str, again: C
     often = f"each {most} times" if least == most else f"each {least} to {most} times"
     cells = len({cell for cell, _ in plan.cycles})
     drawn = ", ".join(f"{count} {name}" for name, count in labels.items())
-    lines = [
-        f"{drawn} from {many(len(plan.normal), 'normal curve')} of {many(cells, 'cell')} ({often}), in {out}; see augment.png"
-    ]
+    source = f"{many(len(plan.normal), 'normal curve')} of {many(cells, 'cell')}"
+    lines = [f"{drawn} from {source} ({often}), in {out}; see augment.png"]
     left = f"left out: {'; '.join(map(str, plan.unserved))}" if plan.unserved else "every normal curve can serve"
     lines.append(f"{left}; drawn again, for no cell could have made them: {again['curves']}")
     lines.append(f"{verdict}, of {looked} looked at; on cells left out: faultcell evaluate --bundle")

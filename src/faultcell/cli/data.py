@@ -59,7 +59,11 @@ def ingest(
     shown = describe.text({**facts, "files": describe.files_found(found.files)})
     groups = found.halfcycles.group_by("label", "step_type", maintain_order=True).len().rows()
     counts = ", ".join(many(count, f"{label} {step}") for label, step, count in groups)
-    say({**made, **facts}, as_json, f"{shown}\n{counts}: {many(made['curves'], 'curve')} of {many(cells, 'cell')}, in {out}")
+    say(
+        {**made, **facts},
+        as_json,
+        f"{shown}\n{counts}: {many(found.halfcycles.height, 'curve')} of {many(cells, 'cell')}, in {out}",
+    )
 
 
 def say_bdf(paths: list[Path], out: Path, *, user_mapping: files.UserMapping, as_json: bool) -> None:
