@@ -27,6 +27,7 @@ from faultcell.report.sections import (
     epochs,
     fidelity,
     sets,
+    short,
     summary,
 )
 from strategies import curves_of, fault_rows
@@ -219,7 +220,7 @@ def marked(table):
 def test_the_page_lies_in_the_folder_and_has_every_section(folder, text):
     page = Page(text)
     assert (folder / "report.html").is_file()
-    assert page.anchors == SECTIONS
+    assert page.anchors == ["short", *SECTIONS]
     assert page.links == [f"#{anchor}" for anchor in SECTIONS]
 
 
@@ -489,3 +490,17 @@ def test_the_names_are_those_listed():
     assert all(getattr(report, name) is not None for name in report.__all__)
     with pytest.raises(AttributeError, match=r"faultcell\.report"):
         _ = report.nothing
+
+
+def test_it_begins_with_what_fits_one_screen(study, text):
+    found = short.section(study)
+    table, said = found.blocks
+    assert [line[0].text.split(",")[0] for line in table.rows if "real curves only" in line[0].text] == study.labels
+    assert sum("best cheap control" in line[0].text for line in table.rows) == len(study.labels)
+    for label in study.labels:
+        rows = study.rows("gain", task=label, view="whole", measure="recall", arm="before", classifier="all six")
+        own = next(line for line in table.rows if line[0].text.startswith(f"{label}, before"))
+        assert own[1].text == blocks.number(rows[0]["mean"])
+    assert len(table.rows) <= 4 * len(study.labels)
+    assert all("MAE" in sentence or "claims" in sentence for sentence in said.items)
+    assert text.index('id="short"') < text.index("<nav")

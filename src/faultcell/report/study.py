@@ -20,6 +20,7 @@ from faultcell.report.sections import (
     overview,
     sets,
     severity,
+    short,
 )
 from faultcell.study.stages import PAGE
 
@@ -59,7 +60,7 @@ def study_page(folder: Path) -> str:
     return (
         environment()
         .get_template("study.html.j2")
-        .render(title=TITLE, lead=LEAD, version=study.summary.version, sections=sections)
+        .render(title=TITLE, lead=LEAD, version=study.summary.version, short=short.section(study), sections=sections)
     )
 
 

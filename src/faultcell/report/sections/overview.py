@@ -22,10 +22,10 @@ def findings(study: Study) -> Section:
     moved = [sentence for sentence in groups["ablations"] if _moved(sentence)]
     still = [sentence for sentence in groups["ablations"] if not _moved(sentence)]
     said: list[Block] = [
-        Bullets(groups["fidelity"], "Fidelity"),
+        Fold(f"Fidelity, in words ({len(groups['fidelity'])})", [Bullets(groups["fidelity"])]),
         Bullets(moved, "Ablations: what moves the error by more than other seeds do"),
         Fold(f"Ablations without a difference beyond chance ({len(still)})", [Bullets(still)]),
-        Bullets(groups["classifiers"], "Classifiers"),
+        Fold(f"Classifiers, in words ({len(groups['classifiers'])})", [Bullets(groups["classifiers"])]),
     ]
     filled = [block for block in said if not isinstance(block, Bullets) or block.items]
     return Section("findings", "Findings", [*summary.blocks(study), *filled])
