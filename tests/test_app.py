@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import quote
@@ -34,17 +36,22 @@ from faultcell.app.api import guard, routes
 from faultcell.app.api.guard import MOST_BODY, MOST_UPLOAD, Guard
 from faultcell.app.controls import kinds, knobs
 from faultcell.app.normals import Normals
-from faultcell.app.page import chart
+from faultcell.app.page import address, chart
+from faultcell.app.page.address import channels_of
+from faultcell.app.page.narrow import labelled
 from faultcell.app.page.tables import facts_html
 from faultcell.app.registry import Registry
 from faultcell.app.requests import MOST_CURVES, MOST_STEPS, Conditions, Draw, Source, conditions_from
 from faultcell.app.uploads import normals_of
 from faultcell.app.worker import queue
 from faultcell.app.worker.downloads import bdf_csv
+from faultcell.app.worker.nearest import CellKind, nearest_alike
 from faultcell.app.worker.process import FailedError, GoneError, Worker
 from faultcell.app.worker.queue import BusyError, DrawQueue, LateError, LostError, Newest
 from faultcell.app.worker.results import SHOWN, show, source_of, typical
+from faultcell.baselines.replay import CurveLibrary
 from faultcell.curves import FAULTS, Condition, Curves
+from faultcell.curves.condition import Limits
 from faultcell.curves.conditions import conditions_of
 from faultcell.curves.severity import excursion
 from faultcell.errors import BundleError, ConditionError, DataError, FaultCellError
@@ -175,6 +182,112 @@ def test_the_nearest_real_curve_is_beside(registry, entry, tiny):
     nearest = show(registry, entry, request=request).nearest[0]
     lowest = wanted.take([row]).column("voltage_volt").min()
     assert nearest.volt.min() == pytest.approx(lowest, abs=1e-6)
+    celsius = wanted.take([row]).column("surface_temperature_celsius")
+    assert nearest.celsius[0] == pytest.approx(celsius[0], abs=1e-6)
+    assert nearest.celsius.max() <= celsius.max() + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("capacity", "lower", "alike"), [(2.0, 2.7, True), (2.06, 2.71, True), (2.2, 2.7, False), (2.0, 2.5, False)]
+)
+def test_a_cell_is_of_another_kind_by_capacity_or_limits(capacity, lower, alike):
+    kind = CellKind(2.0, Limits(2.7, 4.2))
+    other = CellKind(capacity, Limits(lower, 4.2))
+    assert kind.is_like(other) is other.is_like(kind) is alike
+    assert kind.is_like(CellKind(None, None))
+
+
+def test_real_curves_of_another_kind_of_cell_are_not_beside_and_that_is_said(registry, entry, tiny):
+    request = Draw(conditions=Conditions(**OVERDISCHARGE))
+    assert show(registry, entry, request=request).without_nearest == ""
+    larger = tiny[1].halfcycles.with_columns(pl.col("nominal_capacity_ah") * 2.5)
+    foreign = CurveLibrary(Curves(tiny[1].timeseries, larger))
+    shown = show(replace(registry, real=foreign), entry, request=request)
+    assert shown.nearest == []
+    both = f"{larger['nominal_capacity_ah'][0] / 2.5:g} Ah", f"{larger['nominal_capacity_ah'][0]:g} Ah"
+    assert re.fullmatch(
+        rf".* no overdischarge of a cell of this kind \({both[0]}.*\): .* one of {both[1]}.*", shown.without_nearest
+    )
+    without = show(replace(registry, real=CurveLibrary(tiny[0])), entry, request=request)
+    assert without.without_nearest == "The real curves given have no overdischarge."
+    renamed = (table.with_columns(pl.format("other {}", "cell_id").alias("cell_id")) for table in (tiny[1].timeseries, larger))
+    mixed = CurveLibrary(Curves.concat([Curves(*renamed), tiny[1]]))
+    kinds = {row: mixed.conditions[row].nominal_capacity_ah for row in range(len(mixed.conditions))}
+    rows, _ = nearest_alike(mixed, request.condition(), kind=CellKind(larger["nominal_capacity_ah"][0], None), count=3)
+    assert {kinds[row] for row in rows} == {larger["nominal_capacity_ah"][0]}
+
+
+# --- temperature
+
+
+def test_temperatures_are_those_drawn_and_what_was_not_measured_is_no_line(registry, entry, tuned, tiny):
+    request = Draw(conditions=Conditions(**OVERDISCHARGE, c_rate=1.0), seed=5)
+    shown = show(registry, entry, request=request)
+    drawn = tuned.draw([request.conditions.condition()] * 64, range(5, 69))
+    celsius = drawn.column("surface_temperature_celsius")
+    assert np.array_equal(shown.curves[0].celsius, drawn.take([0]).column("surface_temperature_celsius"))
+    hottest = np.median([celsius[part].max() for part in drawn.slices()])
+    assert {row.title: row.got for row in shown.rows}["Highest temperature"] == f"{hottest:.1f} °C"
+    series = {line["id"]: line["data"] for line in chart.options(shown, "celsius", closer=False)["series"]}
+    assert np.array(series["drawn-0"])[:, 1] == pytest.approx(shown.curves[0].celsius, abs=0.006)
+    assert len(series["real-0"]) > 10
+    assert series["limit-lower"] == series["limit-upper"] == []
+    bare = tiny[1].timeseries.with_columns(surface_temperature_celsius=pl.lit(None, dtype=pl.Float64))
+    shown = show(replace(registry, real=CurveLibrary(Curves(bare, tiny[1].halfcycles))), entry, request=request)
+    series = {line["id"]: line["data"] for line in chart.options(shown, "celsius", closer=False)["series"]}
+    assert series["real-0"] == []
+    assert len(chart.options(shown, "volt", closer=True)["series"]) == len(series)
+
+
+def test_a_model_that_saw_no_temperature_offers_none(entry):
+    assert list(channels_of(entry)) == ["volt", "ampere", "celsius"]
+    blind = SimpleNamespace(model=SimpleNamespace(profile=SimpleNamespace(channels=("voltage", "current"))))
+    assert list(channels_of(blind)) == ["volt", "ampere"]
+
+
+# --- the address
+
+
+def test_an_address_sets_what_the_page_offers(registry):
+    words = {"model": "my-model-1", "mode": "conditions", "draw": "overdischarge", "show": "temperature", "seed": "128"}
+    values = {"peak_deviation_volt": "0.333", "repetition_count": "2", "c_rate": "unknown"}
+    found, said = address.read([*words.items(), *values.items()], registry)
+    assert said == []
+    assert (found.model, found.mode, found.kind, found.channel, found.seed) == (*list(words.values())[:3], "celsius", 128)
+    assert found.values == {"peak_deviation_volt": 0.333, "repetition_count": 2, "c_rate": None}
+    assert address.read([], registry) == (address.Settings(), [])
+    normal = {"mode": "normal", "cell": "N2", "cycle": "3", "draw": "overdischarge", "peak_deviation_volt": "0.25"}
+    found, said = address.read(normal.items(), registry)
+    assert (said, found.source, found.values) == ([], ("N2", 3), {"peak_deviation_volt": 0.25})
+    assert address.read([("mode", "normal"), ("set", "own")], registry)[1] == [address.OWN_IS_GONE]
+    for value in (0.1 + 0.2, 7, None):
+        assert address.spelt(value) == "unknown" if value is None else float(address.spelt(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        ({"seed": "x"}, "seed"),
+        ({"seed": "-1"}, "seed"),
+        ({"seed": "9" * 5000}, "seed"),
+        ({"model": "../secret", "mode": "<script>"}, "model, mode"),
+        ({"draw": "sulphation", "peak_deviation_volt": "0.5"}, "draw, peak_deviation_volt"),
+        ({"draw": "overdischarge", "peak_deviation_volt": "nan"}, "peak_deviation_volt"),
+        ({"draw": "overdischarge", "peak_deviation_volt": "unknown"}, "peak_deviation_volt"),
+        ({"draw": "overdischarge", "peak_deviation_volt": "-1", "c_rate": "1e400"}, "peak_deviation_volt, c_rate"),
+        ({"draw": "overdischarge", "repetition_count": "2.5"}, "repetition_count"),
+        ({"mode": "normal", "draw": "normal charge"}, "draw"),
+        ({"mode": "normal", "cell": "N2", "cycle": "99"}, "cell and cycle"),
+        ({"mode": "normal", "cell": "N2"}, "cell and cycle"),
+        ({"cell": "N2", "cycle": "3"}, "cell, cycle"),
+        ({"show": "pressure", "<b>x</b>": "1"}, "show, <b>x</b>"),
+        ({"x" * 500: "1"}, "x" * 60),
+    ],
+)
+def test_what_an_address_should_not_have_is_left_out_in_a_sentence(registry, words, refused):
+    found, said = address.read(words.items(), registry)
+    assert said == [f"The address has what this page does not offer, and it was left out: {refused}."]
+    assert (found.seed, found.source, found.channel, found.values) == (None, None, None, {})
 
 
 def test_a_chart_keeps_its_series_whatever_is_drawn(registry, entry):
@@ -183,7 +296,7 @@ def test_a_chart_keeps_its_series_whatever_is_drawn(registry, entry):
         kind = entry.kinds[name]
         values = {knob.quantity.name: knob.start for knob in entry.knobs[name]}
         shown = show(registry, entry, request=Draw(conditions=conditions_from(kind.label, kind.step_type, values=values)))
-        for channel in ("volt", "ampere"):
+        for channel in chart.CHANNELS:
             for closer in (False, True):
                 found = chart.options(shown, channel, closer=closer)
                 lengths.add(tuple(line["id"] for line in found["series"]))
@@ -207,6 +320,23 @@ def test_foreign_text_is_escaped():
     assert "<b>" not in found
     assert "<i>" not in found
     assert "&lt;script&gt;" in found
+
+
+def test_cells_of_a_table_know_their_heading_and_all_else_stays():
+    table = '<table><thead><tr><th>a &lt;b&gt;</th><th><i>c</i></th></tr></thead><tbody><tr><td>1</td><td class="x">2</td>'
+    found = labelled(f"<p>R&amp;D &#8211; <br/></p>{table}<td>3</td></tr></tbody></table>")
+    assert found.startswith("<p>R&amp;D &#8211; <br/></p><table>")
+    assert '<td data-name="a &lt;b&gt;">1</td><td data-name="c" class="x">2</td><td>3</td></tr>' in found
+    quoted = labelled('<table><thead><tr><th>"><script>x</script></th></tr></thead><tr><td>1</td></tr></table>')
+    assert 'data-name="&quot;&gt;x"' in quoted
+
+
+def test_a_wide_table_becomes_several_with_the_names_of_its_rows():
+    row = {"group": "all", "source": "floor", **{f"m{number}": f"{number}.5e-08" for number in range(14)}, "last": "-"}
+    found = facts_html({"scores": [row, {**row, "m0": "-"}], "sets": [{"set": "all", "curves": 3}]})
+    assert re.findall("<h3>(.*?)</h3>", found) == ["scores, 1 of 2", "scores, 2 of 2", "sets"]
+    assert found.count("<table>") == 3
+    assert [found.count(f">{name}</th>") for name in ("group", "source", "m0", "m13", "last")] == [2, 2, 1, 1, 1]
 
 
 # --- from a normal cycle

@@ -1,5 +1,6 @@
 """The page in a real browser, served by the real command: what a visitor sees, moves and takes along."""
 
+import base64
 import contextlib
 import importlib.util
 import io
@@ -12,7 +13,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 import polars as pl
@@ -263,6 +264,19 @@ def test_current_is_shown_on_request(page):
 
 
 @needs_browser
+def test_temperature_is_shown_on_request_beside_the_real_ones_without_limits(page, tuned):
+    choose(page, "overdischarge")
+    with changing(page):
+        page.get_by_role("button", name="Temperature").click()
+    celsius = curve(page)[:, 1]
+    assert 10 < celsius.min() < celsius.max() < 80
+    assert page.locator(".legend").inner_text().count("rated limits") == 0
+    assert page.locator(".legend").inner_text().count("nearest real curves") == 1
+    assert float(told(page, "Highest temperature")[1].removesuffix(" °C")) == pytest.approx(celsius.max(), abs=15)
+    assert page.locator(".said").inner_text() == ""
+
+
+@needs_browser
 def test_an_impossible_request_gets_a_sentence_and_a_far_one_a_warning(page):
     choose(page, "overdischarge")
     number, said = page.get_by_label("Peak deviation, number"), page.get_by_role("status")
@@ -344,6 +358,122 @@ def test_nothing_sticks_out_sideways(page, width):
         for part in page.locator(".wide:visible, .card:visible, .charts:visible, .controls:visible").all():
             box = part.bounding_box()
             assert box["x"] + box["width"] <= width
+            if width < 768:
+                assert part.evaluate("e => e.scrollWidth <= e.clientWidth"), part.inner_text()[:80]
+        if tab == "Scores":
+            assert page.locator(".card pre").first.evaluate("e => getComputedStyle(e).whiteSpace") == "pre-wrap"
+
+
+@needs_browser
+def test_redraw_and_both_charts_are_seen_without_scrolling(page):
+    page.set_viewport_size({"width": 1440, "height": 900})
+    for mode in ("From conditions", "From a normal cycle"):
+        page.get_by_role("button", name=mode).click()
+        for part in (page.get_by_role("button", name="Redraw"), *page.locator("canvas").all()):
+            box = part.bounding_box()
+            assert box["y"] + box["height"] <= 900
+
+
+@needs_browser
+def test_it_is_dark_where_the_system_is_and_all_can_be_read(page):
+    page.emulate_media(color_scheme="dark")
+    look = seen(page)
+    paper = look[5, 5]
+    assert paper.max() < 40
+    box = page.locator("canvas").first.bounding_box()
+    chart = look[int(box["y"]) : int(box["y"] + box["height"]), int(box["x"]) : int(box["x"] + box["width"])]
+    assert (np.abs(chart - paper).max(axis=2) < 6).mean() > 0.5, "the chart has no dark ground"
+    assert (chart.min(axis=2) > 170).sum() > 200, "numbers and real curves are not light"
+    assert ((chart[..., 0] > 180) & (chart[..., 2] < 90)).sum() > 100, "the drawn curves are not orange"
+    for text in ("From conditions", "From a normal cycle", "Redraw", "Voltage", "Current"):
+        assert contrast(page.get_by_role("button", name=text, exact=True)) > 4.5, text
+    for part in (page.locator("h1"), page.locator(".muted").first, page.locator("td").first, page.locator(".seen div").first):
+        assert contrast(part) > 4.5
+    page.emulate_media(color_scheme="light")
+    assert seen(page)[5, 5].min() > 250
+
+
+def contrast(part):
+    """Of text to the first ground below it that has a colour (WCAG)."""
+    ink, ground = part.evaluate("""e => {
+        const ground = e => getComputedStyle(e).backgroundColor;
+        let below = e;
+        while (below.parentElement && ground(below).endsWith(", 0)")) below = below.parentElement;
+        return [getComputedStyle(e).color, ground(below)].map(colour => colour.match(/[\\d.]+/g).slice(0, 3).map(Number));
+    }""")
+    light = [
+        np.dot(
+            [0.2126, 0.7152, 0.0722], [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in np.divide(rgb, 255)]
+        )
+        for rgb in (ink, ground)
+    ]
+    return (max(light) + 0.05) / (min(light) + 0.05)
+
+
+# --- the address
+
+
+def moved_to(page, *parts):
+    """Once the address has these."""
+    page.wait_for_function("parts => parts.every(part => location.search.includes(part))", arg=list(parts))
+
+
+@needs_browser
+def test_a_link_gives_the_same_settings_and_the_same_curves(page, site):
+    assert page.url == f"{site.page}/"
+    choose(page, "overdischarge")
+    with changing(page):
+        page.get_by_label("Peak deviation, number").fill("0.456")
+    with changing(page):
+        page.get_by_role("checkbox", name="C-rate unknown").press("Space")
+    with changing(page):
+        page.get_by_role("button", name="Redraw").press("Enter")
+    with changing(page):
+        page.get_by_role("button", name="Temperature").click()
+    moved_to(
+        page, "peak_deviation_volt=0.456", "c_rate=unknown", "seed=64", "show=temperature", "draw=overdischarge", "model=tuned"
+    )
+    before, link = curve(page), page.url
+    page.goto("about:blank")
+    page.goto(link)
+    page.wait_for_function(f"() => {CURVE}?.length > 100")
+    assert np.array_equal(curve(page), before)
+    assert page.get_by_label("Peak deviation, number").input_value() == "0.456"
+    assert page.get_by_role("slider", name="C-rate").is_disabled()
+    assert page.get_by_text("seeds 64 to 127").is_visible()
+    assert page.url == link
+    with changing(page):
+        page.get_by_role("checkbox", name="C-rate unknown").press("Space")
+    page.wait_for_function("() => !location.search.includes('unknown')")
+    assert page.complaints == []
+
+
+@needs_browser
+def test_a_link_to_a_normal_cycle_gives_that_cycle(page, site, tuned, folders):
+    page.goto(f"{site.page}/?mode=normal&cell=N3&cycle=2&draw=overdischarge&peak_deviation_volt=0.35")
+    page.wait_for_function(f"() => {NORMAL}?.length > 10")
+    assert page.get_by_role("combobox", name="Cell").input_value() == "N3"
+    is_drawn_from(page, tuned, folders, cell="N3", cycle=2)
+    pick(page, "Normal cycle", "3")
+    moved_to(page, "mode=normal", "cell=N3", "cycle=3", "peak_deviation_volt=0.35")
+    assert page.locator(".said").inner_text() == ""
+
+
+@needs_browser
+def test_what_an_address_should_not_have_is_a_sentence_until_something_is_changed(page, site):
+    words = {"seed": "soon", "draw": "overdischarge", "<img src=x onerror=alert(1)>": "<script>", "c_rate": "1e999"}
+    page.goto(f"{site.page}/?{urlencode(words)}")
+    said = page.get_by_text("The address has what this page does not offer")
+    said.wait_for()
+    assert said.inner_text().endswith("left out: seed, c_rate, <img src=x onerror=alert(1)>.")
+    assert page.locator(".said img, .said script").count() == 0
+    assert page.get_by_role("combobox", name="What to draw").input_value() == "overdischarge"
+    with changing(page):
+        page.get_by_role("button", name="Redraw").press("Enter")
+    assert page.locator(".said").inner_text() == ""
+    moved_to(page, "seed=64")
+    assert "alert" not in page.url
+    assert page.complaints == []
 
 
 @needs_browser
@@ -466,6 +596,47 @@ def test_a_curve_set_of_ones_own_goes_wrong_and_what_is_none_gets_a_sentence(pag
     pick(page, "Curve set", "The real curves served")
     assert page.get_by_role("combobox", name="Cell").input_value() == "N0"
     assert "Traceback" not in page.content()
+
+
+DROP = """(place, files) => {
+    const carried = new DataTransfer();
+    for (const [name, content] of files)
+        carried.items.add(new File([Uint8Array.from(atob(content), letter => letter.charCodeAt(0))], name));
+    for (const kind of ["dragover", "drop"])
+        place.dispatchEvent(new DragEvent(kind, { dataTransfer: carried, bubbles: true, cancelable: true }));
+}"""
+
+
+@needs_browser
+def test_files_are_dropped_and_what_is_not_taken_is_one_sentence(page, tiny, tmp_path):
+    turn_to_normal(page)
+    place = page.locator(".drop")
+    assert place.inner_text().startswith("Drop a curve set of your own here: a zip of one, its two tables, or a CSV")
+    own = tiny[0].where(pl.col("cell_id") == "N5")
+    renamed = Curves(*(table.with_columns(cell_id=pl.lit("<b>Mine</b>")) for table in (own.timeseries, own.halfcycles)))
+    tables = sorted(write(renamed, tmp_path / "own").glob("*.parquet"))
+    files = [(path.name, base64.b64encode(path.read_bytes()).decode()) for path in tables]
+    for given, words in (
+        ([("notes.txt", "AAAA")], "Expected a zip of a curve set, its two tables"),
+        ([(f"{number}.csv", "AAAA") for number in range(3)], "Found 0.csv, 1.csv, 2.csv, expected a zip"),
+        ([("curves.csv", "AAAA")], "Curves.csv: "),
+    ):
+        place.evaluate(DROP, given)
+        page.wait_for_function("words => document.querySelector('.said').innerText.includes(words)", arg=words)
+        assert page.locator(".said p").count() == 1
+    page.route("**/upload/*", lambda route: route.fulfill(status=503))
+    place.evaluate(DROP, files)
+    page.get_by_text("The files did not arrive").wait_for()
+    page.unroute("**/upload/*")
+    with changing(page):
+        place.evaluate(DROP, files)
+    page.wait_for_function("() => document.querySelector('.said').innerText === ''")
+    assert page.get_by_role("combobox", name="Cell").input_value() == "<b>Mine</b>"
+    assert "over" not in place.get_attribute("class").split()
+    moved_to(page, "mode=normal", "set=own")
+    assert "Mine" not in page.url
+    page.reload()
+    page.get_by_text("The link is to a curve set of a visitor's own").wait_for()
 
 
 @needs_browser

@@ -1,4 +1,4 @@
-"""The wheel that is built from the tree works where nothing of the tree is at hand; `make wheel` tries it with all it needs anew."""
+"""The wheel that is built from the tree works where nothing of the tree is at hand (`make wheel` installs all that it needs)."""
 
 import os
 import subprocess

@@ -2,10 +2,10 @@
 
     GET  /api/v1/health
     GET  /api/v1/bundles
-    POST /api/v1/bundles/{id}/draw    `asked.Draw` in, JSON, a zip of Parquet tables or a CSV out
+    POST /api/v1/bundles/{id}/draw    `requests.Draw` in, JSON, a zip of Parquet tables or a CSV out
     GET  /api/openapi.json
 
-What goes wrong is one sentence, `{"error": ...}`; `answers.py` says which status means what.
+What goes wrong is one sentence, `{"error": ...}`; `responses.py` says which status means what.
 """
 
 from __future__ import annotations

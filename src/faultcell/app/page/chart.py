@@ -11,17 +11,24 @@ from faultcell.app.worker.results import NEAREST, SHOWN, Line, Shown, rounded_up
 from faultcell.curves.schema import Array
 from faultcell.plotting.theme import DRAWN, GREY, INK
 
-Channel = Literal["volt", "ampere"]
-FAINT = "#e5e7eb"
-AXES: dict[Channel, str] = {"volt": "voltage / V", "ampere": "current / A (+ = charge)"}
-DECIMALS: dict[Channel, int] = {"volt": 4, "ampere": 3}
+Channel = Literal["volt", "ampere", "celsius"]
+FAINT = "rgba(107, 114, 128, 0.2)"  # on light ground and on dark
+CHANNELS: dict[Channel, str] = {"volt": "Voltage", "ampere": "Current", "celsius": "Temperature"}
+AXES: dict[Channel, str] = {
+    "volt": "voltage / V",
+    "ampere": "current / A (+ = charge)",
+    "celsius": "temperature / °C",
+}
+DECIMALS: dict[Channel, int] = {"volt": 4, "ampere": 3, "celsius": 2}
+# From one step of the axis of values to the next, the first whose width the values are wider than.
+AXIS_STEPS = ((5.0, 1.0), (0.5, 0.1), (-np.inf, 0.02))
 STRETCH = 1.05  # of the time that is shown over that of the longest curve
 # Of the axis of values: faint lines to follow, and no numbers at its ends, which are none to remember.
 NUMBERS = {"color": INK, "fontSize": 12, "hideOverlap": True}
 VALUES = {"splitLine": {"lineStyle": {"color": FAINT}}, "axisLabel": {**NUMBERS, "showMinLabel": False, "showMaxLabel": False}}
 LATE, EARLY = {"axisLabel": {**NUMBERS, "showMaxLabel": False}}, {"axisLabel": {**NUMBERS, "showMinLabel": False}}
 # What a reader sees, as the legend draws it: a stroke's colour, width and dashes.
-LEGEND = (
+LEGEND = (  # the last one of voltages alone
     ("drawn curves", f'stroke="{DRAWN}" stroke-width="1" stroke-opacity="0.6"'),
     ("their median", f'stroke="{DRAWN}" stroke-width="2.4" stroke-dasharray="7 4"'),
     ("90 % of them", f'stroke="{DRAWN}" stroke-width="11" stroke-opacity="0.2"'),
@@ -97,7 +104,12 @@ def options(shown: Shown, channel: Channel, *, closer: bool) -> dict[str, Any]:
 
 
 def _part(second: Array, values: Array, *, end: float | None, seconds: float) -> tuple[Array, Array]:
-    """The points that a chart shows of a curve: all, or those of so many seconds before a moment that counts as its end."""
+    """The points that a chart shows of a curve: all, or those of so many seconds before a moment that counts as its end.
+
+    Of a curve whose channel was not measured there are none.
+    """
+    measured = np.isfinite(values)
+    second, values = second[measured], values[measured]
     if end is None:
         return second, values
     before = second - end
@@ -115,7 +127,7 @@ def _range(values: Sequence[Array], limits: Sequence[float]) -> tuple[float, flo
     """Where the axis of values begins and ends, in steps that make it stand still while a slider moves a little."""
     every = np.concatenate([np.asarray(limits, dtype=np.float64), *values])
     low, high = float(np.nanmin(every)), float(np.nanmax(every))
-    step = 0.1 if high - low > 0.5 else 0.02
+    step = next(step for width, step in AXIS_STEPS if high - low > width)
     return round(np.floor(low / step - 0.3) * step, 4), round(np.ceil(high / step + 0.3) * step, 4)
 
 

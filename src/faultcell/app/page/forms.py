@@ -11,14 +11,14 @@ from nicegui import ui
 from faultcell.app.api.guard import MOST_UPLOAD
 from faultcell.app.controls import Control, Kind
 from faultcell.app.normals import Normals
+from faultcell.app.page.address import OWN, Settings, spelt
 from faultcell.app.page.slider import Slider
 from faultcell.app.page.tables import html
 from faultcell.app.registry import Entry, Registry
 from faultcell.app.requests import Conditions, Draw, Source, conditions_from
-from faultcell.app.uploads import Held
+from faultcell.app.uploads import EXPECTED, Held
 from faultcell.app.worker import jobs
 from faultcell.app.worker.queue import DrawQueue
-from faultcell.app.worker.results import Shown
 from faultcell.curves.curves import Curves
 from faultcell.curves.schema import NORMAL, SEVERITY
 from faultcell.errors import ConditionError, DataError, FaultCellError
@@ -30,8 +30,20 @@ ALL_ELSE = (
 )
 READING = "Reading the curve set."
 TOO_LARGE = f"A curve set of yours takes at most {MOST_UPLOAD >> 20} MiB: take fewer cells or cycles."
+NOT_ARRIVED = "The files did not arrive, perhaps since others are on their way: give them again in a moment."
 TAKES = (
-    f"A zip of a curve set, its two tables, or a CSV of a cycler: at most {MOST_UPLOAD >> 20} MiB, forgotten with this page."
+    f"Drop a curve set of your own here: a zip of one, its two tables, or a CSV of a cycler, at most {MOST_UPLOAD >> 20} MiB. "
+    "It is forgotten with this page."
+)
+MOST_FILES = 20  # more than are of use, so that which ones are can be said
+# What a browser turned away, by the rule of Quasar's uploader that it broke.
+TURNED_AWAY = {
+    "accept": f"Expected {EXPECTED}: files of other kinds are not read.",
+    "max-files": "A curve set of yours comes as one file, or as its two tables: give no more at a time.",
+}
+WHY = "(rejected) => emit(rejected.map((one) => one.failedPropValidation))"
+OVER, LEFT = (
+    f"(event) => {{ event.preventDefault(); event.currentTarget.classList.{what}('over'); }}" for what in ("add", "remove")
 )
 
 
@@ -42,10 +54,12 @@ class Form(ABC):
         registry: what is served.
         entry: the model to begin with.
         on_change: called when a visitor has changed something.
+        settings: what an address has set.
     """
 
-    def __init__(self, registry: Registry, *, entry: Entry, on_change: Callable[[], None]) -> None:
+    def __init__(self, registry: Registry, *, entry: Entry, on_change: Callable[[], None], settings: Settings) -> None:
         self._registry, self._entry, self._on_change = registry, entry, on_change
+        self._settings = settings
         self._sliders: list[Slider] = []
 
     @property
@@ -66,15 +80,20 @@ class Form(ABC):
     def request(self, count: int, seed: int) -> Draw:
         """What is asked for as it stands; raises ConditionError where that cannot be asked."""
 
-    def missing(self, shown: Shown) -> list[str]:
-        """A sentence for what a visitor may look for on the charts in vain."""
-        return []
+    @abstractmethod
+    def words(self) -> dict[str, str]:
+        """The settings as an address has them, by name; see `address.read`."""
 
     def _build_sliders(self, legend: str, knobs: list[Control]) -> None:
         if knobs:
             with ui.element("fieldset"):
                 html(legend, tag="legend")
-                self._sliders += [Slider(knob, on_change=self._on_change) for knob in knobs]
+                for knob in knobs:
+                    value = self._settings.values.get(knob.quantity.name, knob.start)
+                    self._sliders.append(Slider(knob, value=value, on_change=self._on_change))
+
+    def _slider_words(self) -> dict[str, str]:
+        return {slider.name: spelt(slider.value) for slider in self._sliders}
 
     def _conditions(self, kind: Kind) -> Conditions:
         return conditions_from(kind.label, kind.step_type, values={slider.name: slider.value for slider in self._sliders})
@@ -83,13 +102,15 @@ class Form(ABC):
 class ConditionForm(Form):
     """Every quantity by itself."""
 
-    def __init__(self, registry: Registry, *, entry: Entry, on_change: Callable[[], None]) -> None:
-        super().__init__(registry, entry=entry, on_change=on_change)
+    def __init__(self, registry: Registry, *, entry: Entry, on_change: Callable[[], None], settings: Settings) -> None:
+        super().__init__(registry, entry=entry, on_change=on_change, settings=settings)
         names = list(entry.kinds)
-        self._choice = ui.select(names, value=names[0], label="What to draw", on_change=lambda e: self._turn_to(e.value))
+        first = settings.kind or names[0]
+        self._choice = ui.select(names, value=first, label="What to draw", on_change=lambda e: self._turn_to(e.value))
         self._choice.props("outlined dense options-dense")
         self._knobs = ui.element("div")
-        self._turn_to(names[0])
+        self._turn_to(first)
+        self._settings = Settings()  # they are those of the first kind
 
     @property
     def name(self) -> str:
@@ -106,10 +127,9 @@ class ConditionForm(Form):
         """As the sliders stand."""
         return Draw(conditions=self._conditions(self._kind), count=count, seed=seed)
 
-    def missing(self, shown: Shown) -> list[str]:
-        """Real curves of that kind."""
-        none = self._registry.real is not None and not shown.nearest
-        return [f"The real curves given have no {self._kind.id}."] if none else []
+    def words(self) -> dict[str, str]:
+        """Kind and sliders."""
+        return {"draw": self._kind.id, **self._slider_words()}
 
     def _turn_to(self, name: str) -> None:
         self._kind = self._entry.kinds[name]
@@ -131,6 +151,7 @@ class NormalForm(Form):
         held: the sets of all visitors.
         entry: the model to begin with.
         on_change: called when a visitor has changed something.
+        settings: what an address has set.
         say: called with a sentence, and whether something is wrong.
     """
 
@@ -142,9 +163,10 @@ class NormalForm(Form):
         *,
         entry: Entry,
         on_change: Callable[[], None],
+        settings: Settings,
         say: Callable[[str, bool], None],
     ) -> None:
-        super().__init__(registry, entry=entry, on_change=on_change)
+        super().__init__(registry, entry=entry, on_change=on_change, settings=settings)
         self._draw_queue, self._held, self._say = draw_queue, held, say
         self._sets = {} if registry.normals is None else {SERVED: registry.normals}
         self._quiet = False
@@ -158,6 +180,7 @@ class NormalForm(Form):
         self._build_upload()
         ui.context.client.on_delete(lambda: self._sets.clear())
         self._settle()
+        self._settings = Settings()  # they are those of the first choices
 
     @property
     def name(self) -> str:
@@ -186,6 +209,14 @@ class NormalForm(Form):
         conditions = self._conditions(self._entry.kinds[self._fault.value])
         return Draw(conditions=conditions, source=source, count=count, seed=seed)
 
+    def words(self) -> dict[str, str]:
+        """The choices; a curve set of a visitor's own has no address, since others cannot ask for it."""
+        if self._fault.value is None:
+            return {}
+        served = {"cell": str(self._cell.value), "cycle": str(self._cycle.value)}
+        source = served if self._set.value == SERVED else {"set": OWN}
+        return {**source, "draw": self._fault.value, **self._slider_words()}
+
     def _useless(self) -> str:
         faults = ", ".join(kind.label for kind in self._faults()) or "no fault"
         return f"No normal cycle of this curve set can serve: {self._entry.id} draws {faults}."
@@ -198,21 +229,35 @@ class NormalForm(Form):
         return found
 
     def _build_upload(self) -> None:
-        """A button; the files go by an element that is never seen, since it takes a third of a screen."""
+        """A place to drop files, with a button; they go by an element that is never seen: it takes a third of a screen."""
         self._upload = ui.upload(
             multiple=True,
             auto_upload=True,
             max_total_size=MOST_UPLOAD,
-            max_files=2,
+            max_files=MOST_FILES,
             on_multi_upload=self._received,
-            on_rejected=lambda: self._say(TOO_LARGE, True),
         )
         self._upload.classes("unseen").props('accept=".zip,.parquet,.csv"')
-        button = ui.button("Choose a curve set of your own").props("outline no-caps color=dark")
-        button.on("click", js_handler=f"() => getElement({self._upload.id}).$refs.qRef.pickFiles()")
-        ui.label(TAKES).classes("muted")
+        self._upload.on("rejected", self._turned_away, js_handler=WHY).on("failed", self._lost, args=[])
+        uploader = f"getElement({self._upload.id}).$refs.qRef"
+        with ui.element("div").classes("drop") as place:
+            ui.label(TAKES).classes("muted")
+            button = ui.button("Choose files").props("outline no-caps color=primary")
+        button.on("click", js_handler=f"() => {uploader}.pickFiles()")
+        place.on("dragover", js_handler=OVER).on("dragleave", js_handler=LEFT)
+        place.on("drop", js_handler=f"(event) => {{ ({LEFT})(event); {uploader}.addFiles(event.dataTransfer.files); }}")
 
     # --- what happens on it
+
+    def _turned_away(self, event: Any) -> None:
+        """Say why a browser did not send a file."""
+        rules = event.args if isinstance(event.args, list) else []
+        self._say(next((TURNED_AWAY[rule] for rule in rules if rule in TURNED_AWAY), TOO_LARGE), True)
+
+    def _lost(self) -> None:
+        """Say that files did not come through, and let them be given again."""
+        self._upload.reset()
+        self._say(NOT_ARRIVED, True)
 
     async def _received(self, event: Any) -> None:
         """Read what a browser sent."""
@@ -245,10 +290,14 @@ class NormalForm(Form):
         self._set.set_visibility(len(self._sets) > 1 or name not in (None, SERVED))
         normals = self._sets.get(name) if name is not None else None
         cycles = {} if normals is None else normals.cycles(steps)
-        cell = self._offer(self._cell, list(cycles))
-        cycle = self._offer(self._cycle, cycles.get(cell, []))
+        wanted = self._settings.source or (None, None)
+        cell = self._offer(self._cell, list(cycles), wanted[0])
+        cycle = self._offer(self._cycle, cycles.get(cell, []), wanted[1])
         own = [] if normals is None or cycle is None else normals.steps(cell, cycle)
-        label = self._offer(self._fault, [kind.label for kind in self._faults() if kind.step_type in own])
+        faults = [kind.label for kind in self._faults() if kind.step_type in own]
+        label = self._offer(self._fault, faults, self._settings.kind if self._settings.kind in faults else None)
+        if self._settings.kind not in (None, label):
+            self._settings = Settings()  # a depth of another fault is none of this one
         self._quiet = False
         self._left_out.set_text("" if normals is None or not normals.unserved else _left_out(normals))
         self._left_out.set_visibility(bool(self._left_out.text))

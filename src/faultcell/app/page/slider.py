@@ -17,26 +17,28 @@ class Slider:
 
     Args:
         knob: what it is and where it ends.
+        value: where it stands; None for unknown.
         on_change: called when a visitor has changed it.
     """
 
-    def __init__(self, knob: Control, *, on_change: Callable[[], None]) -> None:
+    def __init__(self, knob: Control, *, value: float | None, on_change: Callable[[], None]) -> None:
         self._knob, self._on_change = knob, on_change
-        self._value: float | None = knob.start
-        self._known, self._quiet = True, False
+        self._value: float | None = knob.start if value is None else value
+        self._known, self._quiet = value is not None, False
         with ui.element("div").classes("knob"):
             with ui.element("div").classes("name"):
                 ui.label(knob.quantity.title).props(f'title="{knob.quantity.hint}"')
                 self._number = ui.number(
-                    value=knob.start, step=knob.step, suffix=knob.quantity.unit or "\u00a0", on_change=self._typed
+                    value=self._value, step=knob.step, suffix=knob.quantity.unit or "\u00a0", on_change=self._typed
                 )
                 self._number.props(f'dense debounce=250 aria-label="{knob.quantity.title}, number"')
+                self._number.set_enabled(self._known)
             self._slider = self._build_slider()
             with ui.element("div").classes("seen"):
                 ui.label(f"seen: {knob.low:,.{knob.digits}f} to {knob.spelt(knob.high)}")
                 if knob.optional:
-                    tick = ui.checkbox("unknown", on_change=self._ticked)
-                    tick.props(f'dense size=xs color=dark aria-label="{knob.quantity.title} unknown"')
+                    tick = ui.checkbox("unknown", value=not self._known, on_change=self._ticked)
+                    tick.props(f'dense size=xs color=primary aria-label="{knob.quantity.title} unknown"')
 
     @property
     def name(self) -> str:
@@ -57,7 +59,8 @@ class Slider:
         slider = ui.element("input").props(f"type=range min={low} max={high} step={self._knob.step}")
         # As an attribute it says where the slider begins, and leaves it alone when the page is painted again.
         slider.props(f'aria-label="{self._knob.quantity.title}"')
-        slider.props["^value"] = self._knob.start
+        slider.props["^value"] = self._value
+        slider.props.set_bool("disabled", not self._known)
         return slider.on("input", self._slid, js_handler="(event) => emit(event.target.value)", throttle=OFTEN)
 
     def _slid(self, event: Any) -> None:

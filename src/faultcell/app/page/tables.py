@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import takewhile
 from typing import Any
 
 from jinja2 import Template
 from markupsafe import escape
 from nicegui import ui
+from nicegui.elements.markdown import prepare_content
 
+from faultcell.app.page.narrow import labelled
 from faultcell.app.registry import Entry, Registry
 from faultcell.plotting.theme import look
 from faultcell.report.scores import environment
 
+NUMBER = re.compile(r"-|[-+]?[\d.,]+(e[-+]?\d+)?")
 FEW_WORDS = 4  # of a list that is no list of sentences
+MOST_COLUMNS = 10  # of a table, beside the names of its rows
+CARD_EXTRAS = "tables code-friendly fenced-code-blocks"  # of Markdown
 NAMED = 24  # cells of a long list that are told by name
 NO_SCORES = (
     "No scores were given. Score the model on cells it has not seen (faultcell sample --like DIR, then faultcell evaluate) and "
@@ -30,7 +36,7 @@ NO_DATA = (
 
 def facts_html(facts: Mapping[str, Any]) -> str:
     """Facts as HTML: a list of terms, a table, sentences; all text escaped."""
-    return _template().render(facts=facts)
+    return labelled(_template().render(facts=dict(_narrowed(facts))))
 
 
 def html(content: str, *, tag: str = "div") -> ui.html:
@@ -54,7 +60,7 @@ def scores_tab(registry: Registry) -> None:
         html(f"Model card of {entry.id}", tag="h2")
         # Its front matter is for programs.
         card = re.sub(r"\A---\n.*?\n---\n", "", entry.card, flags=re.DOTALL)
-        ui.markdown(card, extras=["tables", "code-friendly", "fenced-code-blocks"]).classes("card")
+        ui.html(labelled(prepare_content(card, CARD_EXTRAS)), sanitize=True).classes("card nicegui-markdown")
 
 
 def data_tab(registry: Registry) -> None:
@@ -71,6 +77,32 @@ def data_tab(registry: Registry) -> None:
 def _seen(entry: Entry) -> None:
     html(f"What {entry.id} has seen", tag="h2")
     _html({key: entry.facts[key] for key in ("half-cycles", "channels", "cells", "left out", "has seen", "in contexts")})
+
+
+def _narrowed(facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Facts whose tables fit a page: one of many columns becomes several, each with the names of its rows."""
+    for title, value in facts.items():
+        columns = list(value[0]) if _is_table(value) else []
+        names = _row_names(value) if columns else []
+        rest = columns[len(names) :]
+        if len(rest) <= MOST_COLUMNS:
+            yield title, value
+            continue
+        parts = -(-len(rest) // MOST_COLUMNS)
+        size = -(-len(rest) // parts)
+        for part in range(parts):
+            kept = [*names, *rest[part * size : (part + 1) * size]]
+            yield f"{title}, {part + 1} of {parts}", [{name: row[name] for name in kept} for row in value]
+
+
+def _row_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The columns that say what a row is about: the first ones, down to those of numbers."""
+    return [*takewhile(lambda name: not all(_is_number(row[name]) for row in rows), rows[0])]
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value of a table is a number, or stands where one is unknown."""
+    return not isinstance(value, str) or bool(NUMBER.fullmatch(value))
 
 
 def _html(facts: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from faultcell.app.controls import QUANTITIES, Control
 from faultcell.app.registry import Entry, Registry
 from faultcell.app.requests import Conditions, Draw, conditions_from
+from faultcell.app.worker.nearest import CellKind, nearest_alike
 from faultcell.baselines.replay import CurveLibrary
 from faultcell.curves.condition import Condition, Limits
 from faultcell.curves.curves import Curves
@@ -27,17 +28,18 @@ LEAST_CLOSE_UP, MOST_CLOSE_UP, FAULTS_SHOWN = 0.03, 0.4, 3.0  # of the duration;
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A curve over time: s, V and A `(n,)` each."""
+    """A curve over time: s, V, A and degC `(n,)` each; temperatures that nobody measured are not numbers."""
 
     second: Array
     volt: Array
     ampere: Array
+    celsius: Array
 
     @classmethod
     def of(cls, samples: Samples) -> Line:
         """The same, with no more points than a screen shows."""
         rows = np.unique(np.linspace(0, samples.second.size - 1, min(samples.second.size, 2 * POINTS)).astype(int))
-        return cls(samples.second[rows], samples.volt[rows], samples.ampere[rows])
+        return cls(samples.second[rows], samples.volt[rows], samples.ampere[rows], samples.celsius[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +50,13 @@ class Band:
         second: from the start, or, below zero, before the end `(n,)`.
         volt: lower, median and upper voltage `(3, n)`.
         ampere: the same of the current `(3, n)`.
+        celsius: the same of the surface temperature `(3, n)`.
     """
 
     second: Array
     volt: Array
     ampere: Array
+    celsius: Array
 
     @classmethod
     def of(cls, lines: Sequence[Line], second: Array, *, shift: Array) -> Band:
@@ -65,7 +69,7 @@ class Band:
         """
         found = (
             np.stack([np.interp(second, line.second - by, getattr(line, name)) for line, by in zip(lines, shift, strict=True)])
-            for name in ("volt", "ampere")
+            for name in ("volt", "ampere", "celsius")
         )
         return cls(second, *(np.quantile(values, SHARES, axis=0) for values in found))
 
@@ -90,7 +94,8 @@ class Shown:
         band: of all of them, from the start on.
         end_band: the same before the end.
         duration: the median of them, s.
-        nearest: real curves of the nearest conditions; none where a normal curve is shown.
+        nearest: real curves of the nearest conditions, of cells of the kind that is drawn; none where a normal curve is shown.
+        without_nearest: a sentence where there is none; empty otherwise.
         normal: the normal curve that they were drawn from, where there is one.
         normal_shift: what is taken from its time before the end: its faults leave the limits where it comes to them, s.
         limits: the rated limits.
@@ -105,6 +110,7 @@ class Shown:
     end_band: Band
     duration: float
     nearest: Sequence[Line]
+    without_nearest: str
     normal: Line | None
     normal_shift: float
     limits: Limits
@@ -178,18 +184,21 @@ def show(
     lower, upper = (drawn.known(f"{name}_voltage_limit_volt")[0] for name in ("lower", "upper"))
     limits = Limits(float(lower), float(upper))
     own = None if normal is None else Line.of(CurveLibrary(normal).samples[0])
+    kind = CellKind(float(drawn.known("nominal_capacity_ah")[0]), limits)
+    rows, without = ([], "") if own is not None else nearest_alike(registry.real, condition, kind=kind, count=NEAREST)
     return Shown(
         request=request,
         curves=lines[:SHOWN],
         band=Band.of(lines, times, shift=np.zeros(CHUNK)),
         end_band=Band.of(lines, np.linspace(-close_up, 0, POINTS), shift=seconds),
         duration=float(np.median(seconds)),
-        nearest=_nearest(registry, condition) if own is None else [],
+        nearest=[] if registry.real is None else [Line.of(registry.real.samples[row]) for row in rows],
+        without_nearest=without,
         normal=own,
         normal_shift=0.0 if own is None else _arrival(own, condition, limits) + float(np.median(beyond)),
         limits=limits,
         close_up=close_up,
-        rows=_rows(drawn, condition, seconds=seconds),
+        rows=_rows(drawn, condition, lines=lines),
         warnings=warnings_of(entry, condition),
     )
 
@@ -212,18 +221,9 @@ def _knobs(entry: Entry, asked: Condition) -> list[Control]:
 
 
 def _lines(drawn: Curves) -> list[Line]:
-    columns = [drawn.column(name) for name in ("step_time_second", "voltage_volt", "current_ampere")]
+    names = ("step_time_second", "voltage_volt", "current_ampere", "surface_temperature_celsius")
+    columns = [drawn.column(name) for name in names]
     return [Line(*(column[rows] for column in columns)) for rows in drawn.slices()]
-
-
-def _nearest(registry: Registry, asked: Condition) -> list[Line]:
-    if registry.real is None:
-        return []
-    try:
-        rows = registry.real.nearest(asked, NEAREST)
-    except ConditionError:
-        return []  # the set has no such curve, which the legend shows
-    return [Line.of(registry.real.samples[row]) for row in rows]
 
 
 def _arrival(normal: Line, asked: Condition, limits: Limits) -> float:
@@ -251,8 +251,9 @@ def rounded_up(seconds: float) -> float:
     return float(np.ceil(seconds / step) * step)
 
 
-def _rows(drawn: Curves, asked: Condition, *, seconds: Array) -> list[Row]:
+def _rows(drawn: Curves, asked: Condition, *, lines: Sequence[Line]) -> list[Row]:
     rows = []
+    seconds, hottest = (np.array([of(line) for line in lines]) for of in (_last_second, _highest_celsius))
     for quantity in QUANTITIES[:4] if asked.fault != NORMAL else QUANTITIES[3:4]:
         wanted = getattr(asked, quantity.name)
         digits = {"V": 3, "s": 0, "1/h": 2}.get(quantity.unit, 0)
@@ -265,7 +266,18 @@ def _rows(drawn: Curves, asked: Condition, *, seconds: Array) -> list[Row]:
         )
     if asked.fault != NORMAL:
         rows.append(Row("Time beyond, this curve", "", *_spread(_beyond(drawn), digits=0, unit="s")))
-    return [*rows, Row("Duration of the curve", "", *_spread(seconds, digits=0, unit="s"))]
+    rows.append(Row("Duration of the curve", "", *_spread(seconds, digits=0, unit="s")))
+    if np.isfinite(hottest).all():
+        rows.append(Row("Highest temperature", "", *_spread(hottest, digits=1, unit="°C")))
+    return rows
+
+
+def _last_second(line: Line) -> float:
+    return float(line.second[-1])
+
+
+def _highest_celsius(line: Line) -> float:
+    return float(line.celsius.max())
 
 
 def _spread(values: Array, *, digits: int, unit: str) -> tuple[str, str]:
