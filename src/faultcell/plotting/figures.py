@@ -64,13 +64,15 @@ def sheet(rows: int, columns: int, *, size: tuple[float, float], form: str = "sv
 
 def new_axes(size: tuple[float, float] | None = None) -> Axes:
     """Axes to draw on: of pyplot, so that notebooks show them; or, of a given size in inch, of a figure of their own."""
-    with mpl.rc_context(STYLE):
-        if size is not None:
-            made: Axes = Figure(figsize=size, layout="constrained", dpi=90).subplots()
-            return made
+    if size is not None:
+        figure = Figure(figsize=size, layout="constrained", dpi=90)
+    else:
         from matplotlib import pyplot as plt
 
-        return plt.subplots(figsize=(6.4, 3.8), layout="constrained")[1]
+        figure = plt.figure(figsize=(6.4, 3.8), layout="constrained")  # not in the context: it would end what a notebook set
+    with mpl.rc_context(STYLE):
+        axes: Axes = figure.subplots()
+        return axes
 
 
 def logarithmic(axes: Axes) -> None:

@@ -19,7 +19,7 @@ from faultcell.errors import ConditionError
 from faultcell.generation.counterfactuals import SOURCE
 from faultcell.plotting.bar_plot import bars_on, ordered
 from faultcell.plotting.figures import INK, LIMIT, Axes, new_axes
-from faultcell.plotting.theme import DRAWN, FAULT_LOOKS, look
+from faultcell.plotting.theme import DRAWN, FAULT_LOOKS, VIEWS, look
 from faultcell.scoring import Scores
 
 MOST = 100  # curves in one picture
@@ -106,7 +106,10 @@ def plot_gain(gain: Gain, ax: Axes | None = None, *, task: int = 0, measure: str
         raise ConditionError(f"measure '{measure}' is none of {', '.join(shown[0].measures)}")
     found = {row.arm: row.measures[measure] for row in shown}
     bars_on(ax, found, rows=ordered(list(found)))
-    ax.set(title=f"{chosen.task}, {chosen.view}: {shown[0].classifier}", xlabel=measure.replace("_", " "))
+    ax.set(
+        title=f"{chosen.task}, {VIEWS[chosen.view]}: {shown[0].classifier.replace('mean of 1 nets', 'one net')}",
+        xlabel=measure.replace("_", " "),
+    )
     return ax
 
 
