@@ -1,4 +1,4 @@
-"""The wheel that is built from the tree works where nothing of the tree is at hand (`make wheel` installs all that it needs)."""
+"""The wheel that is built from the tree works where nothing of the tree is at hand; `make wheel` installs all it needs, too."""
 
 import os
 import subprocess
