@@ -136,7 +136,12 @@ class Worker:
 
     def _started(self) -> subprocess.Popen[str]:
         if self._child is None or self._child.poll() is not None:
-            paths = [str(TESTS / "promises"), str(TESTS), str(TESTS.parent / "src"), os.environ.get("PYTHONPATH", "")]
+            paths = [
+                str(TESTS / "promises"),
+                str(TESTS / "support"),
+                str(TESTS.parent / "src"),
+                os.environ.get("PYTHONPATH", ""),
+            ]
             environment = {
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(paths),

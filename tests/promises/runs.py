@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 import torch
 
@@ -44,8 +44,9 @@ def finetune(folder: Path, count: int) -> None:
 def study(folder: Path, count: int) -> None:
     import warnings
 
-    from faultcell import study as studies
     from test_study import TINY
+
+    from faultcell import study as studies
 
     warnings.simplefilter("ignore")
     begin()

@@ -14,7 +14,7 @@ import pytest
 from fuzz import Case, Worker
 
 import samples
-from test_files import REAL
+from recorded import REAL
 
 RATED = {"lower": 2.7, "upper": 4.2, "nominal_capacity_ah": 2.0}
 TEXTS = (*samples.LAYOUTS, samples.units_below, samples.chinese, samples.segments, samples.bdf)

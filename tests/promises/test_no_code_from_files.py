@@ -143,7 +143,7 @@ def test_hostile_files_run_nothing(tuned, tmp_path, tally):
     (tmp_path / "files").mkdir()
     witness = tmp_path / "witness"
     paths = hostile(tmp_path / "files", witness, tuned.save)
-    script = READ_ALL.format(tests=str(HERE.parent), watched=WATCHED)
+    script = READ_ALL.format(tests=str(HERE.parent / "support"), watched=WATCHED)
     command = [sys.executable, "-c", script, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]

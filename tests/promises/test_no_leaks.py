@@ -22,7 +22,7 @@ from faultcell.study import jobs, stages
 from faultcell.study.jobs import Place
 from faultcell.study.split import divide
 from strategies import charge, curves_of, discharge, fault_curves, normal_curves
-from test_study import TINY
+from studies import TINY
 
 pytestmark = pytest.mark.filterwarnings("ignore::faultcell.errors.OutOfRangeWarning")
 

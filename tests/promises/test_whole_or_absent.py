@@ -21,6 +21,7 @@ from faultcell.files.durable.swap import put
 from strategies import fault_curves
 
 HERE = Path(__file__).parent
+SUPPORT = str(HERE.parent / "support")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
 TOO_BIG = """
 import json, sys
@@ -94,7 +95,7 @@ def test_a_disk_that_fills_up_and_one_that_cannot_be_written(tmp_path, tally):
     """A real one: 2 MB of memory, mounted where no other process sees it; then the same, read-only."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    script = TOO_BIG.format(tests=str(HERE.parent), disk=str(disk))
+    script = TOO_BIG.format(tests=SUPPORT, disk=str(disk))
     mounted = f'mount -t tmpfs -o size=2m none "{disk}" && exec "$0" "$@"'
     if (
         shutil.which("unshare") is None
@@ -126,7 +127,7 @@ def test_a_folder_without_permission_is_one_sentence(tally):
 def locked_out(folder):
     """What one who may not write there is told."""
     script = (
-        f"import os, sys; sys.path.insert(0, {str(HERE.parent)!r})\n"
+        f"import os, sys; sys.path.insert(0, {str(HERE.parent / 'support')!r})\n"
         "import faultcell.files, strategies\n"
         "from faultcell.errors import DataError\n"
         "if os.getuid() == 0: os.setuid(65534)\n"  # to root no folder is locked

@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 from faultcell import presets
-from faultcell.config import GanConfig
 from faultcell.curves import NORMAL, Curves
 from faultcell.curves.conditions import between, conditions_of
 from faultcell.diagnosis.gain import Interval
@@ -19,40 +18,10 @@ from faultcell.study.claims import DOES_NOT, HOLDS, UNKNOWN, verdict
 from faultcell.study.jobs import Job, Place
 from faultcell.study.plan import bases, defaults, finetuning, from_normal, pretraining, variants
 from faultcell.study.split import Split, divide
-from strategies import CONFIG, FINETUNE, charge, curves_of, discharge, fault_curves, normal_curves
+from strategies import charge, curves_of, discharge, fault_curves, normal_curves
+from studies import MODEL, TINY
 
 pytestmark = pytest.mark.filterwarnings("ignore::faultcell.errors.OutOfRangeWarning")
-MODEL = CONFIG.model_copy(update={"finetune": FINETUNE, "gan": GanConfig(widths=(16, 16), hidden=16, critic_updates=1)})
-PAPER = presets.paper().model_copy(
-    update={
-        "net": CONFIG.net.model_copy(
-            update={name: getattr(presets.paper().net, name) for name in presets.paper().net.model_fields_set - {"attention"}}
-        ),
-        "gan": MODEL.gan,
-        "finetune": presets.paper().finetune.model_copy(update={"epochs": None, "steps": 6}),
-    }
-)
-TINY = StudyConfig(
-    model=MODEL,
-    paper=PAPER,
-    paper_steps=6,
-    splits=2,
-    generators=("diffusion", "wgan_gp", "paper"),
-    views=("whole",),
-    controls=("replay",),
-    pretrain_steps=6,
-    finetune_steps=6,
-    few=4,
-    counts=(2,),
-    lambdas=(0.0,),
-    guidances=(2.0,),
-    sampling_steps=(2,),
-    repeats=2,
-    snapshots=(0.5, 1.0),
-    classifiers=("mlp", "cnn", "bilstm", "forest", "threshold"),
-    classifier_seeds=1,
-    classifier_steps=3,
-)
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.skipif(not all(map(find_spec, graph.NEEDED)), reason="t
 TEST_CELLS = ["N0", "N1", "D0", "C0"]
 FAULT = "overdischarge"
 STEPS = 20
-DOCS = Path(__file__).parents[1] / "docs" / "export.md"
+DOCS = Path(__file__).parents[2] / "docs" / "export.md"
 
 
 @pytest.fixture(scope="module")

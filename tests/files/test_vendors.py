@@ -16,6 +16,7 @@ from faultcell.errors import DataError
 from faultcell.files import ingest, ingest_into, read
 from faultcell.files.cyclers.detect import detect
 from faultcell.files.cyclers.time_units import seconds
+from recorded import LIMITS, real
 from samples import (
     LAYOUTS,
     arbin,
@@ -34,7 +35,6 @@ from samples import (
     units_below,
     workbook,
 )
-from test_files import LIMITS, real
 
 
 def moved_ah(curves):

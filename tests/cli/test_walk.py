@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from test_docs import environment_of, run
-from test_files import real
+from recipes import environment_of, run
+from recorded import real
 
-GUIDE = (Path(__file__).parents[1] / "docs" / "guide.md").read_text()
+GUIDE = (Path(__file__).parents[2] / "docs" / "guide.md").read_text()
 SECTION = GUIDE[GUIDE.index("## From a cycler's export to the page") :]
 LINES = re.findall(r"^(?:\.venv/bin/faultcell|make) .*?(?=\s+#|$)", SECTION[: SECTION.index("\n```\n")], re.MULTILINE)
 
@@ -50,7 +50,7 @@ def test_the_walk_is_that_of_a_new_machine():
 def test_from_an_export_to_the_page(tmp_path):
     """An export in the layout of a Neware cycler, of one cell that was over-discharged now and then."""
     pytest.importorskip("nicegui", reason='the page needs pip install "faultcell[app]"')
-    example = Path(__file__).parents[1] / "examples" / "cycler_exports.py"
+    example = Path(__file__).parents[2] / "examples" / "cycler_exports.py"
     run(tmp_path, [sys.executable, str(example), "--out", "exports", "--cells", "1"])
     next((tmp_path / "exports").iterdir()).rename(tmp_path / "export.csv")
     page, bundles = walked(tmp_path, LINES[1:])

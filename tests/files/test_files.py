@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -29,18 +28,8 @@ from faultcell.files.durable import swap
 from faultcell.files.durable.atomic import whole_folder, write_text
 from faultcell.files.durable.swap import neighbour, tidy
 from faultcell.files.validate import check, conform
+from recorded import LIMITS, ROOT, real, save
 from samples import mat_file, recording
-
-ROOT = Path(__file__).resolve().parents[1]
-REAL = Path(os.environ.get("FAULTCELL_REAL_DATA", ROOT.parent / "shared" / "data"))
-LIMITS = {"lower": 2.7, "upper": 4.2}
-
-
-def real(name: str) -> Path:
-    found = sorted(REAL.glob(name))
-    if not found:
-        pytest.skip(f"no {name} under FAULTCELL_REAL_DATA")
-    return found[0]
 
 
 def curve_table(cell="A1", *, cycle=1, step="discharge", samples=60):
@@ -462,11 +451,6 @@ def test_importing_files_does_not_import_scipy():
 
 def instead_of_row5(value):
     return pl.when(row5).then(pl.lit(value)).otherwise("voltage_volt").alias("voltage_volt")
-
-
-def save(table, path):
-    table.write_csv(path)
-    return path
 
 
 def test_a_recording_is_cut_into_half_cycles(tmp_path):

@@ -10,9 +10,9 @@ import faultcell as fc
 from faultcell.files import write
 from strategies import CONFIG
 
-TEXT = (Path(__file__).parents[1] / "docs" / "conventions.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs" / "conventions.md").read_text()
 NEEDS = {"pandas": "to_pandas", "pybamm": "import pybamm", "datasets": "from datasets", "mlflow": "mlflow_logger"}
-ONLINE = re.compile(r".*owner/name.*\n")  # tests/test_hub.py opens one that was downloaded
+ONLINE = re.compile(r".*owner/name.*\n")  # test_hub.py opens one that was downloaded
 
 
 @pytest.fixture(scope="module")

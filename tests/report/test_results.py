@@ -15,8 +15,8 @@ from faultcell.files import read, write
 from faultcell.plotting.bar_plot import bars, is_drawn, ordered
 from faultcell.plotting.overlays import ladder
 from faultcell.report import write_results
+from recorded import LIMITS, save
 from samples import recording
-from test_files import LIMITS, save
 
 MEASURES = ("recall", "f1", "pr_auc", "recall_at_1_percent")
 

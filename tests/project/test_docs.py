@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from recipes import ROOT, run
+
 DOCS = ROOT / "docs"
 TUTORIALS = sorted((DOCS / "tutorials").glob("*.md"))
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -24,18 +22,6 @@ def test_a_tutorial_runs_as_it_stands(tmp_path, path):
     assert blocks
     run(tmp_path, ["bash", "-e", "-c", "\n".join(code for kind, code in blocks if kind == "bash")])
     run(tmp_path, [sys.executable, "-c", "\n".join(code for kind, code in blocks if kind == "python")])
-
-
-def environment_of():
-    """`faultcell` and `python` as a reader types them are those of this environment."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    source = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    return {**os.environ, "PATH": path, "PYTHONPATH": source}
-
-
-def run(folder, command):
-    done = subprocess.run(command, cwd=folder, env=environment_of(), capture_output=True, text=True, check=False, timeout=880)
-    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_the_site_builds_and_every_link_leads_somewhere(tmp_path):

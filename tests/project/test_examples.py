@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 # Each with few steps, and a word of what it prints.
 RUNS = {
     "balance_curves": (["--steps", "3"], "PR-AUC"),
