@@ -32,7 +32,6 @@ def main() -> None:
     options = measure.arguments(__doc__, peers={"type": Path, "default": peer.INTO}, curves={"type": int, "default": 1000})
     warnings.simplefilter("ignore", OutOfRangeWarning)
     tuned, few, test = ours.tuned()
-    student = tuned.distil(few, normal=ours.split()[0].select(label=["normal"]))
     asked = [condition for condition in fc.conditions_of(test) for _ in range(options.curves)][:: len(test)]
     default = tuned.config.diffusion.num_inference_steps
     served = {
@@ -42,7 +41,6 @@ def main() -> None:
     }
     counts = {"deepecho": 20}  # one at a time: it would take the whole afternoon
     drawers = {f"FaultCell, {steps} steps": (tuned, steps) for steps in (1, default, MANY)}
-    drawers["FaultCell, distilled, 1 step"] = (student, 1)
 
     def ours_takes(name: str) -> float:
         model, steps = drawers[name]

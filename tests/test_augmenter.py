@@ -1,6 +1,5 @@
 """Drawn curves depend on their condition and seed alone, meet the peak asked for, and carry real units."""
 
-from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -8,11 +7,9 @@ import polars as pl
 import pytest
 import torch
 from polars.testing import assert_frame_equal
-from torch import nn
 
 from faultcell.augmenter import Augmenter
 from faultcell.bundle.profile import Profile
-from faultcell.config import DistilConfig
 from faultcell.curves import FAULTS, KEYS, SEVERITY, Condition, Curves, Limits, Load, grid
 from faultcell.curves.conditions import conditions_of
 from faultcell.curves.severity import complete
@@ -93,35 +90,6 @@ def test_a_stream_gives_the_curves_of_a_draw_block_by_block(tuned, monkeypatch):
 def test_a_stream_refuses_before_it_draws(tuned):
     with pytest.raises(ConditionError, match="a seed for each condition"):
         next(tuned.stream(mixed(), range(3)))
-
-
-def test_a_distilled_model_draws_in_one_step_what_its_teacher_draws_in_several(tuned, tiny):
-    before, (normal, few) = tuned.sha256, tiny
-    config = DistilConfig(steps=120, batch_size=16, warmup=5, teacher_steps=4)
-    # A network of a few steps has learnt too little for one evaluation to go wrong.
-    network, generator = deepcopy(tuned.network), torch.Generator().manual_seed(0)
-    for value in network.curve.parameters():
-        value.data += 0.1 * torch.randn(value.shape, generator=generator)
-    teacher = replace(tuned, network=network)
-    student = teacher.distil(few, normal=normal, config=config)
-    assert (student.base, tuned.sha256) == (teacher.sha256, before)
-    asked, seeds = mixed(), range(900, 908)
-
-    def volts(model, steps):
-        return model.draw(asked, seeds, steps=steps).column("voltage_volt")
-
-    wanted, plain, found = volts(teacher, 4), volts(teacher, 1), volts(student, 1)
-    assert np.abs(found - wanted).mean() < 0.7 * np.abs(plain - wanted).mean()
-    np.testing.assert_array_equal(found, volts(student, None))  # one step is its default
-    for go_on in (student.finetune, student.distil):
-        with pytest.raises(TrainingError, match="a distilled model is the last of its line"):
-            go_on(few)
-
-
-def test_only_the_diffusion_model_can_be_distilled(tuned, tiny):
-    other = replace(tuned, config=tuned.config.model_copy(update={"model": "timevae"}), network=nn.Identity())
-    with pytest.raises(TrainingError, match="a timevae draws in one go already"):
-        other.distil(tiny[1])
 
 
 def test_seed_and_condition_both_count(tuned):

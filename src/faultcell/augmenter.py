@@ -15,19 +15,18 @@ from faultcell.bundle import card, store
 from faultcell.bundle.hub import Pretrained
 from faultcell.bundle.profile import Profile
 from faultcell.bundle.validate import check_sizes, check_values, settings_of, unfit_refused
-from faultcell.config import Config, DistilConfig, FinetuneConfig
+from faultcell.config import Config, FinetuneConfig
 from faultcell.curves.condition import FAULTS, Condition
 from faultcell.curves.curves import Curves
 from faultcell.curves.fingerprint import fingerprint
 from faultcell.curves.schema import NORMAL
 from faultcell.encoding.condition_vector import SUPPORT_FEATURES, ConditionEncoder
 from faultcell.encoding.network_shape import network_of
-from faultcell.errors import ConditionError, TrainingError
+from faultcell.errors import ConditionError
 from faultcell.generation.counterfactuals import Plan, gone_wrong
 from faultcell.generation.drawing import Drawing, tell_left_out, whole_numbers
 from faultcell.models.base import GenerativeModel, Sampling
 from faultcell.models.diffusion import Diffusion
-from faultcell.models.diffusion_model import DiffusionModel
 from faultcell.regression.plain_residual import encoder_kind
 from faultcell.regression.references import References
 from faultcell.regression.residual import ResidualEncoder
@@ -119,9 +118,8 @@ class Augmenter(Pretrained, Plotted):
 
         Raises:
             ConditionError: a fault that the model has no place for.
-            TrainingError: the model is distilled, no curve can be used, or training diverged.
+            TrainingError: no curve can be used, or training diverged.
         """
-        self._refuse_distilled()
         few, encoded, known, conditions = to_learn(few, self.config, faults=self.profile.faults)
         config = in_steps(config or FinetuneConfig(), len(known))
         whole = self.config.model_copy(update={"finetune": config})
@@ -153,46 +151,6 @@ class Augmenter(Pretrained, Plotted):
         )
         # A handful is no measure of width: only the source curves can tell.
         return made(*run.of(network, data, calibrate_on=data[1] if len(data) > 1 else None))
-
-    def distil(
-        self,
-        few: Curves,
-        *,
-        normal: Curves | None = None,
-        config: DistilConfig | None = None,
-        folder: Path | None = None,
-        on_step: OnStep | None = None,
-    ) -> Augmenter:
-        """Teach a copy to draw in one step what this model draws in several; leaves this one untouched.
-
-        Args:
-            few: curves the model was adapted to, or trained on.
-            normal: curves of the source domain, which take the other half of each batch.
-            config: every knob; the defaults where not given.
-            folder: where checkpoints go; a run that left one there goes on from it.
-            on_step: called after each step.
-
-        Raises:
-            TrainingError: the model is distilled or draws in one go already, or no curve can be used.
-        """
-        self._refuse_distilled()
-        config = config or DistilConfig()
-        if not isinstance(self.network, DiffusionModel):
-            raise TrainingError(f"a {self.config.model} draws in one go already: only the diffusion model can be distilled")
-        fewer = self.config.diffusion.model_copy(update={"num_inference_steps": config.student_steps})
-        whole = self.config.model_copy(update={"diffusion": fewer, "distil": config})
-        data, kept = [], [curves for curves in (few, normal) if curves is not None]
-        for curves in kept:
-            _, _, known, conditions = to_learn(curves, whole, faults=self.profile.faults)
-            data.append(self.encoder.batch(known, conditions, self.encoder.episodes(known, whole)))
-        student = network_of(whole, self.profile.faults)
-        assert isinstance(student, DiffusionModel)
-        student.load_state_dict(self.network.state_dict())
-        student.set_teacher(self.network, taught=config.teacher_steps, learnt=config.student_steps)
-        key = self.sha256 + "".join(fingerprint(curves) for curves in kept)
-        run = Run(whole, self.profile, "distil", folder=folder, on_step=on_step, key=key)
-        network, metrics = run.of(student, data, calibrate_on=None)  # as wide as the teacher
-        return Augmenter(whole, network, self.encoder, self.profile, (*self.metrics, *metrics), self.sha256)
 
     def draw(
         self,
@@ -344,11 +302,6 @@ class Augmenter(Pretrained, Plotted):
     def takes_reference(self) -> bool:
         """Whether earlier curves of a cell help it: the paper's model expects nothing of any curve."""
         return self.config.neighbours.expect
-
-    def _refuse_distilled(self) -> None:
-        """Raise TrainingError for a model that was taught a few steps alone: it knows of no others to go on from."""
-        if self.config.distil is not None:
-            raise TrainingError("a distilled model is the last of its line: go on from the model it was distilled from")
 
     @property
     def tensors(self) -> dict[str, Tensor]:

@@ -168,15 +168,6 @@ class FinetuneConfig(TrainConfig):
     lambda_source: float = Field(1.0, ge=0)
 
 
-class DistilConfig(TrainConfig):
-    """Teaching a network to draw in one step what it draws in several."""
-
-    steps: int = Field(300, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
-    teacher_steps: int = Field(6, ge=1, description="network evaluations of the teacher")
-    student_steps: int = Field(1, ge=1, description="of the student, and from then on of the model")
-
-
 class Config(_Frozen):
     """All that a model was made with."""
 
@@ -194,7 +185,6 @@ class Config(_Frozen):
     )
     train: TrainConfig = TrainConfig()
     finetune: FinetuneConfig | None = None
-    distil: DistilConfig | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
@@ -205,4 +195,4 @@ class Config(_Frozen):
     @property
     def last_run(self) -> TrainConfig:
         """The knobs of the last of the runs that made it."""
-        return self.distil or self.finetune or self.train
+        return self.finetune or self.train

@@ -21,7 +21,7 @@ from faultcell.files import read, write
 from strategies import fault_curves, normal_curves
 
 VERBS = (
-    *("demo", "ingest", "simulate", "show", "split", "train", "finetune", "distil", "sample", "band"),
+    *("demo", "ingest", "simulate", "show", "split", "train", "finetune", "sample", "band"),
     *("evaluate", "classify", "study", "report", "export", "doctor", "serve"),
 )
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
@@ -79,9 +79,6 @@ def chain(data, tmp_path_factory):
             "--steps",
             3,
         ),
-        "distil": (
-            *("distil", root / "tuned", data / "faults", "--normal", root / "normal", "--out", root / "fast", "--steps", 3),
-        ),
         "like": ("sample", root / "tuned", "--like", data / "unseen", "--out", root / "like", "--steps", 2),
         "fault": (
             *("sample", root / "tuned", "--fault", "overdischarge", "--peak-deviation-volt", 0.4, "--count", 5),
@@ -133,7 +130,7 @@ def test_wrong_usage_ends_with_two(run, words):
 # --- the chain
 
 
-@pytest.mark.parametrize("name", ["ingest", "train", "finetune", "distil", "like", "fault", "evaluate"])
+@pytest.mark.parametrize("name", ["ingest", "train", "finetune", "like", "fault", "evaluate"])
 def test_each_verb_ends_well_and_is_quiet_in_a_pipe(chain, name):
     said = chain.say[name]
     assert said.returncode == 0
@@ -148,7 +145,6 @@ def test_what_the_verbs_say_is_what_they_did(chain, data):
     assert (said["ingest"]["curves"], said["ingest"]["cells"]) == (12, 3)
     assert said["train"]["kind"] == said["finetune"]["kind"] == "bundle"
     assert said["finetune"]["adapted from"] == said["train"]["model_sha256"]
-    assert said["distil"]["adapted from"] == said["finetune"]["model_sha256"]
     assert (said["like"]["curves"], said["fault"]["curves"]) == (6, 5)
     weights = (chain.root / "tuned" / "model.safetensors").read_bytes()
     assert said["like"]["model_sha256"] == hashlib.sha256(weights).hexdigest() == said["finetune"]["model_sha256"]

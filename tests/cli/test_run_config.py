@@ -6,7 +6,7 @@ import tomllib
 import pytest
 
 from faultcell.cli.run_config import config_of, printed
-from faultcell.config import Config, DistilConfig, FinetuneConfig
+from faultcell.config import Config, FinetuneConfig
 from faultcell.files import write
 from faultcell.presets import PRESETS
 from strategies import fault_curves, normal_curves
@@ -44,7 +44,7 @@ def test_what_is_printed_read_back_is_the_preset(preset, run, file):
     assert (said.code, said.err) == (0, "")
     again = config_of(file(said.out), preset=preset)
     own = PRESETS[preset]()
-    assert again == own.model_copy(update={"finetune": own.finetune or FinetuneConfig(), "distil": DistilConfig()})
+    assert again == own.model_copy(update={"finetune": own.finetune or FinetuneConfig()})
 
 
 def test_every_knob_is_in_print():

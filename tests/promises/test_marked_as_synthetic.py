@@ -98,7 +98,6 @@ def test_generated_curves_are_refused_wherever_measured_ones_are_asked_for(drawn
         "pretrain": lambda: type(tuned).pretrain(drawn),
         "finetune": lambda: models[0].finetune(drawn),
         "finetune normal": lambda: models[0].finetune(faults, normal=drawn),
-        "distil": lambda: tuned.distil(drawn),
         "reference": lambda: tuned.draw(conditions_of(faults), range(len(faults)), reference=drawn),
         "band": lambda: draw_band(tuned, conditions_of(faults.take([0])), draws=10).coverage(drawn),
         "study": lambda: study(tmp_path / "study", drawn),

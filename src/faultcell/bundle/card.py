@@ -130,12 +130,6 @@ def _recipe(config: Config, metrics: Sequence[Mapping[str, Any]]) -> list[str]:
             f"- fine-tuning: {knobs.steps} steps of {knobs.batch_size} curves, seed {knobs.seed}, unfreeze {knobs.unfreeze}, "
             f"lambda {knobs.lambda_source:g}"
         )
-    if config.distil is not None:
-        lesson = config.distil
-        lines.append(
-            f"- distillation: {lesson.steps} steps of {lesson.batch_size} curves, seed {lesson.seed}, from "
-            f"{lesson.teacher_steps} network evaluations to {lesson.student_steps}"
-        )
     lines.append(
         f"- {config.diffusion.prediction_type}, {config.diffusion.num_train_timesteps} time steps, "
         f"{config.diffusion.beta_schedule} betas"

@@ -3,7 +3,7 @@
     common.py      what the verbs share: options, selections, progress bars
     augment.py     augment, the main verb: from normal curves and a few faults to a training set
     data.py        ingest, simulate, split
-    train.py       train, finetune, distil
+    train.py       train, finetune
     draw.py        sample, band
     evaluate.py    evaluate, classify, study
     show.py        demo, show, report; story.py what the demo tells
@@ -44,7 +44,6 @@ VERBS = (
     data.split,
     train.train,
     train.finetune,
-    train.distil,
     draw.sample,
     draw.band,
     evaluate.evaluate,

@@ -43,12 +43,12 @@ def printed(preset: str) -> str:
     from pydantic import BaseModel
 
     from faultcell.cli.common import check
-    from faultcell.config import Config, DistilConfig, FinetuneConfig
+    from faultcell.config import Config, FinetuneConfig
     from faultcell.presets import PRESETS
 
     check("--preset", preset, tuple(PRESETS))
     config = PRESETS[preset]()
-    config = config.model_copy(update={"finetune": config.finetune or FinetuneConfig(), "distil": DistilConfig()})
+    config = config.model_copy(update={"finetune": config.finetune or FinetuneConfig()})
     values = {name: (getattr(config, name), field.description) for name, field in Config.model_fields.items()}
     lines = [f"# Every knob, as preset {preset} has it; leave out what shall stay so."]
     for name, (value, about) in values.items():  # a key after a table would belong to the table

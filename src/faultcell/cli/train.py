@@ -1,4 +1,4 @@
-"""The verbs that train: train, finetune, distil."""
+"""The verbs that train: train, finetune."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def train(
     chosen = config_of(config_file, preset=preset)
     run = budget(chosen.train, steps=steps, seed=chosen.train.seed if left_open(ctx, "seed") else seed)
     kind = chosen.model if left_open(ctx, "model") else model
-    config = chosen.model_copy(update={"model": kind, "train": run, "finetune": None, "distil": None})
+    config = chosen.model_copy(update={"model": kind, "train": run, "finetune": None})
     if not resume:
         checkpoint.forget(out)  # not before all that was named could be read
     with watched("training", mlflow=mlflow, config=config) as (tell, keep):
@@ -110,41 +110,6 @@ def finetune(
         checkpoint.forget(out)
     with watched("fine-tuning", mlflow=mlflow, config=config) as (tell, keep):
         keep(base.finetune(few, normal=source, config=config, folder=out, on_step=tell).save(out))
-    say_model(out, as_json)
-
-
-def distil(
-    ctx: typer.Context,
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Model that shall draw faster.")],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Curve set with the faults it was adapted to.")],
-    out: Out,
-    normal: Annotated[Path | None, typer.Option(metavar="DIR", help="Normal curves it was trained on.")] = None,
-    config_file: ConfigFile = None,
-    steps: TrainSteps = None,
-    seed: Seed = 0,
-    resume: Resume = False,
-    mlflow: Mlflow = None,
-    label: Labels = None,
-    cells: Cells = None,
-    step_type: StepTypes = None,
-    as_json: Json = False,
-) -> None:
-    """Teach a copy of a model to draw in one network evaluation (every label but `normal` unless --label says otherwise)."""
-    from faultcell.augmenter import Augmenter
-    from faultcell.config import DistilConfig
-    from faultcell.presets import budget
-    from faultcell.training import checkpoint
-
-    checkpoint.make_ready(out)
-    teacher = Augmenter.load(bundle)
-    few = faults_of(folder, label=label, cells=cells, step_type=step_type)
-    source = normals_of(normal, step_type=step_type)
-    knobs = (config_of(config_file).distil if config_file else None) or DistilConfig()
-    config = budget(knobs, steps=steps, seed=knobs.seed if left_open(ctx, "seed") else seed)
-    if not resume:
-        checkpoint.forget(out)
-    with watched("distilling", mlflow=mlflow, config=config) as (tell, keep):
-        keep(teacher.distil(few, normal=source, config=config, folder=out, on_step=tell).save(out))
     say_model(out, as_json)
 
 

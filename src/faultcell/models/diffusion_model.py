@@ -65,7 +65,6 @@ class DiffusionModel(GenerativeModel):
         super().__init__(shape, blur=blur)
         self.config = config
         self.diffusion = Diffusion(diffusion)
-        self._teaching: tuple[DiffusionModel, int, int] | None = None
         self.noise_size = DURATIONS + shape.channels * shape.length
         self.register_buffer("noise_factor", torch.eye(shape.length).repeat(KINDS, 2, shape.channels, 1, 1))
         self.register_buffer("temperature", torch.ones(()))
@@ -89,39 +88,8 @@ class DiffusionModel(GenerativeModel):
         )
 
     def phases(self) -> list[Phase]:
-        """One: everything learns at once; or, with a teacher, the two networks that draw."""
-        if self._teaching:
-            teacher, taught, learnt = self._teaching
-            return [
-                Phase(
-                    "distil",
-                    [self.curve, self.durations],
-                    lambda batch, generator, _: self.distance(teacher, batch, generator, steps=(taught, learnt)),
-                )
-            ]
+        """One: everything learns at once."""
         return [Phase("denoise", [self], lambda batch, generator, _: self.loss(batch, generator))]
-
-    def set_teacher(self, teacher: DiffusionModel, *, taught: int, learnt: int) -> None:
-        """Henceforth learn to draw in `learnt` steps what the teacher draws in `taught` from the same noise.
-
-        References:
-            Luhman and Luhman, Knowledge Distillation in Iterative Generative Models, 2021, https://arxiv.org/abs/2101.02388.
-        """
-        self._teaching = (teacher, taught, learnt)
-
-    def distance(self, teacher: DiffusionModel, batch: Batch, generator: torch.Generator, *, steps: tuple[int, int]) -> Tensor:
-        """Weighted mean squared difference of what teacher and student draw from the same noise; a scalar."""
-        noise = torch.randn(len(batch), self.noise_size, generator=generator)
-        conditioning, load = self.blurred_condition_input(batch, generator), (batch.known, batch.observed)
-        with torch.no_grad():
-            how = Sampling(steps[0])
-            lengths, shapes = (
-                teacher.draw_durations(batch.condition, noise, how),
-                teacher.draw_curve(conditioning, load, noise, how),
-            )
-        how = Sampling(steps[1])
-        errors = masked_error(self.draw_durations(batch.condition, noise, how), lengths, batch.durations_mask)
-        return weighted(batch, errors + masked_error(self.draw_curve(conditioning, load, noise, how), shapes, batch.mask))
 
     def groups(self) -> list[list[nn.Module]]:
         """The layers of all networks, from the output inwards."""

@@ -37,7 +37,7 @@ class Run:
     Attributes:
         config: of the model; its last run is this one.
         profile: what the model will have seen.
-        phase: what the run is called in logs: pretrain, finetune or distil.
+        phase: what the run is called in logs: pretrain or finetune.
         folder: where checkpoints go.
         on_step: called after each step.
         on_snapshot: after these steps, call this with the step, the network as it then is, and what was logged.
