@@ -200,7 +200,7 @@ def test_show_counts_the_parameters(chain, run):
 
 def test_nothing_is_left_beside_the_results(chain):
     names = {path.name for path in chain.root.iterdir()}
-    assert names == {"normal", "base", "tuned", "like", "fast", "fault", "scores.json"}
+    assert names == {"normal", "base", "tuned", "like", "fault", "scores.json"}
     assert not (chain.root / "base" / "checkpoint").exists()
 
 
