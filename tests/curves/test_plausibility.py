@@ -12,7 +12,7 @@ from faultcell.config import Config, FinetuneConfig, TrainConfig
 from faultcell.curves import Condition, Limits, Load, grid
 from faultcell.curves.conditions import conditions_of
 from faultcell.curves.plausibility import CHECKS, STEP_VOLT, Bounds, Envelope, violations
-from faultcell.encoding.decode import Samples, cooling_little
+from faultcell.encoding.decode import CurveSamples, cooling_little
 from faultcell.errors import ImplausibleError
 from faultcell.files.embedded import demo_data
 from strategies import LOWER, NOMINAL, UPPER, discharge, normal_curves
@@ -91,7 +91,7 @@ def test_a_knee_is_no_drop_between_plateaus_and_few_broken_curves_lend_no_licenc
 
 def test_a_surface_falls_little_and_small_falls_stay():
     celsius = 25 + np.array([0.0, 1.0, 0.95, -9.0, 2.0])
-    cooled = cooling_little(Samples(TIME[:5], FALLING[:5], -np.ones(5), celsius), 2.0).celsius - 25
+    cooled = cooling_little(CurveSamples(TIME[:5], FALLING[:5], -np.ones(5), celsius), 2.0).celsius - 25
     np.testing.assert_allclose(cooled[[0, 1, 4]], [0.0, 1.0, 2.0])
     assert cooled[2] == pytest.approx(0.95, abs=0.002)
     assert -1.0 < cooled[3] < -0.9
@@ -133,20 +133,20 @@ def made_to(monkeypatch, change, *, times=10**6):
 
 def rising(curve):
     middle = np.abs(curve.second / curve.second[-1] - 0.5) < 0.1
-    return Samples(curve.second, np.where(middle, curve.volt + 0.5, curve.volt), curve.ampere, curve.celsius)
+    return CurveSamples(curve.second, np.where(middle, curve.volt + 0.5, curve.volt), curve.ampere, curve.celsius)
 
 
 CHANGES = {
     "a voltage against its direction": rising,
-    "a voltage no rated cell has": lambda c: Samples(c.second, c.volt - 2, c.ampere, c.celsius),
-    "a temperature no cell here had": lambda c: Samples(c.second, c.volt, c.ampere, c.celsius + 300),
-    "a temperature that jumps": lambda c: Samples(c.second, c.volt, c.ampere, c.celsius + 15 * (c.volt < 3.2)),
-    "a voltage that drops from one plateau to another": lambda c: Samples(
+    "a voltage no rated cell has": lambda c: CurveSamples(c.second, c.volt - 2, c.ampere, c.celsius),
+    "a temperature no cell here had": lambda c: CurveSamples(c.second, c.volt, c.ampere, c.celsius + 300),
+    "a temperature that jumps": lambda c: CurveSamples(c.second, c.volt, c.ampere, c.celsius + 15 * (c.volt < 3.2)),
+    "a voltage that drops from one plateau to another": lambda c: CurveSamples(
         c.second, c.volt - 0.3 * (c.second > c.second[-1] / 2), c.ampere, c.celsius
     ),
-    "a current that surges": lambda c: Samples(c.second, c.volt, c.ampere * (1 + 4 * (c.volt < 3.2)), c.celsius),
-    "more charge than a cell holds": lambda c: Samples(c.second * 1e9, c.volt, c.ampere, c.celsius),
-    "a duration no curve of its kind had": lambda c: Samples(c.second / 1e3, c.volt, c.ampere, c.celsius),
+    "a current that surges": lambda c: CurveSamples(c.second, c.volt, c.ampere * (1 + 4 * (c.volt < 3.2)), c.celsius),
+    "more charge than a cell holds": lambda c: CurveSamples(c.second * 1e9, c.volt, c.ampere, c.celsius),
+    "a duration no curve of its kind had": lambda c: CurveSamples(c.second / 1e3, c.volt, c.ampere, c.celsius),
 }
 ONE = grid("overdischarge", peak_deviation_volt=0.5, c_rate=0.8, repeat=4)
 

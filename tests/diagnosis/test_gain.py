@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from faultcell.diagnosis.gain import MEASURES, SIX, Fit, Table, harm, interval, mean_name, p_value, verdicts
+from faultcell.diagnosis.gain import MEASURES, SIX, Fit, FitTable, harm, interval, mean_name, p_value, verdicts
 from faultcell.diagnosis.measures import measure, recall_at
 from faultcell.models.classifiers import NETS
 
@@ -22,7 +22,7 @@ def fit(arm, seed, *, classifier="mlp", view="in_limits", **values):
 
 
 def told(rows, generated=("new",)):
-    table = Table(rows)
+    table = FitTable(rows)
     return verdicts(table, list(table.tests(generated)), generated=generated)
 
 
@@ -85,7 +85,7 @@ def test_the_row_of_all_is_the_mean_of_the_nets_of_each_seed():
     assert (mean_name(SIX), mean_name(["mlp", "threshold"])) == ("all six", "mean of 1 nets")
     rows = [fit("before", seed, classifier=name, recall=0.1 * i + seed) for seed in (0, 1) for i, name in enumerate(SIX)]
     rows.append(fit("before", 0, classifier="threshold", recall=0.0))
-    found = {summary.classifier: summary for summary in Table(rows).summary()}
+    found = {summary.classifier: summary for summary in FitTable(rows).summary()}
     assert set(found) == {*SIX, "threshold", "all six"}
     expected = interval([0.25, 1.25])
     assert found["all six"].measures["recall"].mean == pytest.approx(expected.mean)
@@ -95,7 +95,7 @@ def test_the_row_of_all_is_the_mean_of_the_nets_of_each_seed():
 
 def test_arms_are_compared_with_before_and_generated_ones_with_all():
     rows = [*scored([0.2, 0.3], "before"), *scored([0.4, 0.6], "replay"), *scored([0.9, 0.8], "new")]
-    tests = {(t.arm, t.against): t for t in Table(rows).tests(["new"]) if t.measure == "recall"}
+    tests = {(t.arm, t.against): t for t in FitTable(rows).tests(["new"]) if t.measure == "recall"}
     assert set(tests) == {("replay", "before"), ("new", "before"), ("new", "replay")}
     assert tests["new", "replay"].difference.mean == pytest.approx(0.35)
     assert tests["new", "replay"].p == pytest.approx(stats.ttest_rel([0.9, 0.8], [0.4, 0.6]).pvalue)
@@ -132,9 +132,9 @@ def test_the_words_on_the_threshold_follow_from_what_it_finds(recall, false, nee
 
 def test_harm_is_said_first_where_it_is_sure_and_after_it_where_it_is_possible():
     before = scored([0.9, 0.91, 0.9, 0.92], "before")
-    assert harm(Table(before + scored([0.95, 0.96, 0.95, 0.97], "new")), generated=("new",)) == []
+    assert harm(FitTable(before + scored([0.95, 0.96, 0.95, 0.97], "new")), generated=("new",)) == []
     sure, possible = harm(
-        Table(before + scored([0.5, 0.52, 0.5, 0.5], "new") + scored([0.5, 1.0, 0.9, 0.91], "other")),
+        FitTable(before + scored([0.5, 0.52, 0.5, 0.5], "new") + scored([0.5, 1.0, 0.9, 0.91], "other")),
         generated=("new", "other"),
     )
     assert sure.startswith("in_limits view, overcharge: new harms")
@@ -144,7 +144,7 @@ def test_harm_is_said_first_where_it_is_sure_and_after_it_where_it_is_possible()
         fit(arm, seed, classifier="forest", recall=value) for arm, value in (("before", 0.9), ("new", 0.6)) for seed in (0, 1)
     ]
     trees = [row.model_copy(update={"recall": row.recall + 0.01 * row.seed * (row.arm == "new")}) for row in trees]
-    (found,) = harm(Table(trees), generated=("new",))
+    (found,) = harm(FitTable(trees), generated=("new",))
     assert "recall of the forest" in found
 
 

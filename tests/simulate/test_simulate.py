@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from faultcell.errors import ConditionError, MissingExtraError
 from faultcell.simulate import SCENARIOS, engine, record, simulate
 from faultcell.simulate.life import FULL_STOICHIOMETRY, live
-from faultcell.simulate.population import Cycle, Plan, damaged, loading_of, plan, sample_cell
+from faultcell.simulate.population import Cycle, PopulationPlan, damaged, loading_of, plan, sample_cell
 from faultcell.simulate.run import HALFCYCLES, TIMESERIES, tables
 
 FAULTS = ("overcharge", "overdischarge")
@@ -166,7 +166,7 @@ def _life(*excess: float, fault: str, index: int = 0):
     """A cell struck with these excesses, a normal cycle before."""
     cell = replace(sample_cell(index, seed=0), charge_c_rate=0.6, discharge_c_rate=1.0)
     struck = (Cycle(SCENARIOS[fault], excess_volt=volt, cutoff_c_rate=0.2) for volt in excess)
-    return live(Plan(cell, (Cycle(checkup=True), Cycle(cutoff_c_rate=0.2), *struck), seed=0, index=index))
+    return live(PopulationPlan(cell, (Cycle(checkup=True), Cycle(cutoff_c_rate=0.2), *struck), seed=0, index=index))
 
 
 @needs_pybamm
@@ -203,7 +203,7 @@ def test_a_cycle_that_fills_the_graphite_is_reported_and_leaves_no_trace():
 def test_an_impossible_cycle_is_a_solver_failure_not_silence():
     # A hold that shall end above the charging current is over before it begins.
     cell = sample_cell(0, seed=0)
-    doomed = live(Plan(cell, (Cycle(checkup=True), Cycle(cutoff_c_rate=2.0), Cycle()), seed=0, index=0))
+    doomed = live(PopulationPlan(cell, (Cycle(checkup=True), Cycle(cutoff_c_rate=2.0), Cycle()), seed=0, index=0))
     assert [(failure.reason, failure.cycle_count) for failure in doomed.failures] == [("solver", 1)]
     assert [row["cycle_count"] for row in doomed.rows] == [2, 2]
 

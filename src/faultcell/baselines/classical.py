@@ -16,7 +16,7 @@ from faultcell.baselines.replay import MEAN_POINTS, CurveLibrary, MeanCurve, Rep
 from faultcell.curves.condition import Condition
 from faultcell.curves.curves import Curves, Source
 from faultcell.curves.schema import Array
-from faultcell.encoding.decode import Samples
+from faultcell.encoding.decode import CurveSamples
 from faultcell.errors import ConditionError
 
 JITTER_SHARE = 0.03  # of the spread of a curve's voltage: 6 to 13 mV on the embedded faults
@@ -39,7 +39,7 @@ class Jitter(ResamplingSource):
 
     origin = "jitter"
 
-    def _curve(self, condition: Condition, rng: np.random.Generator) -> Samples:
+    def _curve(self, condition: Condition, rng: np.random.Generator) -> CurveSamples:
         curve = self._nearest(condition)
         return replace(curve, volt=curve.volt + rng.normal(0, JITTER_SHARE * curve.volt.std(), curve.volt.size))
 
@@ -57,7 +57,7 @@ class Scaling(ResamplingSource):
 
     origin = "scaling"
 
-    def _curve(self, condition: Condition, rng: np.random.Generator) -> Samples:
+    def _curve(self, condition: Condition, rng: np.random.Generator) -> CurveSamples:
         curve = self._nearest(condition)
         centre = curve.volt.mean()
         return replace(curve, volt=centre + rng.normal(1, SCALING_STD) * (curve.volt - centre))
@@ -77,7 +77,7 @@ class TimeWarp(ResamplingSource):
 
     origin = "time warp"
 
-    def _curve(self, condition: Condition, rng: np.random.Generator) -> Samples:
+    def _curve(self, condition: Condition, rng: np.random.Generator) -> CurveSamples:
         curve = self._nearest(condition)
         factors = rng.lognormal(-(WARP_STD**2) / 2, WARP_STD, WARP_PIECES)
         knots = np.linspace(0, curve.second[-1], WARP_PIECES + 1)
@@ -99,7 +99,7 @@ class Interpolate(ResamplingSource):
 
     origin = "interpolate"
 
-    def _curve(self, condition: Condition, rng: np.random.Generator) -> Samples:
+    def _curve(self, condition: Condition, rng: np.random.Generator) -> CurveSamples:
         first, *others = (self._known.samples[i] for i in self._known.nearest(condition, 2))
         weight = rng.uniform()
         share = first.second / first.second[-1]
@@ -124,7 +124,7 @@ class Smote(ResamplingSource):
         super().__init__(known)
         self._vectors: dict[tuple[str, str], _Vectors] = {}
 
-    def _curve(self, condition: Condition, rng: np.random.Generator) -> Samples:
+    def _curve(self, condition: Condition, rng: np.random.Generator) -> CurveSamples:
         key = (condition.fault, condition.step)
         if key not in self._vectors:
             self._vectors[key] = _Vectors([self._known.resampled[i] for i in self._known.of(condition)])
@@ -138,7 +138,7 @@ class _Vectors:
         curves: at the same fractions.
     """
 
-    def __init__(self, curves: list[Samples]) -> None:
+    def __init__(self, curves: list[CurveSamples]) -> None:
         volt, ampere, celsius = (np.stack([getattr(c, name) for c in curves]) for name in ("volt", "ampere", "celsius"))
         gaps = np.isnan(celsius)
         filled = np.where(gaps, np.mean(celsius[~gaps]) if not gaps.all() else 0.0, celsius)
@@ -147,10 +147,10 @@ class _Vectors:
         self._ends = np.cumsum([b.shape[1] for b in blocks])[:-1]
         self.rows: Array = np.hstack(blocks) / self._scale
 
-    def draw(self, seed: int) -> Samples:
+    def draw(self, seed: int) -> CurveSamples:
         """The curve of one new row."""
         volt, ampere, celsius, gaps, log_seconds = np.split(self._new_row(seed) * self._scale, self._ends)
-        return Samples(
+        return CurveSamples(
             np.linspace(0, float(np.exp(log_seconds[0])), MEAN_POINTS),
             volt,
             ampere,
@@ -190,18 +190,18 @@ class Bootstrap(ResamplingSource):
 
     origin = "bootstrap"
 
-    def _curve(self, condition: Condition, rng: np.random.Generator) -> Samples:
+    def _curve(self, condition: Condition, rng: np.random.Generator) -> CurveSamples:
         expected = self._expected(condition)
         other = int(rng.choice(self._known.of(condition)))
         curve, fitted = self._known.resampled[other], self._expected(self._known.conditions[other])
-        return Samples(
+        return CurveSamples(
             expected.second * (curve.second[-1] / fitted.second[-1]),
             expected.volt + (curve.volt - fitted.volt),
             expected.ampere,
             expected.celsius + (curve.celsius - fitted.celsius),
         )
 
-    def _expected(self, condition: Condition) -> Samples:
+    def _expected(self, condition: Condition) -> CurveSamples:
         return mean([self._known.resampled[i] for i in self._known.nearest(condition, BOOTSTRAP_NEIGHBOURS)])
 
 
@@ -222,18 +222,18 @@ class Splice(ResamplingSource):
         super().__init__(known)
         self._normal = CurveLibrary(normal)
 
-    def _curve(self, condition: Condition, rng: np.random.Generator) -> Samples:
+    def _curve(self, condition: Condition, rng: np.random.Generator) -> CurveSamples:
         normal, fault = self._normal.samples[self._before(condition, rng)], self._nearest(condition)
         filled = self._known.filled(condition)
         assert filled.limits is not None
         sign, limit = (1.0, filled.limits.upper) if condition.step == "charge" else (-1.0, filled.limits.lower)
         inside, beyond = (_until(curve.volt, sign=sign, limit=limit) for curve in (normal, fault))
         head, tail = (
-            Samples(*(column[part] for column in (curve.second, curve.volt, curve.ampere, curve.celsius)))
+            CurveSamples(*(column[part] for column in (curve.second, curve.volt, curve.ampere, curve.celsius)))
             for curve, part in ((normal, slice(0, max(inside, 2))), (fault, slice(min(beyond, fault.volt.size - 1), None)))
         )
         step = float(np.median(np.diff(tail.second))) if tail.second.size > 1 else 1.0
-        return Samples(
+        return CurveSamples(
             np.concatenate([head.second, head.second[-1] + max(step, 1e-3) + tail.second - tail.second[0]]),
             np.concatenate([head.volt, tail.volt]),
             np.concatenate([head.ampere, tail.ampere]),
@@ -282,7 +282,7 @@ class Noise(ResamplingSource):
 
     origin = "noise"
 
-    def _curve(self, condition: Condition, rng: np.random.Generator) -> Samples:
+    def _curve(self, condition: Condition, rng: np.random.Generator) -> CurveSamples:
         curve, (low, high) = self._nearest(condition), self._range
         return replace(curve, volt=rng.uniform(low, high, curve.volt.size))
 

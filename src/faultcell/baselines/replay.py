@@ -18,7 +18,7 @@ from faultcell.curves.curves import Curves, loaded_part
 from faultcell.curves.schema import Array
 from faultcell.encoding.assemble import assemble
 from faultcell.encoding.condition_vector import ConditionEncoder
-from faultcell.encoding.decode import Samples
+from faultcell.encoding.decode import CurveSamples
 from faultcell.errors import ConditionError
 
 # Each value of a condition counts by its distance over this floor or its spread among the known curves, if that is larger.
@@ -43,7 +43,7 @@ class CurveLibrary:
         return conditions_of(self.curves)
 
     @cached_property
-    def samples(self) -> list[Samples]:
+    def samples(self) -> list[CurveSamples]:
         """The loaded part of each curve, its time counted from the first sample under load."""
         columns = [
             self.curves.column(name)
@@ -51,13 +51,13 @@ class CurveLibrary:
         ]
         parts = [loaded_part(self.curves, rows) for rows in self.curves.slices()]
         return [
-            Samples(second[part] - second[part][:1], *rest)
+            CurveSamples(second[part] - second[part][:1], *rest)
             for part in parts
             for second, rest in [(columns[0], [column[part] for column in columns[1:]])]
         ]
 
     @cached_property
-    def resampled(self) -> list[Samples]:
+    def resampled(self) -> list[CurveSamples]:
         """The loaded part of each curve at `MEAN_POINTS` even fractions of its duration; empty without load."""
         share = np.linspace(0, 1, MEAN_POINTS)
         return [at_fractions(part, share) if part.second.size else part for part in self.samples]
@@ -124,11 +124,11 @@ class ResamplingSource(ABC):
         drawn = [self._curve(c, np.random.default_rng(seed)) for c, seed in zip(conditions, seeds, strict=True)]
         return assemble(drawn, [self._known.filled(c) for c in conditions], seeds, origin=self.origin)
 
-    def _nearest(self, condition: Condition) -> Samples:
+    def _nearest(self, condition: Condition) -> CurveSamples:
         return self._known.samples[self._known.nearest(condition)[0]]
 
     @abstractmethod
-    def _curve(self, condition: Condition, rng: np.random.Generator) -> Samples:
+    def _curve(self, condition: Condition, rng: np.random.Generator) -> CurveSamples:
         """The curve for one condition."""
 
 
@@ -147,7 +147,7 @@ class Replay(ResamplingSource):
         """Positions of the nearest known curves."""
         return [self._known.nearest(condition)[0] for condition in conditions]
 
-    def _curve(self, condition: Condition, rng: np.random.Generator) -> Samples:
+    def _curve(self, condition: Condition, rng: np.random.Generator) -> CurveSamples:
         return self._nearest(condition)
 
 
@@ -164,16 +164,16 @@ class MeanCurve(ResamplingSource):
 
     def __init__(self, known: Curves) -> None:
         super().__init__(known)
-        self._means: dict[tuple[str, str], Samples] = {}
+        self._means: dict[tuple[str, str], CurveSamples] = {}
 
-    def _curve(self, condition: Condition, rng: np.random.Generator) -> Samples:
+    def _curve(self, condition: Condition, rng: np.random.Generator) -> CurveSamples:
         key = (condition.fault, condition.step)
         if key not in self._means:
             self._means[key] = mean([self._known.resampled[i] for i in self._known.of(condition)])
         return self._means[key]
 
 
-def at_fractions(curve: Samples, fraction: Array) -> Samples:
+def at_fractions(curve: CurveSamples, fraction: Array) -> CurveSamples:
     """A curve at fractions of its duration, linear between its samples.
 
     Args:
@@ -182,10 +182,10 @@ def at_fractions(curve: Samples, fraction: Array) -> Samples:
     """
     seconds = fraction * curve.second[-1]
     values = (curve.volt, curve.ampere, curve.celsius)
-    return Samples(seconds, *(np.asarray(np.interp(seconds, curve.second, value)) for value in values))
+    return CurveSamples(seconds, *(np.asarray(np.interp(seconds, curve.second, value)) for value in values))
 
 
-def mean(curves: Sequence[Samples], *, weights: Sequence[float] | None = None) -> Samples:
+def mean(curves: Sequence[CurveSamples], *, weights: Sequence[float] | None = None) -> CurveSamples:
     """The weighted mean of curves given at the same fractions: of time, voltage, current and temperature alike."""
     columns = zip(*((c.second, c.volt, c.ampere, c.celsius) for c in curves), strict=True)
-    return Samples(*(np.average(np.stack(column), axis=0, weights=weights) for column in columns))
+    return CurveSamples(*(np.average(np.stack(column), axis=0, weights=weights) for column in columns))

@@ -24,7 +24,7 @@ from faultcell.errors import BundleError, first_line
 from faultcell.models.registry import KINDS
 from faultcell.regression.kernel import FEATURES, KERNELS
 from faultcell.regression.local_linear import LocalTrend
-from faultcell.regression.request import KINDS as CURVE_KINDS
+from faultcell.regression.request import CURVE_KINDS
 from faultcell.regression.scale import Radii, ResidualScale
 from faultcell.regression.support import ERRORS
 

@@ -160,7 +160,7 @@ def is_mean(classifier: str) -> bool:
     return classifier.endswith((ALL_SIX, "nets"))
 
 
-class Table:
+class FitTable:
     """Fits by place, to take means and differences of.
 
     Args:
@@ -228,7 +228,7 @@ class Table:
                 )
 
 
-def verdicts(table: Table, tests: Sequence[Comparison], *, generated: Sequence[str]) -> list[str]:
+def verdicts(table: FitTable, tests: Sequence[Comparison], *, generated: Sequence[str]) -> list[str]:
     """What the numbers say, in words: nothing here is known beforehand.
 
     Args:
@@ -244,7 +244,7 @@ def verdicts(table: Table, tests: Sequence[Comparison], *, generated: Sequence[s
     return found
 
 
-def harm(table: Table, *, generated: Sequence[str]) -> list[str]:
+def harm(table: FitTable, *, generated: Sequence[str]) -> list[str]:
     """Where generated curves make a classifier worse than with nothing added, in words: sure harm, then what may be.
 
     Args:
@@ -272,7 +272,7 @@ def harm(table: Table, *, generated: Sequence[str]) -> list[str]:
     return [*sure, *possible]
 
 
-def _threshold(table: Table, place: tuple[str, str]) -> Iterator[str]:
+def _threshold(table: FitTable, place: tuple[str, str]) -> Iterator[str]:
     recall, false = (table.by_seed(place, BEFORE, classifier=THRESHOLD, measure=m) for m in ("recall", "false_alarm_rate"))
     if THRESHOLD not in table.classifiers or not recall:
         return
@@ -281,7 +281,7 @@ def _threshold(table: Table, place: tuple[str, str]) -> Iterator[str]:
     yield f"the voltage threshold alone finds {percent(recall[0])} at {percent(false[0])} false alarms{verdict}"
 
 
-def _room(table: Table, place: tuple[str, str]) -> Iterator[str]:
+def _room(table: FitTable, place: tuple[str, str]) -> Iterator[str]:
     """Whether anything is left to gain, and whether anything can be seen at all."""
     before = table.of_nets(place, BEFORE, measure="recall")
     if before and np.mean(before) >= ENOUGH:
@@ -295,7 +295,7 @@ def _room(table: Table, place: tuple[str, str]) -> Iterator[str]:
         )
 
 
-def _protocol(table: Table, place: tuple[str, str], *, generated: Sequence[str]) -> Iterator[str]:
+def _protocol(table: FitTable, place: tuple[str, str], *, generated: Sequence[str]) -> Iterator[str]:
     """Whether how curves were run tells faults as well as the nets do."""
     for arm in (BEFORE, *generated):
         alone = table.by_seed(place, arm, classifier=PROTOCOL_ONLY, measure="pr_auc")

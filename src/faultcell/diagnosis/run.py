@@ -20,7 +20,19 @@ from faultcell.curves.condition import FAULTS
 from faultcell.curves.curves import Curves
 from faultcell.curves.schema import Array
 from faultcell.diagnosis.fitting import Data, fit
-from faultcell.diagnosis.gain import BEFORE, FOREST, PROTOCOL_ONLY, THRESHOLD, WEIGHTED, Fit, Gain, Sizes, Table, harm, verdicts
+from faultcell.diagnosis.gain import (
+    BEFORE,
+    FOREST,
+    PROTOCOL_ONLY,
+    THRESHOLD,
+    WEIGHTED,
+    Fit,
+    FitTable,
+    Gain,
+    Sizes,
+    harm,
+    verdicts,
+)
 from faultcell.diagnosis.measures import measure
 from faultcell.diagnosis.tasks import Task, remarks, tasks_of
 from faultcell.diagnosis.views import LENGTH, MARGIN, VIEWS
@@ -142,14 +154,14 @@ def over_splits(gains: Sequence[Gain]) -> Gain:
 
 def _remarks(gain: Gain, generated: Sequence[str]) -> list[str]:
     """The notes of a gain that its numbers alone do not make."""
-    table = Table(gain.rows)
+    table = FitTable(gain.rows)
     made = {*harm(table, generated=generated), *verdicts(table, gain.tests, generated=generated)}
     return [note for note in gain.notes if note not in made]
 
 
 def _gain(rows: list[Fit], sizes: Sequence[Sizes], notes: Sequence[str], *, generated: tuple[str, ...], protocol: str) -> Gain:
     """The record of some fits, with what they say."""
-    table = Table(rows)
+    table = FitTable(rows)
     tests = list(table.tests(generated))
     said = [*harm(table, generated=generated), *notes, *verdicts(table, tests, generated=generated)]
     return Gain(protocol=protocol, tasks=list(sizes), rows=rows, summary=list(table.summary()), tests=tests, notes=said)

@@ -14,13 +14,13 @@ from faultcell.curves.conditions import CONTEXT
 from faultcell.curves.curves import Curves
 from faultcell.curves.per_curve import charge_ah, typical_current
 from faultcell.curves.schema import SEVERITY, Array, Key
-from faultcell.encoding.decode import Samples
+from faultcell.encoding.decode import CurveSamples
 
 REQUESTED = (*SEVERITY, *CONTEXT)
 
 
 def assemble(
-    drawn: Sequence[Samples],
+    drawn: Sequence[CurveSamples],
     conditions: Sequence[Condition],
     seeds: Sequence[int],
     *,

@@ -45,7 +45,7 @@ KINK_STEPS, KINK_BOUND = 3.0, 1.5  # steps beyond the limit over which a slope g
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class CurveSamples:
     """The samples of one drawn curve, `(n,)` each: s, V, A, degC."""
 
     second: Array
@@ -56,7 +56,7 @@ class Samples:
 
 def rebuild(
     coded: Array, seconds: Array, conditions: Sequence[Condition], mode: NDArray[np.int64], grid: GridConfig
-) -> list[Samples]:
+) -> list[CurveSamples]:
     """Curves from the grid to real units; the requested peak deviation is met exactly, and no sooner than asked.
 
     Args:
@@ -75,7 +75,7 @@ def rebuild(
     ]
 
 
-def _evenly(coded: Array, seconds: float, condition: Condition, grid: GridConfig) -> Samples:
+def _evenly(coded: Array, seconds: float, condition: Condition, grid: GridConfig) -> CurveSamples:
     """A curve that stands at even times: nothing about it holds by construction."""
     assert condition.limits is not None
     times = grid_times(grid, np.array([[seconds, np.nan]]))[0]
@@ -84,16 +84,18 @@ def _evenly(coded: Array, seconds: float, condition: Condition, grid: GridConfig
     celsius = coded[TEMPERATURE] + (TYPICAL_CELSIUS if ambient is None else ambient)
     sign, nominal = (1.0 if condition.step == "charge" else -1.0), condition.nominal_capacity_ah or 1.0
     ampere = sign * np.maximum(sign * coded[CURRENT], 1.01 * REST_C_RATE[condition.step]) * nominal
-    return Samples(times, volt, ampere, celsius)
+    return CurveSamples(times, volt, ampere, celsius)
 
 
-def cooling_little(curve: Samples, most: float) -> Samples:
+def cooling_little(curve: CurveSamples, most: float) -> CurveSamples:
     """With a surface that falls under load by at most so many kelvin; small falls stay nearly as they are."""
     top = np.maximum.accumulate(curve.celsius)
-    return Samples(curve.second, curve.volt, curve.ampere, top + most * np.expm1((curve.celsius - top) / most))
+    return CurveSamples(curve.second, curve.volt, curve.ampere, top + most * np.expm1((curve.celsius - top) / most))
 
 
-def with_noise(curve: Samples, condition: Condition, stream: Sequence[int], *, volt: float, celsius: float) -> Samples:
+def with_noise(
+    curve: CurveSamples, condition: Condition, stream: Sequence[int], *, volt: float, celsius: float
+) -> CurveSamples:
     """As sensors read it: noise of these standard deviations; the peak stays, and is not passed, nor is a limit inside it.
 
     Args:
@@ -108,7 +110,7 @@ def with_noise(curve: Samples, condition: Condition, stream: Sequence[int], *, v
     top = sign * curve.volt
     noisy = np.minimum(top + volt * first, top.max())
     noisy[np.argmax(top)] = top.max()
-    return Samples(curve.second, sign * noisy, curve.ampere, curve.celsius + celsius * second)
+    return CurveSamples(curve.second, sign * noisy, curve.ampere, curve.celsius + celsius * second)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +123,7 @@ class _Curve:
     mode: int
     grid: GridConfig
 
-    def samples(self) -> Samples:
+    def samples(self) -> CurveSamples:
         """Its samples; under a load that swings between current and rest, at the load's own."""
         times, load = self._times(), self.condition.load
         times = np.sort(np.concatenate([times, (times[1:] + times[:-1]) / 2]))  # about as many as a cycler takes
@@ -137,7 +139,7 @@ class _Curve:
             room = np.maximum(self._sign * volt - (self._limit - MOST_REST * self._window), 0.0)
             volt = np.where(load.resting, volt - self._sign * np.minimum(recovery, room), volt)
             ampere = load.current_ampere
-        return Samples(times, volt, ampere, celsius)
+        return CurveSamples(times, volt, ampere, celsius)
 
     def _times(self) -> Array:
         """When to take samples: as the grid has them, and where the current of a charge falls."""

@@ -23,7 +23,7 @@ from faultcell.curves.curves import Curves
 from faultcell.curves.plausibility import violations
 from faultcell.curves.schema import Array, Key
 from faultcell.encoding.assemble import assemble
-from faultcell.encoding.decode import Samples, cooling_little, rebuild, with_noise
+from faultcell.encoding.decode import CurveSamples, cooling_little, rebuild, with_noise
 from faultcell.encoding.encode import known_currents
 from faultcell.encoding.grid import CHANNELS, CURRENT, REST, has_tail
 from faultcell.errors import ConditionError, ImplausibleError, LeftOutWarning, first_line
@@ -41,11 +41,11 @@ CHUNK = 64  # curves drawn at once; always padded to this, so that a curve's bit
 NAMED = 3  # curves that cannot serve, or that cannot be drawn, by name
 
 
-class Found(NamedTuple):
+class DrawnCurve(NamedTuple):
     """A curve that was drawn: of a condition with all that was open in it, after so many redraws."""
 
     condition: Condition
-    curve: Samples
+    curve: CurveSamples
     redraws: int
 
 
@@ -90,7 +90,7 @@ class Drawing:
             seeds: one for each.
             on_chunk: called with curves done and curves in this part.
         """
-        complete, found = self.profile.completed(conditions), dict[int, Found]()
+        complete, found = self.profile.completed(conditions), dict[int, DrawnCurve]()
         for start in range(0, len(seeds), CHUNK):
             part = slice(start, start + CHUNK)
             made = self._plausible(complete[part], [int(seed) for seed in seeds[part]])
@@ -124,13 +124,13 @@ class Drawing:
             tell = (lambda n, _, start=start: on_chunk(start + n, len(seeds))) if on_chunk else None
             yield self.of(conditions[part], whole_numbers(seeds[part]), on_chunk=tell)
 
-    def _plausible(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> dict[int, Found]:
+    def _plausible(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> dict[int, DrawnCurve]:
         """Curves that a cell could have made, by their place among at most `CHUNK` conditions.
 
         Raises:
             ImplausibleError: there is none in `ATTEMPTS` draws, and `undrawn` takes none.
         """
-        found = dict[int, Found]()
+        found = dict[int, DrawnCurve]()
         wrong = {row: list[str]() for row in range(len(conditions))}
         told = self.references.completing(conditions) if self.references else conditions
         # A cycle that was left open, and is drawn, says nothing of which curve came before.
@@ -141,7 +141,7 @@ class Drawing:
             chosen = with_protocols([told[row] for row in rows], streams, self.encoder.regression, faults=self.encoder.faults)
             chosen = [_with_load(condition) for condition in chosen]
             for row, condition, curve in zip(rows, chosen, self._curves(chosen, streams, helped[rows]), strict=True):
-                found[row] = Found(replace(condition, cycle_count=conditions[row].cycle_count), curve, attempt)
+                found[row] = DrawnCurve(replace(condition, cycle_count=conditions[row].cycle_count), curve, attempt)
                 wrong[row] = self._violations(curve, condition)
             wrong = {row: words for row, words in wrong.items() if words}
             if not wrong:
@@ -158,20 +158,20 @@ class Drawing:
             )
         return {row: found[row] for row in range(len(conditions)) if row not in wrong}
 
-    def _violations(self, curve: Samples, condition: Condition) -> list[str]:
+    def _violations(self, curve: CurveSamples, condition: Condition) -> list[str]:
         if not self.gate:
             return []
         return violations(curve.second, curve.volt, curve.ampere, curve.celsius, condition, self.profile.bounds(condition))
 
     def _curves(
         self, conditions: Sequence[Condition], streams: Sequence[Sequence[int]], helped: NDArray[np.int64]
-    ) -> list[Samples]:
+    ) -> list[CurveSamples]:
         """One curve for each condition and stream of random numbers, whatever it is like; by the references at these places."""
         coded, seconds, mode = self._chunk(conditions, streams, helped)
         made = rebuild(coded, seconds, conditions, mode, self.grid)
         return [self._read(*one) for one in zip(made, conditions, streams, strict=True)]
 
-    def _read(self, curve: Samples, condition: Condition, stream: Sequence[int]) -> Samples:
+    def _read(self, curve: CurveSamples, condition: Condition, stream: Sequence[int]) -> CurveSamples:
         """A curve as the sensors of its half-cycle read it; without the gate it is what the model drew, and no more."""
         if not self.gate:
             return curve

@@ -21,7 +21,7 @@ from faultcell.models.mean_network import Expectation, around
 from faultcell.models.unet import UNet
 
 VOLTAGE = 0  # the channel whose width sets the temperature
-KINDS = 4  # normal curves and faults, without and with a reference
+NOISE_KINDS = 4  # normal curves and faults, without and with a reference
 CALIBRATION = 128  # curves looked at for that
 
 
@@ -66,7 +66,7 @@ class DiffusionModel(GenerativeModel):
         self.config = config
         self.diffusion = Diffusion(diffusion)
         self.noise_size = DURATIONS + shape.channels * shape.length
-        self.register_buffer("noise_factor", torch.eye(shape.length).repeat(KINDS, 2, shape.channels, 1, 1))
+        self.register_buffer("noise_factor", torch.eye(shape.length).repeat(NOISE_KINDS, 2, shape.channels, 1, 1))
         self.register_buffer("temperature", torch.ones(()))
         features, conditioning = shape.features, shape.features + 2 * DURATIONS
         self.durations = DurationNet(features, hidden=config.duration_hidden, embedding=config.embedding)
@@ -106,8 +106,8 @@ class DiffusionModel(GenerativeModel):
     def fit_noise(self, batch: Batch) -> None:
         """Make the noise on curves as smooth as they are; that of faults as that of normal curves, until some are seen."""
         kind, config = self.kind(batch.condition), self.diffusion.config
-        for normal in range(KINDS // 2):
-            fault = normal + KINDS // 2
+        for normal in range(NOISE_KINDS // 2):
+            fault = normal + NOISE_KINDS // 2
             for own, before in ((normal, None), (fault, self.noise_factor[normal].clone())):
                 some = kind == own
                 if some.any():
@@ -119,7 +119,7 @@ class DiffusionModel(GenerativeModel):
                         found = batch.curve[some], batch.mask[some], weight
                         earlier = None if before is None else before[place]
                         self.noise_factor[own, place] = noise_factor(*found, self.shape.sections, config, before=earlier)
-                elif own == fault and not (kind >= KINDS // 2).any():
+                elif own == fault and not (kind >= NOISE_KINDS // 2).any():
                     self.noise_factor[fault] = self.noise_factor[normal]
 
     @torch.no_grad()
@@ -218,7 +218,7 @@ class DiffusionModel(GenerativeModel):
         share, smooth = torch.cat(sections, dim=2), torch.zeros_like(white)
         # All rows by the factors of each kind there is: so the bits of a row do not depend on what kind the others are of.
         # A graph that is exported cannot look at them, and has all.
-        for own in range(KINDS) if torch.compiler.is_compiling() else sorted(set(kind.tolist())):
+        for own in range(NOISE_KINDS) if torch.compiler.is_compiling() else sorted(set(kind.tolist())):
             near, other = (white @ factor.mT for factor in self.noise_factor[own])
             smooth = torch.where((kind == own)[:, None], near + share * (other - near), smooth)
         return smooth.transpose(0, 1)

@@ -22,7 +22,7 @@ from faultcell.regression.episodes import Episodes, make_episodes
 from faultcell.regression.estimator import KernelRegression
 from faultcell.regression.kernel import Queries
 from faultcell.regression.references import References
-from faultcell.regression.request import KINDS, NetworkRequest
+from faultcell.regression.request import CURVE_KINDS, NetworkRequest
 from faultcell.regression.residual import ResidualEncoder
 from faultcell.regression.scale import Radii, ResidualScale
 from faultcell.regression.support import ERRORS, SupportSet
@@ -45,7 +45,7 @@ class PlainEncoder(ResidualEncoder):
         regression = KernelRegression.silent(kept, config.grid)
         episodes = make_episodes(known, regression, ConditionEncoder(faults), config=config.neighbours, seed=config.train.seed)
         values, mask, log_seconds = _beyond_prior(known, episodes)
-        scaler = Scaler.to_range(values, mask, log_seconds, mode=episodes.queries.mode, modes=len(MODES), kinds=KINDS)
+        scaler = Scaler.to_range(values, mask, log_seconds, mode=episodes.queries.mode, modes=len(MODES), kinds=CURVE_KINDS)
         # Values that pre-training has seen keep their scale, or its weights would mean something else.
         scaler = before.scaler.completed(scaler) if before else scaler
         return cls(tuple(faults), regression, ResidualScale.plain(), Radii.plain(), scaler), episodes

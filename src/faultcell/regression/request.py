@@ -36,7 +36,7 @@ from faultcell.regression.support import ERRORS
 if TYPE_CHECKING:
     from faultcell.regression.residual import ResidualEncoder
 
-KINDS = 4 * len(MODES)
+CURVE_KINDS = 4 * len(MODES)
 # Which of `support.ERRORS` are told as `condition_vector.RADII`, channel by channel.
 TOLD_RADII = [list(ERRORS).index(name) for parts in OWNERS.values() for name in parts]
 FEWEST_SHOWN = 8  # curves of a kind with a reference, for the network to be told of one

@@ -27,7 +27,7 @@ from faultcell.regression.estimator import KernelRegression
 from faultcell.regression.kernel import Queries
 from faultcell.regression.local_linear import LocalTrend
 from faultcell.regression.references import References
-from faultcell.regression.request import KINDS, NetworkRequest, kind_of_query, reference_shift, support_features_of
+from faultcell.regression.request import CURVE_KINDS, NetworkRequest, kind_of_query, reference_shift, support_features_of
 from faultcell.regression.scale import (
     SECONDS,
     Radii,
@@ -98,7 +98,7 @@ class ResidualEncoder:
             errors / width, episodes.referenced, known.cell[episodes.rows], before=before.radii if before else None
         )
         scaled = (residual / over_grid(divisors(errors), config.grid), mask, log_seconds / width[:, SECONDS])
-        scaler = Scaler.fit(*scaled, kind_of_query(episodes.queries, episodes.referenced), KINDS)
+        scaler = Scaler.fit(*scaled, kind_of_query(episodes.queries, episodes.referenced), CURVE_KINDS)
         return cls(tuple(faults), regression, scale, radii, before.scaler.adapted(scaler) if before else scaler), episodes
 
     def episodes(self, known: SupportSet, config: Config) -> Episodes:

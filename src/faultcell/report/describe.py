@@ -25,7 +25,7 @@ MOST_LISTED = 40  # cells and the like, in text
 STUDY = "study.json"
 EXPORTED = ("metrics.json", "config.json")
 SENTENCES = ("findings", "notes", "suspicions")
-KINDS = {"label": "by_label", "cell": "by_cell"}
+GROUP_FIELDS = {"label": "by_label", "cell": "by_cell"}
 WORDS = {"rises": "against direction", "flat_at_limit": "flat at limit", "hot": "hot or jumping", "surges": "surging"}
 SET_SHOWN = tuple(name for name in SET_COLUMNS if name.removesuffix("_real") not in WORDS and not name.startswith("forest"))
 # Seventeen columns fit one line only under short names; JSON results have the full ones.
@@ -261,7 +261,7 @@ def _pair_rows(scores: Scores) -> list[dict[str, Any]]:
     """Every source over all pairs and by label; cells of the generated set alone, to keep the table short."""
     found = [("all", "", source, scores.sources[source].all) for source in scores.sources]
     for kind, sources in (("label", list(scores.sources)), ("cell", ["synthetic"])):
-        groups = {source: getattr(scores.sources[source], KINDS[kind]) for source in sources}
+        groups = {source: getattr(scores.sources[source], GROUP_FIELDS[kind]) for source in sources}
         names = sorted({name for group in groups.values() for name in group})
         found += [(kind, name, source, groups[source][name]) for name in names for source in sources if name in groups[source]]
     return [

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from faultcell.simulate import engine, record
-from faultcell.simulate.population import NOISE, Cell, Cycle, Plan, damaged, loading_of
+from faultcell.simulate.population import NOISE, Cell, Cycle, PopulationPlan, damaged, loading_of
 from faultcell.simulate.scenarios import LOWER_LIMIT_VOLT, NOMINAL_CAPACITY_AH, UPPER_LIMIT_VOLT, StepType
 
 Reason = Literal["solver", "graphite_full", "recovery"]
@@ -63,7 +63,7 @@ class Life:
 class _History:
     """The cell on its way through the plan. Repetitions and seconds are those of the one fault a cell sees."""
 
-    plan: Plan
+    plan: PopulationPlan
     cell: Cell
     state: Any = None
     health: float = float("nan")
@@ -74,7 +74,7 @@ class _History:
     failures: list[Failure] = field(default_factory=list)
 
 
-def live(plan: Plan) -> Life:
+def live(plan: PopulationPlan) -> Life:
     """Simulate a cell's whole life. Needs PyBaMM."""
     history = _History(plan=plan, cell=plan.cell)
     for count, cycle in enumerate(plan.cycles):

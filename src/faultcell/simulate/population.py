@@ -1,6 +1,6 @@
 """The population of virtual cells: who they are and what will be done to them, drawn from a seed. Pure.
 
-Cell *i* of seed *s* depends on ``(s, i)`` alone. Its `Plan` lists every cycle before anything is simulated:
+Cell *i* of seed *s* depends on ``(s, i)`` alone. Its `PopulationPlan` lists every cycle before anything is simulated:
 
 - cycle 0 and every sixth cycle after it are **check-ups** (25 degC, C/3 charge with a hold to C/20, 1C discharge)
   that give the state of health. They are not recorded as curves, so no class is recognisable by their protocol;
@@ -77,7 +77,7 @@ class Cycle:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PopulationPlan:
     """A cell's whole life, before it is lived. The position in `cycles` is the cycle count."""
 
     cell: Cell
@@ -127,7 +127,7 @@ def sample_cell(index: int, *, seed: int) -> Cell:
     )
 
 
-def plan(index: int, *, seed: int, cycles: int, faults: Sequence[str]) -> Plan:
+def plan(index: int, *, seed: int, cycles: int, faults: Sequence[str]) -> PopulationPlan:
     """Plan the life of cell `index`: `cycles` recorded cycles plus the check-ups between them.
 
     The cells take turns: the first of `faults`, the second, ..., none, the first again.
@@ -138,7 +138,7 @@ def plan(index: int, *, seed: int, cycles: int, faults: Sequence[str]) -> Plan:
     turn, place = index % len(turns), index // len(turns)
     level = _level(np.random.default_rng([seed, turn, _LEVEL]).uniform(), place=place)
     recorded = _recorded(rng, fault=turns[turn], level=level, cycles=cycles, charge_c_rate=cell.charge_c_rate)
-    return Plan(cell=cell, cycles=_with_checkups(recorded), seed=seed, index=index)
+    return PopulationPlan(cell=cell, cycles=_with_checkups(recorded), seed=seed, index=index)
 
 
 def loading_of(cell: Cell, cycle: Cycle) -> Loading:

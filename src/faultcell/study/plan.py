@@ -11,10 +11,10 @@ from faultcell.config import Config, FinetuneConfig, Kind
 from faultcell.diagnosis.views import VIEWS
 from faultcell.presets import budget, paper, preset_of
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
+MODELS: tuple[Kind, ...] = get_args(Kind)
 DIFFUSION: Kind = "diffusion"
 PAPER, PAPER_GAN = "paper", "paper_wgan_gp"  # the paper's model, and the GAN on the same grid
-GENERATORS: tuple[str, ...] = (*KINDS, PAPER, PAPER_GAN)
+GENERATORS: tuple[str, ...] = (*MODELS, PAPER, PAPER_GAN)
 AUGMENT = "augment"  # the arm of curves that our model draws from normal ones
 
 
@@ -188,7 +188,7 @@ def defaults(config: StudyConfig) -> dict[str, str]:
 def pretraining(config: StudyConfig, base: str) -> Config:
     """The configuration of a pre-trained model of the study, by name."""
     of_paper, bare = base.startswith(PAPER), base.removeprefix(f"{PAPER}_")
-    kind = next((name for name in KINDS if name == bare), DIFFUSION)
+    kind = next((name for name in MODELS if name == bare), DIFFUSION)
     first = config.paper if of_paper else config.model
     # The GAN on the paper's grid takes as many steps as the other baselines: the paper's 3000 epochs would take a day.
     steps = config.paper_steps if of_paper and kind == DIFFUSION else config.pretrain_steps

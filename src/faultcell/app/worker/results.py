@@ -16,7 +16,7 @@ from faultcell.curves.condition import Condition, Limits
 from faultcell.curves.curves import Curves
 from faultcell.curves.schema import KEYS, NORMAL, Array
 from faultcell.curves.severity import NOISE_VOLT, SIDES, excursion
-from faultcell.encoding.decode import Samples
+from faultcell.encoding.decode import CurveSamples
 from faultcell.errors import ConditionError
 from faultcell.generation.counterfactuals import SOURCE, from_sources
 from faultcell.generation.drawing import CHUNK
@@ -36,14 +36,14 @@ class Line:
     celsius: Array
 
     @classmethod
-    def of(cls, samples: Samples) -> Line:
+    def of(cls, samples: CurveSamples) -> Line:
         """The same, with no more points than a screen shows."""
         rows = np.unique(np.linspace(0, samples.second.size - 1, min(samples.second.size, 2 * POINTS)).astype(int))
         return cls(samples.second[rows], samples.volt[rows], samples.ampere[rows], samples.celsius[rows])
 
 
 @dataclass(frozen=True, eq=False)
-class Band:
+class ChartBand:
     """Where the drawn curves are at each time: of those that have ended, where they ended.
 
     Attributes:
@@ -59,7 +59,7 @@ class Band:
     celsius: Array
 
     @classmethod
-    def of(cls, lines: Sequence[Line], second: Array, *, shift: Array) -> Band:
+    def of(cls, lines: Sequence[Line], second: Array, *, shift: Array) -> ChartBand:
         """The band at these times.
 
         Args:
@@ -106,8 +106,8 @@ class Shown:
 
     request: Draw
     curves: Sequence[Line]
-    band: Band
-    end_band: Band
+    band: ChartBand
+    end_band: ChartBand
     duration: float
     nearest: Sequence[Line]
     without_nearest: str
@@ -189,8 +189,8 @@ def show(
     return Shown(
         request=request,
         curves=lines[:SHOWN],
-        band=Band.of(lines, times, shift=np.zeros(CHUNK)),
-        end_band=Band.of(lines, np.linspace(-close_up, 0, POINTS), shift=seconds),
+        band=ChartBand.of(lines, times, shift=np.zeros(CHUNK)),
+        end_band=ChartBand.of(lines, np.linspace(-close_up, 0, POINTS), shift=seconds),
         duration=float(np.median(seconds)),
         nearest=[] if registry.real is None else [Line.of(registry.real.samples[row]) for row in rows],
         without_nearest=without,

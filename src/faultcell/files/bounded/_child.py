@@ -1,6 +1,6 @@
 """Runs as a program of its own: reads a file that some library may hang on, or ask for all memory for, when it is damaged.
 
-Arguments: what the file is (a name of `KINDS`), the file, the folder to write into, the memory limit in bytes, the time limit
+Arguments: what the file is (a name of `LOADERS`), the file, the folder to write into, the memory limit in bytes, the time limit
 in seconds. What is in the file is left as plain arrays or tables; why it cannot be read is one line on standard error.
 """
 
@@ -83,7 +83,7 @@ def neware(source: str, target: Path) -> None:
     fastnda.read(source).write_ipc(target / "0.ipc", compression="uncompressed")
 
 
-KINDS = {"matlab": matlab, "workbook": workbook, "neware": neware}
+LOADERS = {"matlab": matlab, "workbook": workbook, "neware": neware}
 
 
 def _line(record: dict[str, Any], name: str) -> Any:
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str]) -> int:
     kind, source, target, memory_byte, time_second = arguments
     limit(int(memory_byte), int(time_second))
     try:
-        KINDS[kind](source, Path(target))
+        LOADERS[kind](source, Path(target))
     except BaseException as error:  # some libraries panic in ways of their own
         print(_reason(error), file=sys.stderr)
         return 1

@@ -46,7 +46,7 @@ def read_apart(path: Path, kind: str, *, size: int, allowance: Allowance) -> Ite
 
     Args:
         path: the file.
-        kind: one of `_child.KINDS`.
+        kind: one of `_child.LOADERS`.
         size: bytes of it, unpacked.
         allowance: what reading may take.
 

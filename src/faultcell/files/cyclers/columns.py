@@ -42,7 +42,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundColumn:
     """A column found: its header, the factor to the unit wanted, and whether the header says the unit."""
 
     header: str
@@ -51,7 +51,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Place:
+class FilePlace:
     """A piece of a file: the file's name and the number of its first row."""
 
     where: str
@@ -128,7 +128,7 @@ def depends_on_all(raw: pl.DataFrame, columns: Sequence[Column]) -> bool:
 
 
 def standardise(
-    raw: pl.DataFrame, columns: Sequence[Column], *, name: str, place: Place, sign: float | None = 1.0
+    raw: pl.DataFrame, columns: Sequence[Column], *, name: str, place: FilePlace, sign: float | None = 1.0
 ) -> pl.DataFrame:
     """The wanted columns in machine names, units and sign (+ = charge), float64 where they have a unit; and `row`.
 
@@ -228,24 +228,24 @@ def _states_unit(header: str, unit: str | None) -> bool:
     return unit is not None or header == clean(header).lower().replace(" ", "_")
 
 
-def _find(column: Column, headers: Sequence[str], *, where: str) -> Found | None:
+def _find(column: Column, headers: Sequence[str], *, where: str) -> FoundColumn | None:
     match = _match(column, headers)
     if match is None:
         return None
     header, unit = match
     stated = _states_unit(header, unit)
     if unit is None or not column.unit or ":" in unit:  # a form like hh:mm:ss, not a unit
-        return Found(header, 1.0, stated)
+        return FoundColumn(header, 1.0, stated)
     known = UNITS[column.unit]
     folded = {name.lower(): factor for name, factor in known.items()}
     factor = known.get(unit.strip(), folded.get(unit.strip().lower()))
     if factor is None:
         units = ", ".join(name for name in known if name.isascii())
         refuse(where, f"column {header}", found=f"the unit '{unit}'", expected=f"one of {units}", action="convert it")
-    return Found(header, factor, stated)
+    return FoundColumn(header, factor, stated)
 
 
-def _take(raw: pl.DataFrame, column: Column, found: Found, place: Place) -> pl.Series:
+def _take(raw: pl.DataFrame, column: Column, found: FoundColumn, place: FilePlace) -> pl.Series:
     series = raw[found.header]
     if not column.unit:
         return series.alias(column.name)

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from faultcell.curves.curves import Curves
-from faultcell.files.cyclers.reader import Job, PiecewiseError
+from faultcell.files.cyclers.reader import PiecewiseError, ReadJob
 from faultcell.files.cyclers.segment import CARRIED, READINGS, Recording
 from faultcell.files.messages import refuse
 from faultcell.files.validate import STEP_TYPES
@@ -21,7 +21,7 @@ MOST_CYCLES = 2.0**53
 MOST_NAME_LETTERS = 200
 
 
-def curves(tables: Iterable[pl.DataFrame], job: Job) -> Iterator[Curves]:
+def curves(tables: Iterable[pl.DataFrame], job: ReadJob) -> Iterator[Curves]:
     """Cut the recording of each cell in the file, one cell after the other; it is named by `cell_id`, or by the file."""
     recordings = dict[str, Recording]()
     running: str | None = None  # the one cell that may go on in the next piece: that of the last row

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NoReturn
 
-from faultcell.files.cyclers.reader import Reader, Table
+from faultcell.files.cyclers.reader import Reader, TableFile
 from faultcell.files.cyclers.tables import START_BYTES, open_table
 from faultcell.files.cyclers.vendors import READERS
 from faultcell.files.messages import refuse
@@ -27,7 +27,7 @@ _ARCHIVES = {
 EXPECTED = "an export of a cycler as text, CSV or XLSX, a .nda, .ndax or NASA .mat, BDF, or a curve-set folder"
 
 
-def detect(path: Path) -> tuple[Reader, Table | None]:
+def detect(path: Path) -> tuple[Reader, TableFile | None]:
     """The reader of a file, and the table in it where it has one.
 
     Raises:
@@ -47,7 +47,7 @@ def detect(path: Path) -> tuple[Reader, Table | None]:
     return _by_columns(path, table), table
 
 
-def _by_columns(path: Path, table: Table) -> Reader:
+def _by_columns(path: Path, table: TableFile) -> Reader:
     """The first reader whose columns are all there; else the one that misses fewest, which will say what is missing."""
     best, most = None, 0.0
     text = table.start.lower()
@@ -81,6 +81,6 @@ def _unreadable(start: bytes) -> tuple[str, str] | None:
     return next((told for mark, told in UNREADABLE.items() if start.startswith(mark)), None)
 
 
-def _beginning(table: Table) -> str:
+def _beginning(table: TableFile) -> str:
     line = next((line for line in table.start.splitlines() if line.strip()), "")
     return " ".join(line.split())[:60]

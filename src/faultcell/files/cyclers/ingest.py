@@ -16,7 +16,7 @@ from faultcell.curves.schema import KEYS, Key
 from faultcell.files.curve_set import TABLES, in_order, is_curve_set, read_checked, write_blocks
 from faultcell.files.cyclers.detect import detect
 from faultcell.files.cyclers.mapping import read_mapping, read_rated
-from faultcell.files.cyclers.reader import Job, PiecewiseError, Rated, Reader, Table
+from faultcell.files.cyclers.reader import PiecewiseError, Rated, Reader, ReadJob, TableFile
 from faultcell.files.messages import refuse
 from faultcell.files.sanity import Suspicion, sentences
 from faultcell.files.validate import check_part
@@ -186,7 +186,7 @@ class _Reading:
     def _file(self, path: Path) -> Iterator[Curves]:
         reader, table = self._reader(path)
         LOGGER.debug("%s is read as %s", path, reader.name)
-        job = Job(path, self._rated, self._whole, reader.sign)
+        job = ReadJob(path, self._rated, self._whole, reader.sign)
         suspicions, found = list[Suspicion](), _none_yet(path, reader.name)
         for curves in reader.read(table, job):
             suspicions.extend(check_part(curves, where=str(path)))
@@ -195,7 +195,7 @@ class _Reading:
         self.files.append(replace(found, rows=job.rows))
         self.notes.extend([*job.notes, *(f"{path}: {sentence}" for sentence in sentences(suspicions))])
 
-    def _reader(self, path: Path) -> tuple[Reader, Table | None]:
+    def _reader(self, path: Path) -> tuple[Reader, TableFile | None]:
         if self._mapping is None or not path.is_file():
             return detect(path)
         return self._mapping, None

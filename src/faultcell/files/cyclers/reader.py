@@ -15,7 +15,7 @@ from typing import Protocol
 import polars as pl
 
 from faultcell.curves.curves import Curves
-from faultcell.files.cyclers.columns import Column, Place, depends_on_all, standardise
+from faultcell.files.cyclers.columns import Column, FilePlace, depends_on_all, standardise
 from faultcell.files.messages import refuse
 from faultcell.files.sanity import HIGH_VOLT
 
@@ -44,7 +44,7 @@ class PiecewiseError(Exception):
 
 
 @dataclass
-class Job:
+class ReadJob:
     """What there is to read, and what comes of it.
 
     Attributes:
@@ -64,7 +64,7 @@ class Job:
     notes: list[str] = field(default_factory=list)
 
 
-class Table(Protocol):
+class TableFile(Protocol):
     """A file that holds a table with headers."""
 
     @property
@@ -85,7 +85,7 @@ class Table(Protocol):
         ...
 
 
-Cut = Callable[[Iterable[pl.DataFrame], Job], Iterator[Curves]]  # pieces of a table in machine names, in order
+Cut = Callable[[Iterable[pl.DataFrame], ReadJob], Iterator[Curves]]  # pieces of a table in machine names, in order
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Reader:
     load: Callable[[Path], pl.DataFrame] | None = None
     may_be_millivolt: bool = False
 
-    def read(self, table: Table | None, job: Job) -> Iterator[Curves]:
+    def read(self, table: TableFile | None, job: ReadJob) -> Iterator[Curves]:
         """Read a file, in one piece or in several; what is suspect is added to its notes.
 
         Raises:
@@ -121,7 +121,7 @@ class Reader:
         """
         return self.curves(self._standard(self._raw(table, job), job), job)
 
-    def _raw(self, table: Table | None, job: Job) -> Iterator[pl.DataFrame]:
+    def _raw(self, table: TableFile | None, job: ReadJob) -> Iterator[pl.DataFrame]:
         if self.load is not None:
             yield self.load(job.path)
         elif table is not None and job.whole:
@@ -129,7 +129,7 @@ class Reader:
         elif table is not None:
             yield from table.pieces(self.columns)
 
-    def _standard(self, pieces: Iterable[pl.DataFrame], job: Job) -> Iterator[pl.DataFrame]:
+    def _standard(self, pieces: Iterable[pl.DataFrame], job: ReadJob) -> Iterator[pl.DataFrame]:
         for piece in pieces:
             if piece.is_empty() and not job.whole:
                 continue
@@ -137,13 +137,13 @@ class Reader:
                 refuse(job.path, found="no row below the header", expected="one row a sample", action="export it anew")
             if not job.whole and depends_on_all(piece, self.columns):
                 raise PiecewiseError
-            place = Place(str(job.path), job.rows)
+            place = FilePlace(str(job.path), job.rows)
             job.rows += piece.height
             table = standardise(piece, self.columns, name=self.name, place=place, sign=self.sign)
             table = self._in_volt(table, job) if self.may_be_millivolt else table
             yield self._without_torn(table, job) if job.whole else table
 
-    def _in_volt(self, table: pl.DataFrame, job: Job) -> pl.DataFrame:
+    def _in_volt(self, table: pl.DataFrame, job: ReadJob) -> pl.DataFrame:
         """The same in V where the values can only be mV."""
         middle = table["voltage_volt"].median()
         if not isinstance(middle, float) or not middle > HIGH_VOLT:
@@ -152,7 +152,7 @@ class Reader:
         job.notes += [] if any("are taken for mV" in one for one in job.notes) else [note]
         return table.with_columns(pl.col("voltage_volt") / 1000)
 
-    def _without_torn(self, table: pl.DataFrame, job: Job) -> pl.DataFrame:
+    def _without_torn(self, table: pl.DataFrame, job: ReadJob) -> pl.DataFrame:
         """The same without a last row that breaks off, as where a test was still running."""
         names = [column.name for column in self.columns if column.needed or column.name == "cycle_count"]
         there = [name for name in names if name in table.columns]

@@ -23,7 +23,7 @@ from faultcell.files.bounded.lines import check_lines
 from faultcell.files.bounded.parquet import batches, open_parquet, to_frame
 from faultcell.files.bounded.sandbox import MEBIBYTE, Allowance, ApartError, read_apart
 from faultcell.files.cyclers.columns import Column, clean, count_needed, pick
-from faultcell.files.cyclers.reader import PiecewiseError, Table
+from faultcell.files.cyclers.reader import PiecewiseError, TableFile
 
 START_BYTES = 1 << 17
 # Types are taken from so many rows, and from all of them, which takes several times as long, where those mislead.
@@ -44,7 +44,7 @@ _COMMA_NUMBER = re.compile(r"-?\d+,\d+(?:[eE][-+]?\d+)?")
 _SUMMARY = re.compile(r"(?i)^(info|global|statist)|^(cycle|step|unit|test|log|curve)s?\b(?!.*\d)")
 
 
-def open_table(path: Path, start: bytes) -> Table | None:
+def open_table(path: Path, start: bytes) -> TableFile | None:
     """The table in a file that begins with these bytes; `None` where it is none that is known."""
     if start.startswith(b"PAR1"):
         return ParquetTable(path)
@@ -106,7 +106,7 @@ class TextTable:
         return self._bytes.startswith(_UTF16)
 
     def count_needed(self, columns: tuple[Column, ...]) -> tuple[int, int]:
-        """As `Table` says, over the lines of the beginning."""
+        """As `TableFile` says, over the lines of the beginning."""
         return max((count_needed(columns, cells) for _, _, cells in self._candidates), default=(0, 1))
 
     def layout(self, columns: tuple[Column, ...]) -> Layout | None:
@@ -219,7 +219,7 @@ class ParquetTable:
         self._path = path
 
     def count_needed(self, columns: tuple[Column, ...]) -> tuple[int, int]:
-        """As `Table` says, over the names in its schema; raises DataError where it is damaged."""
+        """As `TableFile` says, over the names in its schema; raises DataError where it is damaged."""
         return count_needed(columns, self._names)
 
     @cached_property
@@ -237,7 +237,7 @@ class ParquetTable:
         """The table in pieces."""
         return (to_frame(self._path, part) for part in self._parts(columns))
 
-    def _parts(self, columns: tuple[Column, ...]) -> Iterator[pa.Table]:
+    def _parts(self, columns: tuple[Column, ...]) -> Iterator[pa.TableFile]:
         with open_parquet(self._path) as file:
             names = file.schema_arrow.names
             # Without any that is wanted the names tell what is missing.
@@ -256,7 +256,7 @@ class Workbook:
         return "\n".join("\t".join(_cells(sheet, row)) for sheet in self._sheets for row in range(min(sheet.height, 5)))
 
     def count_needed(self, columns: tuple[Column, ...]) -> tuple[int, int]:
-        """As `Table` says, over the first rows of its sheets."""
+        """As `TableFile` says, over the first rows of its sheets."""
         counts = [count_needed(columns, _cells(sheet, row)) for sheet in self._sheets for row in _first_rows(sheet)]
         return max(counts, default=(0, 1))
 

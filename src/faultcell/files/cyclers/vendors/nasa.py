@@ -23,7 +23,7 @@ from faultcell.errors import DataError, first_line
 from faultcell.files.bounded import _child
 from faultcell.files.bounded.sandbox import MEBIBYTE, Allowance, ApartError, read_apart
 from faultcell.files.cyclers.columns import Column
-from faultcell.files.cyclers.reader import CycleCounter, Job, Rated, Reader
+from faultcell.files.cyclers.reader import CycleCounter, Rated, Reader, ReadJob
 from faultcell.files.messages import refuse
 
 LOWER_VOLT, UPPER_VOLT, NOMINAL_AH = 2.7, 4.2, 2.0
@@ -67,7 +67,7 @@ def load(path: Path) -> pl.DataFrame:
     return _table(arrays)
 
 
-def curves(tables: Iterable[pl.DataFrame], job: Job) -> Iterator[Curves]:
+def curves(tables: Iterable[pl.DataFrame], job: ReadJob) -> Iterator[Curves]:
     """The half-cycles of the cell, labelled by the rules above."""
     parts = list(tables)
     if not parts:
