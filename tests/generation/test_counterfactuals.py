@@ -234,13 +234,11 @@ def test_the_verb_draws_what_python_draws_and_says_what_it_did(run, data, tuned,
     )
 
 
-def test_from_tables_to_a_training_set_in_one_command(run, data, tmp_path, monkeypatch):
-    import faultcell.augmentation as augmentation
-
-    monkeypatch.setattr(augmentation, "Config", lambda **_: CONFIG)
-    monkeypatch.setattr(augmentation, "FinetuneConfig", lambda **_: FINETUNE)
+def test_from_tables_to_a_training_set_in_one_command(run, data, tmp_path):
+    (tmp_path / "few_steps.toml").write_text("[train]\nsteps = 6\n[finetune]\nsteps = 6\n")
     words = ("--normal", data / "normal", "--count", 4, "--seed", 0)
-    done = run("augment", *words, "--faults", data / "few", "--out", tmp_path / "one", "--keep", tmp_path / "kept")
+    trained = ("--faults", data / "few", "--keep", tmp_path / "kept", "--config", tmp_path / "few_steps.toml")
+    done = run("augment", *words, *trained, "--out", tmp_path / "one")
     assert done.code == 0, done.err
     again = run("augment", tmp_path / "kept", *words, "--out", tmp_path / "two")
     assert again.code == 0, again.err

@@ -29,7 +29,7 @@ from faultcell.cli.common import (
     separated,
 )
 from faultcell.cli.run_config import ConfigFile, config_of
-from faultcell.errors import ConditionError, DataError
+from faultcell.errors import ConditionError, DataError, OutOfRangeWarning
 
 if TYPE_CHECKING:
     from faultcell.curves.curves import Curves
@@ -72,7 +72,9 @@ def evaluate(
         raise ConditionError("evaluate needs --synthetic DIR, --bundle BUNDLE or both; --reference goes with --bundle")
     drawn = _ensemble(bundle, chosen, draws, reference, seed) if bundle else []
     if synthetic is not None:
-        part = same_part(read(synthetic), of=whole, selected=chosen)
+        made = read(synthetic)
+        warn_of_measured(made, synthetic)
+        part = same_part(made, of=whole, selected=chosen)
         warn_of_seen(chosen, synthetic)
     else:
         part = drawn[0]
@@ -105,6 +107,15 @@ def _ensemble(bundle: Path, real: Curves, draws: int, reference: Path | None, se
 
 def _further(tick: Callable[[str, int, int], None], before: int, total: int, done: int, _: int) -> None:
     tick("drawing", before + done, total)
+
+
+def warn_of_measured(curves: Curves, folder: Path) -> None:
+    """Warn where no curve of a set is marked as generated: scored against themselves, real curves are perfect."""
+    import warnings
+
+    if not curves.has_generated:
+        said = f"{folder}: no curve is marked as generated (synthetic = true): are these measured ones?"
+        warnings.warn(said, OutOfRangeWarning, stacklevel=3)
 
 
 def warn_of_seen(real: Curves, synthetic: Path) -> None:
