@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from faultcell.curves.condition import Condition, Limits
 from faultcell.curves.conditions import CONTEXT, conditions_of
@@ -42,8 +42,9 @@ class Typical(BaseModel):
     lower_voltage_limit_volt: float
     upper_voltage_limit_volt: float
     state_of_health: float
-    voltage_noise_volt: float = 0.0
-    temperature_noise_celsius: float = 0.0
+    # No sensor is worse than that: a file with more was not written by us.
+    voltage_noise_volt: float = Field(0.0, ge=0, le=1)
+    temperature_noise_celsius: float = Field(0.0, ge=0, le=50)
 
 
 class Profile(BaseModel):
