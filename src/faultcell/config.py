@@ -76,6 +76,18 @@ class NetConfig(_Frozen):
     expectation: bool = Field(True, description="learn what conditions let expect by regression, and denoise what is beyond it")
     expectation_hidden: int = Field(192, ge=8, le=16_384)
 
+    @model_validator(mode="after")
+    def _consistent(self) -> NetConfig:
+        if len(self.attention) != len(self.widths):
+            raise ValueError(
+                f"attention says of {len(self.attention)} levels, widths of {len(self.widths)}: give one value a level"
+            )
+        attends = [width for width, here in zip(self.widths, self.attention, strict=True) if here]
+        for width in (*attends, *([self.widths[-1]] if self.bottleneck_attention else [])):
+            if width % self.heads:
+                raise ValueError(f"a width of {width} cannot be divided among {self.heads} heads: give a multiple")
+        return self
+
 
 class DiffusionConfig(_Frozen):
     """Noise schedule, what the network predicts, and how it is sampled (the names are those of diffusers)."""
@@ -156,7 +168,7 @@ class TrainConfig(_Frozen):
     )
     duration_noise: float = Field(0.5, ge=0, description="std of the noise on the scaled durations that the curve is told")
     checkpoint_every: int = Field(100, ge=1)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
 
 class FinetuneConfig(TrainConfig):

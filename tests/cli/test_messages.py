@@ -62,6 +62,17 @@ def test_a_line_now_and_then_with_the_time_left(monkeypatch, caplog):
     assert said == [f"training: {n} of 80, {80 - n} s left" for n in (10, 20, 30, 40)]
 
 
+def test_a_resumed_run_has_the_time_left_of_what_is_left(monkeypatch, caplog):
+    clock = [0.0]
+    monkeypatch.setattr(messages.time, "monotonic", lambda: clock[0])
+    lines = Lines()
+    with caplog.at_level(logging.INFO, logger="faultcell"):
+        for second in range(11):
+            clock[0] = float(second)
+            lines("training", 1000 + second, 2000)
+    assert [record.getMessage() for record in caplog.records] == ["training: 1010 of 2000, 990 s left"]
+
+
 def test_what_is_short_is_silent(caplog):
     with caplog.at_level(logging.INFO, logger="faultcell"):
         Lines()("training", 80, 80)

@@ -47,6 +47,19 @@ def test_what_is_printed_read_back_is_the_preset(preset, run, file):
     assert again == own.model_copy(update={"finetune": own.finetune or FinetuneConfig()})
 
 
+def test_the_preset_may_stand_after_it(run):
+    assert run("train", "--print-config", "--preset", "paper").out == printed("paper") != printed("default")
+    assert run("train", "--print-config").out == printed("default")
+    assert run("train", "--print-config", "--preset", "papr").code == 2
+
+
+def test_finetune_lays_the_file_over_the_models_own_preset(sets, run, file):
+    own = PRESETS["paper"]()
+    told = config_of(file("[finetune]\nsteps = 3\n"), base=own).finetune
+    assert (told.steps, told.epochs) == (3, None)
+    assert told.unfreeze == own.finetune.unfreeze != FinetuneConfig().unfreeze
+
+
 def test_every_knob_is_in_print():
     told = tomllib.loads(printed("default"))
     for name, field in Config.model_fields.items():
@@ -88,12 +101,16 @@ def test_steps_of_a_file_take_the_place_of_the_presets_epochs(file):
         ("gate = 'perhaps'\n", ("gate = 'perhaps'", "boolean")),
         ("[gate]\nx = 1\n", ("gate is one knob", "[gate]")),
         ("train = 3\n", ("train = 3",)),
-        ("steps\n", ("is no TOML file", "--print-config")),
+        ("steps\n", ("found no TOML",)),
+        ("x = " + "[" * 5000, ("lists within lists",)),
+        ("[net]\nwidths = [8, 8]\n", ("attention says of 3 levels, widths of 2",)),
+        ("[net]\nheads = 5\n", ("cannot be divided among 5 heads",)),
+        ("[train]\nseed = -1\n", ("train.seed = -1",)),
     ],
 )
 def test_what_is_wrong_in_a_file_is_one_sentence(sets, run, file, tmp_path, text, words):
     found = run("train", sets / "normal", "--out", tmp_path / "b", "--config", file(text))
-    assert found.code == 2 if "TOML" not in words[0] else found.code == 1
+    assert found.code == (1 if "TOML" in words[0] or "lists" in words[0] else 2)
     assert "Traceback" not in found.err
     assert found.err.count("\n") == 1
     for word in ("run.toml", *words):

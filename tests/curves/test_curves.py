@@ -232,7 +232,7 @@ def test_known_columns_are_nan_where_missing(tiny):
 
 def test_a_set_is_told_in_one_line():
     two = curves_of([("A", 1, "discharge", "normal", discharge(), {}), ("B", 1, "discharge", "overdischarge", discharge(), {})])
-    assert repr(two.take([0])) == "Curves(1 normal discharges; 1 cells, 60 samples)"
+    assert repr(two.take([0])) == "Curves(1 normal discharges; 1 cell, 60 samples)"
     assert "2 cells, 120 samples" in repr(two)
     assert len(repr(demo_data())) < 200
     assert repr(two.take([])) == "Curves(none; 0 cells, 0 samples)"
@@ -262,6 +262,10 @@ def test_a_set_is_indexed_like_a_sequence():
     assert [one.halfcycles.select(KEYS).rows()[0] for one in curves] == keys
     assert curves.head(3).halfcycles.equals(curves[:3].halfcycles)
     assert len(curves.head(10_000)) == len(curves)
+    assert len(curves[[]]) == len(curves[0:0]) == 0
+    assert curves[::-1].halfcycles.select(KEYS).rows() == keys[::-1]
+    with pytest.raises(DataError, match="named twice"):
+        curves[[0, 0]]
     for wrong in (len(curves), -len(curves) - 1, np.int64(len(curves))):
         with pytest.raises(IndexError):
             curves[wrong]
@@ -274,3 +278,5 @@ def test_sets_are_added():
     assert both.timeseries.height == normal.timeseries.height + faults.timeseries.height
     with pytest.raises(TypeError):
         normal + 1
+    with pytest.raises(DataError, match=r"both sets have cell .* a set has each curve once"):
+        faults + faults[2:4]

@@ -599,9 +599,12 @@ def test_a_folder_of_recordings_is_each_of_them(tmp_path):
         recording().write_csv(tmp_path / f"{name}.bdf.csv")
     (tmp_path / "README.md").write_text("two cells")
     (tmp_path / ".DS_Store").write_bytes(b"\0")
+    (tmp_path / "readme.txt").write_text("two cells")
+    (tmp_path / "older").mkdir()
     curves, notes = ingest([tmp_path], lower=2.7, upper=4.2, nominal_capacity_ah=2.0)
     assert list(curves.cells) == ["A1", "B2"]
-    assert any("left out are README.md, which are no recordings" in note for note in notes)
+    assert any("left out are README.md, readme.txt, which are no recordings" in note for note in notes)
+    assert any("not looked into are older/" in note for note in notes)
 
 
 # --- NASA .mat

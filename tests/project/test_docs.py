@@ -26,7 +26,7 @@ def test_a_tutorial_runs_as_it_stands(tmp_path, path):
 
 def test_the_site_builds_and_every_link_leads_somewhere(tmp_path):
     pytest.importorskip("sphinx", reason='the site needs pip install "faultcell[docs]"')
-    pytest.importorskip("myst_parser", reason='the site needs pip install "faultcell[docs]"')
+    pytest.importorskip("myst_nb", reason='the site needs pip install "faultcell[docs]"')
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-d", str(tmp_path / "trees")]
     run(tmp_path, [*command, str(DOCS), str(tmp_path / "site")])
     assert (tmp_path / "site" / "index.html").exists()

@@ -35,7 +35,7 @@ class _Standard(logging.StreamHandler):  # type: ignore[type-arg]
 def _level(value: str) -> str:
     from faultcell.cli.common import check
 
-    check("--log-level", value, LEVELS)
+    check("--log-level", value.lower(), LEVELS)
     LOGGER.setLevel(value.upper())
     return value
 
@@ -71,15 +71,15 @@ class Lines:
 
     def __init__(self, every: float = EVERY_SECONDS) -> None:
         self.every = every
-        self._began: dict[str, float] = {}
+        self._began: dict[str, tuple[float, int]] = {}
         self._said = time.monotonic()
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Take note of it, and say so where a line is due."""
         now = time.monotonic()
-        began = self._began.setdefault(what, now)
+        began, before = self._began.setdefault(what, (now, done))  # a resumed run begins in the middle
         if now - self._said < self.every:
             return
         self._said = now
-        left = (now - began) / done * (total - done) if done and now > began else None
+        left = (now - began) / (done - before) * (total - done) if done > before else None
         LOGGER.info("%s: %d of %d%s", what, done, total, "" if left is None else f", {left:.0f} s left")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from faultcell.errors import ConditionError, DataError, first_line, meant
+from faultcell.errors import ConditionError, meant
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -23,17 +22,26 @@ ConfigFile = Annotated[
 ]
 
 
-def _print(ctx: typer.Context, asked: bool) -> None:
-    if not asked or ctx.resilient_parsing:
-        return
-    print(printed(str(ctx.params.get("preset") or "default")), end="")
-    raise typer.Exit
+def _print(ctx: typer.Context, value: object) -> Any:
+    """Print once both are known, whichever stands first: the preset, and whether to print."""
+    known = ctx.meta.setdefault(__name__, {})
+    known["asked" if isinstance(value, bool) else "preset"] = value
+    if len(known) == 2 and known["asked"] and not ctx.resilient_parsing:
+        print(printed(str(known["preset"])), end="")
+        raise typer.Exit
+    return value
 
 
+TrainPreset = Annotated[
+    str,
+    typer.Option(
+        "--preset", is_eager=True, callback=_print, help="default, or paper: the paper's model, without anything of ours."
+    ),
+]
 PrintConfig = Annotated[
     bool,
     typer.Option(
-        "--print-config", is_eager=True, callback=_print, help="Print every knob as TOML, of a --preset given before it."
+        "--print-config", is_eager=True, callback=_print, help="Print every knob of the preset as TOML, for --config."
     ),
 ]
 
@@ -70,12 +78,13 @@ def _line(name: str, value: object, about: str | None) -> Iterator[str]:
     yield f"# {name} =" if value is None else f"{name} = {json.dumps(value)}"
 
 
-def config_of(file: Path | None, *, preset: str = "default") -> Config:
+def config_of(file: Path | None, *, preset: str = "default", base: Config | None = None) -> Config:
     """The knobs of a preset, with those of a file in their place.
 
     Args:
         file: TOML; None for none.
         preset: what the file changes.
+        base: the same, where it is no preset.
 
     Raises:
         DataError: the file cannot be read, or is no TOML.
@@ -84,14 +93,14 @@ def config_of(file: Path | None, *, preset: str = "default") -> Config:
     from pydantic import ValidationError
 
     from faultcell.config import Config
+    from faultcell.files.bounded.toml_file import read_toml
     from faultcell.presets import PRESETS
 
-    base = PRESETS[preset]()
+    base = base or PRESETS[preset]()
     if file is None:
         return base
-    told = _read(file)
     whole = base.model_dump()
-    for name, value in told.items():
+    for name, value in read_toml(file, example="[train]").items():
         _refuse_unknown(file, name, Config.model_fields)
         if not isinstance(value, Mapping):
             whole[name] = value
@@ -106,20 +115,14 @@ def config_of(file: Path | None, *, preset: str = "default") -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConditionError(f"{file}: {where or 'the whole'} = {first['input']!r}: {first['msg']}") from error
+        said = where if isinstance(first["input"], dict) else f"{where} = {first['input']!r}"
+        raise ConditionError(f"{file}: {said}: {first['msg'].removeprefix('Value error, ')}".replace(": : ", ": ")) from error
 
 
 def left_open(ctx: typer.Context, option: str) -> bool:
     """Whether an option was not given, so that a file may say it."""
     source = ctx.get_parameter_source(option)
     return source is not None and source.name == "DEFAULT"
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # TOMLDecodeError is a ValueError
-        raise DataError(f"{file}: is no TOML file ({first_line(error)}): see faultcell train --print-config") from error
 
 
 def _section_of(file: Path, name: str) -> type[BaseModel]:

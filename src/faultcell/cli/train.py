@@ -24,7 +24,7 @@ from faultcell.cli.common import (
     say_model,
     watched,
 )
-from faultcell.cli.run_config import ConfigFile, PrintConfig, config_of, left_open
+from faultcell.cli.run_config import ConfigFile, PrintConfig, TrainPreset, config_of, left_open
 from faultcell.errors import DataError
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ def train(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Curve set of the source domain.")],
     out: Out,
     model: Annotated[str, typer.Option(help="diffusion, or a baseline: wgan_gp, timevae, timegan.")] = "diffusion",
-    preset: Annotated[
-        str, typer.Option(is_eager=True, help="default, or paper: the paper's model, without anything of ours.")
-    ] = "default",
+    preset: TrainPreset = "default",
     config_file: ConfigFile = None,
     print_config: PrintConfig = False,
     steps: TrainSteps = None,
@@ -102,7 +100,7 @@ def finetune(
     checkpoint.make_ready(out)
     base = Augmenter.load(bundle)
     knobs = finetuning(base.config, preset)
-    knobs = (config_of(config_file).finetune if config_file else None) or knobs
+    knobs = config_of(config_file, base=base.config.model_copy(update={"finetune": knobs})).finetune or knobs
     few = faults_of(folder, label=label, cells=cells, step_type=step_type)
     source = normals_of(normal, step_type=step_type)
     config = budget(knobs, steps=steps, seed=knobs.seed if left_open(ctx, "seed") else seed, **given(unfreeze=unfreeze))

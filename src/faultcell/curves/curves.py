@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from faultcell.curves.condition import Condition
 from faultcell.curves.schema import KEYS, MARKS, REST_C_RATE, Array
-from faultcell.errors import ConditionError, DataError, meant
+from faultcell.errors import ConditionError, DataError, many, meant
 from faultcell.runtime.shown import Plotted
 
 
@@ -56,7 +56,7 @@ class Curves(Plotted):
         more = ", ..." if len(kinds) > 3 else ""
         said = ", ".join(f"{n} {label} {step}s" for label, step, n in kinds[:3])
         cells = self.halfcycles["cell_id"].n_unique()
-        return f"Curves({said or 'none'}{more}; {cells} cells, {self.timeseries.height} samples)"
+        return f"Curves({said or 'none'}{more}; {many(cells, 'cell')}, {self.timeseries.height} samples)"
 
     @property
     def cells(self) -> list[str]:
@@ -126,18 +126,33 @@ class Curves(Plotted):
 
         Raises:
             IndexError: a position is beyond the last curve.
+            DataError: a position is named twice: a set has each curve once.
         """
         if isinstance(index, int | np.integer):
             return self.take([range(len(self))[int(index)]])
-        return self.take(np.arange(len(self))[index].tolist())
+        places = index if isinstance(index, slice) else np.asarray(index, dtype=None if len(index) else np.int64)
+        rows = np.arange(len(self))[places]
+        if len(np.unique(rows)) < len(rows):
+            raise DataError("a curve is named twice: a set has each curve once")
+        return self.take(rows.tolist())
 
     def __iter__(self) -> Iterator[Curves]:
         """Each curve, as a set of one."""
         return (self[row] for row in range(len(self)))
 
     def __add__(self, other: Curves) -> Curves:
-        """The curves of both."""
-        return Curves.concat([self, other]) if isinstance(other, Curves) else NotImplemented
+        """The curves of both.
+
+        Raises:
+            DataError: both have the same curve, by cell, cycle and half-cycle.
+        """
+        if not isinstance(other, Curves):
+            return NotImplemented
+        shared = set(self.halfcycles.select(KEYS).rows()) & set(other.halfcycles.select(KEYS).rows())
+        if shared:
+            key = "cell {}, cycle {}, {}".format(*min(shared))
+            raise DataError(f"both sets have {key} ({len(shared)} such curves): a set has each curve once, so name them apart")
+        return Curves.concat([self, other])
 
     def head(self, count: int = 5) -> Curves:
         """The first curves."""

@@ -7,6 +7,13 @@ from faultcell.plotting.theme import kind
 from faultcell.report.folder import Row, Study
 
 MEASURES = {"recall": "recall", "f1": "F1", "pr_auc": "PR-AUC", "recall_at_1_percent": "recall at 1 % false alarms"}
+# What decides, in short.
+SHOWN = {
+    "recall": "recall",
+    "pr_auc": "PR-AUC",
+    "recall_at_1_percent": "recall at 1 %",
+    "false_alarm_rate": "false alarms",
+}
 
 
 def nets(study: Study, label: str, *, view: str) -> str:

@@ -8,8 +8,10 @@ from typing import Any
 
 from faultcell.baselines.classical import CONTROLS
 from faultcell.diagnosis.gain import BEFORE, WEIGHTED, Gain, Summary, is_mean
-from faultcell.plotting.theme import look, spoken
+from faultcell.errors import DataError
+from faultcell.plotting.theme import VIEWS, look, spoken
 from faultcell.report import describe
+from faultcell.report.arms import SHOWN
 from faultcell.report.describe import rows_of, text
 from faultcell.scoring import Scores
 
@@ -17,12 +19,6 @@ FEW = 3  # names of a longer list
 SENTENCES = 5
 MORE = "more: --all, as JSON: --json"
 LEFT_OUT = ("in contexts", "left out", "protocol")
-GAIN_SHOWN = {
-    "recall": "recall",
-    "pr_auc": "PR-AUC",
-    "recall_at_1_percent": "recall at 1 %",
-    "false_alarm_rate": "false alarms",
-}
 # What a number is called, whether less of it is better, and how it is written.
 PAIRS = {
     "mae": ("voltage off by, mean (0 to 1)", True, "{:.3g}"),
@@ -39,11 +35,12 @@ def brief(path: Path) -> str:
         BundleError: a bundle is incomplete or was changed.
     """
     found = describe.at(path)
-    if isinstance(found, Scores):
-        return "\n".join([*_scores(found), MORE])
-    if isinstance(found, Gain):
-        return "\n".join([*_gain(found), MORE])
-    return _facts(found)
+    if isinstance(found, dict):
+        return _facts(found)
+    try:
+        return "\n".join([*(_scores(found) if isinstance(found, Scores) else _gain(found)), MORE])
+    except (KeyError, IndexError) as error:
+        raise DataError(f"{path}: {error} is not among what was measured: measure it again") from error
 
 
 def _facts(found: dict[str, Any]) -> str:
@@ -101,7 +98,7 @@ def _gain(gain: Gain) -> Iterator[str]:
         before, best, ours = (_best(rows) for rows in ([row for row in own if row.arm == BEFORE], cheap, drawn))
         said = [f"{_recall(row)} with {look(row.arm).name}" for row in (ours, best) if row]
         said += [f"{_recall(before)} with nothing added"] if before else []
-        yield f"verdict: {task}, {view.replace('_', ' ')} curves: nets find {', '.join(said)}"
+        yield f"verdict: {task}, {VIEWS.get(view, view)}: nets find {', '.join(said)}"
         yield from rows_of([_arm(row, best=row is best) for row in own if row in drawn or row in (before, best)])
     yield from (f"- {spoken(note)}" for note in gain.notes[:SENTENCES])
 
@@ -116,4 +113,4 @@ def _recall(row: Summary) -> str:
 
 def _arm(row: Summary, *, best: bool) -> dict[str, str]:
     name = "nothing added" if row.arm == BEFORE else look(row.arm).name + " (best cheap control)" * best
-    return {"added": name} | {said: f"{row.measures[key].mean:.3f}" for key, said in GAIN_SHOWN.items()}
+    return {"added": name} | {said: f"{row.measures[key].mean:.3f}" for key, said in SHOWN.items()}

@@ -169,10 +169,13 @@ class _Reading:
         if not path.is_dir() or is_curve_set(path):
             return [path]
         within = sorted(one for one in path.iterdir() if one.is_file() and not one.name.startswith("."))
-        left = [one.name for one in within if one.suffix.lower() in NO_RECORDINGS]
+        left = [one.name for one in within if one.suffix.lower() in NO_RECORDINGS or one.name.lower().startswith("readme")]
         if len(left) == len(within):
             found = f"neither {' nor '.join(TABLES)} nor recordings in this folder"
             refuse(path, found=found, expected="a curve set, or files of cyclers", action="name a folder that has them")
+        folders = sorted(f"{one.name}/" for one in path.iterdir() if one.is_dir() and not one.name.startswith("."))
+        if folders:
+            self.notes.append(f"{path}: not looked into are {', '.join(folders)}: name them, too, where they hold recordings")
         if left:
             self.notes.append(f"{path}: left out are {', '.join(left)}, which are no recordings")
         return [one for one in within if one.name not in left]

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -36,17 +35,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from faultcell.errors import DataError, first_line
 from faultcell.files.bounded.lines import check_lines
+from faultcell.files.bounded.toml_file import read_toml
 from faultcell.files.cyclers.columns import UNITS, Column, wanted
 from faultcell.files.cyclers.cut import curves
 from faultcell.files.cyclers.reader import Rated, Reader
 from faultcell.files.cyclers.tables import SEPARATORS, Workbook, decoded
 from faultcell.files.messages import refuse, some
 
+MOST_SKIPPED = 100_000
+
 Said = TypeVar("Said", bound=BaseModel)
 Name = str | Annotated[int, Field(ge=1)]
 _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 # A line for each of ten thousand cells; and more lines above a table than any vendor writes.
-MOST_TOML_BYTE, MOST_SKIPPED = 2**20, 100_000
 
 
 class MappedColumn(BaseModel):
@@ -178,13 +179,7 @@ def _part(said: Mapping, name: str) -> tuple[Name | None, str | None]:
 
 def _read(path: Path, kind: type[Said]) -> Said:
     try:
-        if path.stat().st_size > MOST_TOML_BYTE:
-            raise DataError(f"{path}: found more than {MOST_TOML_BYTE} bytes, expected some lines of TOML: shorten it")
-        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except RecursionError as error:
-        raise DataError(f"{path}: found lists within lists without end, expected TOML: correct it") from error
-    except OSError as error:
-        raise DataError(f"{path}: found no such file, expected TOML: check the path") from error
+        return kind.model_validate(read_toml(path, example="lower = 2.5"))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -192,8 +187,4 @@ def _read(path: Path, kind: type[Said]) -> Said:
         raise DataError(
             f"{path}: {place}: found {found} ({first['msg'].lower()}), expected one of "
             f"{', '.join(kind.model_fields)}: correct it"
-        ) from error
-    except ValueError as error:
-        raise DataError(
-            f"{path}: found no TOML ({first_line(error)}), expected lines like `lower = 2.5`: correct it"
         ) from error

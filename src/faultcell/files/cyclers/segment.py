@@ -221,7 +221,7 @@ def label_of(voltage: Array, *, step_type: str, lower: float, upper: float) -> s
 
 
 _FLAGS = {"--lower": "lower_voltage_limit_volt", "--upper": "upper_voltage_limit_volt"}
-# Of half-cycles of a kind, more than that all gone wrong speak of a wrong limit.
+# Of half-cycles of a kind, so many that all go wrong speak of a wrong limit.
 FEWEST_BEYOND = 2
 
 

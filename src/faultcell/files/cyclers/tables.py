@@ -237,7 +237,7 @@ class ParquetTable:
         """The table in pieces."""
         return (to_frame(self._path, part) for part in self._parts(columns))
 
-    def _parts(self, columns: tuple[Column, ...]) -> Iterator[pa.TableFile]:
+    def _parts(self, columns: tuple[Column, ...]) -> Iterator[pa.Table]:
         with open_parquet(self._path) as file:
             names = file.schema_arrow.names
             # Without any that is wanted the names tell what is missing.

@@ -13,8 +13,8 @@ from pathlib import Path
 from faultcell.errors import DataError
 from faultcell.files.durable.swap import neighbour, put
 
-# What the disk, not the program, is to blame for: whatever the block was doing, and where we open, flush or rename.
 LOGGER = logging.getLogger(__name__)
+# What the disk, not the program, is to blame for: whatever the block was doing, and where we open, flush or rename.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENAMETOOLONG}
 _REFUSED = {*_FULL, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY}
 

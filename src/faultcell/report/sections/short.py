@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from faultcell.baselines.classical import CONTROLS
 from faultcell.diagnosis.gain import BEFORE
 from faultcell.plotting.theme import look
-from faultcell.report.arms import of_nets
+from faultcell.report.arms import SHOWN, best_cheap, of_nets
 from faultcell.report.blocks import Block, Bullets, Cell, Section, Table, number, percent
 from faultcell.report.folder import Row, Study
 from faultcell.study.plan import DIFFUSION, from_normal
 from faultcell.study.tables import FLOOR
 
-MEASURES = {"recall": "recall", "pr_auc": "PR-AUC", "recall_at_1_percent": "recall at 1 %", "false_alarm_rate": "false alarms"}
 VERDICTS = {"holds": "hold", "doesn't": "don't", "can't be told": "can't be told"}
 WHOLE = "whole"
 
@@ -27,22 +26,21 @@ def section(study: Study) -> Section:
         for arm, best in _arms(study, label).items():
             rows.append([Cell(f"{label}, {look(arm).name}{' (best cheap control)' * best}"), *_measured(study, label, arm)])
             styles.append("generator" if arm == from_normal(DIFFUSION) else "")
-    gain = Table(("fault, curves added", *MEASURES.values()), rows, "whole curves, mean of the nets", styles)
+    gain = Table(("fault, curves added", *SHOWN.values()), rows, "whole curves, mean of the nets", styles)
     filled: list[Block] = [gain] if rows else []
     return Section("short", "In short", [*filled, *([Bullets(said)] if said else [])])
 
 
 def _arms(study: Study, label: str) -> dict[str, bool]:
     """The arms that decide, and whether each is the best cheap control."""
-    means = {arm: float(row["mean"]) for arm, row in of_nets(study, label, view=WHOLE, measure="pr_auc").items()}
-    cheap = [arm for arm in means if arm in CONTROLS]
-    best = [max(cheap, key=lambda arm: means[arm])] if cheap else []
-    wanted = (BEFORE, *best, DIFFUSION, from_normal(DIFFUSION))
-    return {arm: arm in best for arm in wanted if arm in means}
+    known = of_nets(study, label, view=WHOLE, measure="pr_auc")
+    best = best_cheap(study, label, view=WHOLE, measure="pr_auc")
+    wanted = (BEFORE, *([best] if best else []), DIFFUSION, from_normal(DIFFUSION))
+    return {arm: arm == best for arm in wanted if arm in known}
 
 
 def _measured(study: Study, label: str, arm: str) -> Iterator[Cell]:
-    for measure in MEASURES:
+    for measure in SHOWN:
         row: Row = of_nets(study, label, view=WHOLE, measure=measure).get(arm, {})
         yield Cell(percent(row.get("mean")) if measure == "false_alarm_rate" else number(row.get("mean")))
 
