@@ -50,27 +50,22 @@ def test_warnings_go_the_same_way(capsys, monkeypatch, level, said):
     assert capsys.readouterr().err == said
 
 
-def test_a_line_now_and_then_with_the_time_left(monkeypatch, caplog):
+@pytest.mark.parametrize(
+    ("begun", "total", "said"),
+    [
+        (0, 80, [f"training: {n} of 80, {80 - n} s left" for n in (10, 20, 30, 40)]),
+        (1000, 2000, [f"training: {n} of 2000, {2000 - n} s left" for n in (1010, 1020, 1030, 1040)]),  # resumed
+    ],
+)
+def test_a_line_now_and_then_with_the_time_left(monkeypatch, caplog, begun, total, said):
     clock = [0.0]
     monkeypatch.setattr(messages.time, "monotonic", lambda: clock[0])
     lines = Lines()
     with caplog.at_level(logging.INFO, logger="faultcell"):
         for second in range(41):
             clock[0] = float(second)
-            lines("training", second, 80)
-    said = [record.getMessage() for record in caplog.records]
-    assert said == [f"training: {n} of 80, {80 - n} s left" for n in (10, 20, 30, 40)]
-
-
-def test_a_resumed_run_has_the_time_left_of_what_is_left(monkeypatch, caplog):
-    clock = [0.0]
-    monkeypatch.setattr(messages.time, "monotonic", lambda: clock[0])
-    lines = Lines()
-    with caplog.at_level(logging.INFO, logger="faultcell"):
-        for second in range(11):
-            clock[0] = float(second)
-            lines("training", 1000 + second, 2000)
-    assert [record.getMessage() for record in caplog.records] == ["training: 1010 of 2000, 990 s left"]
+            lines("training", begun + second, total)
+    assert [record.getMessage() for record in caplog.records] == said
 
 
 def test_what_is_short_is_silent(caplog):

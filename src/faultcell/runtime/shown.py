@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -42,9 +43,9 @@ class Plotted:
 class Tabular:
     """Results that are a table, too."""
 
+    @abstractmethod
     def to_polars(self) -> pl.DataFrame:
         """A row for each of them."""
-        raise NotImplementedError
 
     def to_pandas(self) -> pandas.DataFrame:
         """The same for pandas (extra `pandas`).

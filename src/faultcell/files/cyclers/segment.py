@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from faultcell.curves.curves import Curves
 from faultcell.curves.per_curve import charge_ah
-from faultcell.curves.schema import HALFCYCLES, KEYS, NORMAL, REST_C_RATE, SEVERITY, TIMESERIES, Array
+from faultcell.curves.schema import HALFCYCLES, KEYS, REST_C_RATE, SEVERITY, TIMESERIES
+from faultcell.files.cyclers.labels import label_of, said_of_labels
 from faultcell.files.cyclers.reader import CycleCounter, PiecewiseError, Rated
 from faultcell.files.messages import refuse
 from faultcell.files.sanity import check_spikes
@@ -19,8 +20,6 @@ from faultcell.files.sanity import check_spikes
 # A rest shorter than this within one direction belongs to a pulsed load; a longer one ends the half-cycle. Where the file
 # numbers its cycles they tell: a charge that pauses before its constant voltage is one.
 REST_SECOND = 60.0
-# Where the file carries no label, a voltage this far outside the rated limits under load is a fault.
-FAULT_VOLT = 0.05
 # Before the capacity is known: a current below this share of the largest one is rest.
 FIRST_REST = 0.005
 # Through this share of the capacity the voltage tells a charge from a discharge.
@@ -134,7 +133,7 @@ class Recording:
     def notes(self) -> list[str]:
         """What was assumed, and what was left out."""
         left_out = [f"{count} loads left out, {words}" for words, count in self._left_out.items() if count]
-        labelled = _said_of_labels(self._labels, self._known) if self._labels else []
+        labelled = said_of_labels(self._labels, self._known) if self._labels else []
         return [f"{self._where}: {note}" for note in (*self._notes, *left_out, *labelled)]
 
     def _turned(self, table: pl.DataFrame) -> pl.DataFrame:
@@ -211,18 +210,7 @@ def cut(table: pl.DataFrame, *, nominal_capacity_ah: float) -> list[Part]:
     return _parts(table, np.where(loaded, np.sign(current), 0).astype(np.int64))
 
 
-def label_of(voltage: Array, *, step_type: str, lower: float, upper: float) -> str:
-    """The label of a curve nobody labelled, from its voltage under load in V."""
-    if step_type == "charge" and voltage.size and voltage.max() > upper + FAULT_VOLT:
-        return "overcharge"
-    if step_type == "discharge" and voltage.size and voltage.min() < lower - FAULT_VOLT:
-        return "overdischarge"
-    return NORMAL
-
-
 _FLAGS = {"--lower": "lower_voltage_limit_volt", "--upper": "upper_voltage_limit_volt"}
-# Of half-cycles of a kind, so many that all go wrong speak of a wrong limit.
-FEWEST_BEYOND = 2
 
 
 def _given(rated: Rated) -> dict[str, float | None]:
@@ -255,22 +243,6 @@ def _known(table: pl.DataFrame, rated: Rated, *, where: str) -> tuple[dict[str, 
     found = _largest_capacity(table, where)
     note = f"nominal capacity not given, taken as the largest one found ({found:.4g} Ah)"
     return {**known, "nominal_capacity_ah": found}, [note]
-
-
-def _said_of_labels(labels: Counter[tuple[str, str]], known: dict[str, float]) -> list[str]:
-    """How curves without a label were labelled, and a question where a limit seems to be another cell's."""
-    faults = {label: count for (_, label), count in labels.items() if label != NORMAL}
-    if not faults:
-        how = f"no charge goes more than {FAULT_VOLT} V above the upper limit and no discharge below the lower one"
-        return [f"the file has no labels; {how}: labelled {NORMAL}"]
-    counts = ", ".join(f"{count} labelled {label}" for label, count in faults.items())
-    said = [f"the file has no labels; by the rule of {FAULT_VOLT} V beyond the rated limit: {counts}, the others {NORMAL}"]
-    for step, side in (("charge", "upper"), ("discharge", "lower")):
-        beyond = sum(count for (kind, label), count in labels.items() if kind == step and label != NORMAL)
-        if beyond >= FEWEST_BEYOND and beyond == sum(count for (kind, _), count in labels.items() if kind == step):
-            limit = known[f"{side}_voltage_limit_volt"]
-            said.append(f"every {step} goes beyond the {side} limit of {limit:g} V: is that the rated limit of this cell?")
-    return said
 
 
 def _sound(table: pl.DataFrame, where: str) -> None:
