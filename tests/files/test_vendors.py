@@ -430,3 +430,16 @@ def test_a_laboratory_half_cell_is_read(tmp_path):
         curves, _ = ingest([tmp_path / "half.bdf.csv"], lower=0.005, upper=3.0, **known)
         assert len(curves) == 4
         assert abs(curves.column("current_ampere")).max() == pytest.approx(3e-4)
+
+
+@pytest.mark.parametrize("name", ["Cyc#", "Cycle C"])
+def test_numbers_of_cycles_part_what_no_rest_parts(tmp_path, name):
+    half = recording(cycles=1).filter(pl.col("current_ampere") < 0)
+    rows = [(number, r) for number in (4, 5) for r in half.iter_rows(named=True)]
+    lines = [
+        f"{i}\t{number}\t1\t{10 * i}\t{-r['current_ampere']}\t{r['voltage_volt']}\tD" for i, (number, r) in enumerate(rows)
+    ]
+    head = f"Today's Date\t01/02/2026\nRec#\t{name}\tStep\tTest (Sec)\tAmps\tVolts\tState"
+    (tmp_path / "cell.txt").write_text("\n".join([head, *lines]) + "\n")
+    curves, _ = ingest([tmp_path / "cell.txt"], **LIMITS, nominal_capacity_ah=2.0)
+    assert curves.halfcycles["cycle_count"].to_list() == [4, 5]

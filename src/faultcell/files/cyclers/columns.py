@@ -209,7 +209,7 @@ def _hits(label: str, column: Column, headers: Sequence[str], *, exact: bool) ->
 
 @cache  # the labels are a few hundred, more than `re` keeps, and asked for again with every line that may be a header
 def _pattern(label: str, *, has_unit: bool, exact: bool) -> re.Pattern[str]:
-    written = re.escape(label).replace(r"\*", r"([^()\[\]/]+?)")
+    written = re.escape(clean(label)).replace(r"\*", r"([^()\[\]/]+?)")
     if has_unit and "*" not in label:
         written += r"(?: ?\(([^()]+)\))?"
     is_letter = len(re.match(r"[^\W_]*", label)[0]) == 1  # type: ignore[index]
