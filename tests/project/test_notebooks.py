@@ -58,7 +58,9 @@ def test_a_notebook_runs_and_shows_pictures(apart, path):
     small = "\n".join(f"{name} = {value!r}" for name, value in SMALL[path.stem].items())
     assert all(f"{name} = " in names for name in SMALL[path.stem])
     notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(small))
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(apart)}}).execute()
+    NotebookClient(
+        notebook, timeout=600, startup_timeout=300, kernel_name="python3", resources={"metadata": {"path": str(apart)}}
+    ).execute()
     shown = [{kind for output in cell.outputs for kind in output.get("data", ())} for cell in code_of(notebook)]
     assert [output for cell in code_of(notebook) for output in cell.outputs if output.output_type == "error"] == []
     assert sum("image/png" in kinds for kinds in shown) >= 2
