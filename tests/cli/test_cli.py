@@ -480,7 +480,7 @@ def test_classify_measures_the_gain_and_show_reads_it(run, bundle, data, tmp_pat
     assert result == json.loads(gain.read_text())
     assert {row["arm"] for row in result["rows"]} >= {"before", "class_weights", "replay", "synthetic"}
     brief = run("show", gain).out
-    assert brief.startswith("verdict: overcharge, whole curves: nets find ")
+    assert brief.startswith("verdict: overcharge, whole curve: nets find ")
     assert "(best cheap control)" in brief
     assert len(brief.splitlines()) < 30
     shown = run("show", gain, "--all")
