@@ -24,7 +24,7 @@ demo: install
 
 # Two processes of one thread each; `JOBS=1 make test` where memory is short.
 test: install
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 # The same promises with many more faults injected: three quarters of an hour.
 test-long: install

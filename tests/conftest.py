@@ -29,18 +29,6 @@ settings.register_profile("faultcell", deadline=None)
 settings.load_profile("faultcell")
 
 
-# Files that take longest begin first, so that no process is left with one of them alone at the end.
-LONG_FILES = ("study/test_study.py", "project/test_docs.py", "app/test_app.py", "app/test_page.py", "cli/test_cli.py")
-
-
-def pytest_collection_modifyitems(items):
-    def place(item):
-        name = "/".join(item.path.parts[-2:])
-        return LONG_FILES.index(name) if name in LONG_FILES else len(LONG_FILES)
-
-    items.sort(key=place)  # stable: all else stays as it was
-
-
 _sockets = Counter()  # made so far
 
 
