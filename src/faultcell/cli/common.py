@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from faultcell.curves.curves import Curves
+    from faultcell.diagnosis import Gain
+    from faultcell.scoring import Scores
     from faultcell.training.loop import Step
 
 Out = Annotated[Path, typer.Option("--out", help="Where the result goes; written whole or not at all.")]
@@ -94,15 +96,13 @@ def say(found: dict[str, Any], as_json: bool, text: str) -> None:
     print(json.dumps(found, indent=2) if as_json else text)
 
 
-def say_result(out: Path, as_json: bool, everything: bool) -> None:
-    """Print a file of scores or of gain: at a glance, all of it, or as it is."""
+def say_result(found: Scores | Gain, as_json: bool, everything: bool) -> None:
+    """Print scores or a gain: at a glance, all of it, or as JSON."""
     from faultcell.report import describe
-    from faultcell.report.brief import brief
+    from faultcell.report.brief import brief_of
 
-    if as_json:
-        print(json.dumps(json.loads(out.read_text(encoding="utf-8")), indent=2))
-    else:
-        print(describe.text(describe.facts(out)) if everything else brief(out))
+    text = describe.text(describe.facts_of(found)) if everything else brief_of(found)
+    say(found.model_dump(mode="json"), as_json, text)
 
 
 def say_model(out: Path, as_json: bool) -> None:

@@ -80,7 +80,7 @@ def evaluate(
         part = drawn[0]
     scores = score(real=chosen, synthetic=part, train=known, draws=drawn)
     write_text(out, scores.model_dump_json(indent=2) + "\n")
-    say_result(out, as_json, everything)
+    say_result(scores, as_json, everything)
 
 
 def _ensemble(bundle: Path, real: Curves, draws: int, reference: Path | None, seed: int) -> list[Curves]:
@@ -180,7 +180,7 @@ def classify(
             **given(steps=steps),
         )
     write_text(out, gain.model_dump_json(indent=2) + "\n")
-    say_result(out, as_json, everything)
+    say_result(gain, as_json, everything)
 
 
 def study(

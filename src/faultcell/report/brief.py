@@ -35,12 +35,17 @@ def brief(path: Path) -> str:
         BundleError: a bundle is incomplete or was changed.
     """
     found = describe.at(path)
-    if isinstance(found, dict):
-        return _facts(found)
     try:
-        return "\n".join([*(_scores(found) if isinstance(found, Scores) else _gain(found)), MORE])
+        return brief_of(found)
     except (KeyError, IndexError) as error:
         raise DataError(f"{path}: {error} is not among what was measured: measure it again") from error
+
+
+def brief_of(found: Scores | Gain | dict[str, Any]) -> str:
+    """The same of results at hand, or of facts."""
+    if isinstance(found, dict):
+        return _facts(found)
+    return "\n".join([*(_scores(found) if isinstance(found, Scores) else _gain(found)), MORE])
 
 
 def _facts(found: dict[str, Any]) -> str:
@@ -65,7 +70,7 @@ def _scores(scores: Scores) -> Iterator[str]:
 def _numbers(scores: Scores) -> Iterator[dict[str, str]]:
     """Five numbers of the generated set, beside a real cycle and the next one, and the best cheap control."""
     sources = scores.sources
-    cheap = [name for name in sources if name not in ("synthetic", "floor", "noise")]
+    cheap = [name for name in sources if name in CONTROLS]
     for key, (said, less, how) in PAIRS.items():
         values = {name: getattr(sources[name].all, key) for name in sources}
         known = [name for name in cheap if values[name] is not None]

@@ -54,7 +54,11 @@ def facts(path: Path) -> dict[str, Any]:
         DataError: nothing is there, or nothing FaultCell knows.
         BundleError: a bundle is incomplete or was changed.
     """
-    found = at(path)
+    return facts_of(at(path))
+
+
+def facts_of(found: Scores | Gain | dict[str, Any]) -> dict[str, Any]:
+    """Results as plain values; facts as they are."""
     if isinstance(found, Scores):
         return _scores(found)
     return _gain(found) if isinstance(found, Gain) else found
