@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from faultcell.baselines.classical import CHEAP, Bootstrap, Interpolate, Jitter, Scaling, Smote, TimeWarp
     from faultcell.baselines.replay import MeanCurve, Replay
     from faultcell.config import Config, FinetuneConfig
-    from faultcell.curves.condition import FAULTS, Condition, Fault, Limits, Load, grid
+    from faultcell.curves.condition import Condition, Limits, Load, grid
     from faultcell.curves.conditions import between, conditions_of
     from faultcell.curves.curves import Curves, Source
+    from faultcell.curves.faults import FAULTS, Fault
     from faultcell.curves.severity import measure
     from faultcell.diagnosis import Gain, classify
     from faultcell.files import ingest, read, write

@@ -171,8 +171,15 @@ def test_what_cannot_be_is_refused(call, words):
 
 def test_step_and_side_are_those_of_the_fault():
     for name, kind in FAULTS.items():
-        condition = Condition(name, peak_deviation_volt=0.1)
-        assert (condition.step, condition.side) == (kind.step_type, kind.side)
+        if kind.side is not None:
+            condition = Condition(name, peak_deviation_volt=0.1)
+            assert (condition.step, condition.side) == (kind.step_type, kind.side)
+        else:
+            severities = {kind.main.name: kind.main.typical}
+            assert Condition(name, severities=severities).step == kind.step_type
+            assert [Condition(name, severities=severities, step_type=step).step for step in kind.step_types] == [
+                *kind.step_types
+            ]
     assert (Condition().step, Condition().side) == ("discharge", "low")
     assert Condition(step_type="charge").side == "high"
 

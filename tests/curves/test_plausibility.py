@@ -176,7 +176,7 @@ def test_a_violation_is_drawn_again_counted_and_leaves_the_other_curves_alone(tu
 @pytest.fixture(scope="module")
 def left_out():
     """Embedded data: a model adapted to 24 faults of some cells, and the curves of the others."""
-    seen, unseen = demo_data().split(by="cell_id", test=0.3, seed=0)
+    seen, unseen = demo_data("overcharge", "overdischarge").split(by="cell_id", test=0.3, seed=0)
     faults = [seen.select(label=[label]).few(12, seed=0) for label in ("overcharge", "overdischarge")]
     base = Augmenter.pretrain(seen.where(pl.col("label") == "normal"), config=Config(train=TrainConfig(steps=60)))
     return [base.finetune(few, config=FinetuneConfig(steps=30)) for few in faults], unseen

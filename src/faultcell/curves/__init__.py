@@ -12,8 +12,9 @@ fingerprint.py   the SHA-256 of a set
 
 from __future__ import annotations
 
-from faultcell.curves.condition import FAULTS, Condition, Fault, Limits, Load, fault, grid
+from faultcell.curves.condition import Condition, Limits, Load, grid
 from faultcell.curves.curves import Curves, Source, loaded_part
+from faultcell.curves.faults import FAULTS, Fault, Severity, fault
 from faultcell.curves.schema import HALFCYCLES, KEYS, MARKS, NORMAL, REST_C_RATE, SEVERITY, TIMESERIES, Array, Key, Side
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Key",
     "Limits",
     "Load",
+    "Severity",
     "Side",
     "Source",
     "fault",

@@ -1,15 +1,16 @@
-"""What a curve is asked to be: a fault, rated limits, a load, and the condition they make."""
+"""What a curve is asked to be: a fault of some severity, rated limits, a load, and the condition they make."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from faultcell.curves.faults import FAULTS, breaks_limit, fault, inside, severity_named
 from faultcell.curves.schema import (
     FEWEST_PULSES,
     LOAD_REST_SHARE,
@@ -20,35 +21,7 @@ from faultcell.curves.schema import (
     Array,
     Side,
 )
-from faultcell.errors import ConditionError, meant
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A kind of fault: the rated limit it breaks (`side`) and the half-cycle in which it shows (`step_type`)."""
-
-    name: str
-    side: Side
-    step_type: str
-
-
-# To add a fault type that breaks a voltage limit, add a row; its place in the table is its place in the condition vector,
-# so new rows go to the end.
-FAULTS = {
-    fault.name: fault
-    for fault in (
-        Fault("overcharge", side="high", step_type="charge"),
-        Fault("overdischarge", side="low", step_type="discharge"),
-        Fault("overvoltage", side="high", step_type="charge"),
-    )
-}
-
-
-def fault(name: str) -> Fault:
-    """The fault of that name; raises ConditionError if there is none."""
-    if name not in FAULTS:
-        raise ConditionError(f"unknown fault '{name}'{meant(name, FAULTS)}: known are {', '.join(FAULTS)}")
-    return FAULTS[name]
+from faultcell.errors import ConditionError
 
 
 @dataclass(frozen=True)
@@ -103,6 +76,7 @@ class Condition:
         peak_deviation_volt: how far the voltage goes beyond the rated limit under load, V.
         repetition_count: faults of that kind the cell has seen, this one included.
         cumulative_duration_second: time beyond the limit under load summed over those faults, s.
+        severities: by name, of a fault that breaks no limit; see `FAULTS`.
         c_rate: typical load current over nominal capacity, 1/h.
         ambient_temperature_celsius: degC.
         cycle_count: number of the cycle in the life of the cell.
@@ -127,25 +101,51 @@ class Condition:
     limits: Limits | None = None
     load: Load | None = None
     cell_id: str | None = None
+    severities: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        if self.fault != NORMAL and fault(self.fault).step_type != self.step:
-            raise ConditionError(f"{self.fault} shows in a {fault(self.fault).step_type}, found step_type '{self.step_type}'")
+        steps = None if self.fault == NORMAL else fault(self.fault).step_types
+        if steps is not None and self.step not in steps:
+            shows = " or a ".join(steps)
+            raise ConditionError(f"{self.fault} shows in a {shows}, found step_type '{self.step_type}'")
         for name in (*SEVERITY, "c_rate", "cycle_count", "state_of_health", "nominal_capacity_ah"):
             value = getattr(self, name)
             if value is not None and not (np.isfinite(value) and value >= 0):
                 raise ConditionError(f"{name} must be a finite number >= 0, found {value}")
-        if self.fault != NORMAL and self.peak_deviation_volt <= 0:
+        if breaks_limit(self.fault) and self.peak_deviation_volt <= 0:
             raise ConditionError(f"peak_deviation_volt must be above 0 for {self.fault}, found {self.peak_deviation_volt}")
+        self._check_severities()
         if self.c_rate is not None and self.c_rate <= REST_C_RATE.get(self.step, -1.0):
             raise ConditionError(
                 f"c_rate {self.c_rate:g} counts as rest in a {self.step}: it must be above {REST_C_RATE[self.step]}"
             )
 
+    def _check_severities(self) -> None:
+        if self.fault == NORMAL:
+            if self.severities:
+                raise ConditionError(f"a normal curve has no {next(iter(self.severities))}: name the fault it belongs to")
+            return
+        for name, value in self.severities.items():
+            severity_named(name, self.fault).check(value)
+        drivers = FAULTS[self.fault].drivers
+        if drivers and not any(self.severities.get(one.name) for one in drivers):
+            names = " or ".join(one.name for one in drivers)
+            raise ConditionError(
+                f"{self.fault} needs {names} other than 0: name it, or give a normal curve of the same cell to measure it by"
+            )
+
+    def severity(self, name: str) -> float | None:
+        """The severity of that name, None where it is unknown; what belongs to another fault is 0."""
+        if name in SEVERITY:
+            value: float | None = getattr(self, name)
+            return value
+        own = self.fault != NORMAL and name in FAULTS[self.fault].names
+        return self.severities.get(name) if own else 0.0
+
     @property
     def step(self) -> str:
         """The half-cycle's kind: the one asked for, else the fault's own, else a discharge."""
-        own = "discharge" if self.fault == NORMAL else FAULTS[self.fault].step_type
+        own = "discharge" if self.fault == NORMAL else FAULTS[self.fault].step_types[0]
         return own if self.step_type is None else self.step_type
 
     @property
@@ -160,14 +160,21 @@ def grid(fault: str, *, repeat: int = 1, **values: float | Sequence[float] | Non
     Args:
         fault: a name of `FAULTS`, or `normal`.
         repeat: how many conditions of each combination.
-        **values: attributes of `Condition`, one value or several each.
+        **values: attributes of `Condition` and severities of the fault, one value or several each.
 
     Raises:
-        ConditionError: an unknown fault or attribute, or a value out of its domain.
+        ConditionError: an unknown fault or attribute, a severity of another fault, or a value out of its domain.
     """
-    unknown = set(values) - set(Condition.__dataclass_fields__)
+    attributes = [name for name in Condition.__dataclass_fields__ if name != "severities"]
+    own = {one.name for one in inside(FAULTS)}
+    unknown = set(values) - {*attributes, *own}
     if unknown:
-        raise ConditionError(f"unknown condition '{sorted(unknown)[0]}': known are {', '.join(Condition.__dataclass_fields__)}")
+        raise ConditionError(f"unknown condition '{sorted(unknown)[0]}': known are {', '.join((*attributes, *sorted(own)))}")
     axes = [value if isinstance(value, (list, tuple, range, np.ndarray)) else (value,) for value in values.values()]
-    made = (Condition(fault=fault, **dict(zip(values, point, strict=True))) for point in itertools.product(*axes))
+    made = []
+    for point in itertools.product(*axes):
+        given = dict(zip(values, point, strict=True))
+        severities = {name: value for name, value in given.items() if name in own and value is not None}
+        others = {name: value for name, value in given.items() if name not in own}
+        made.append(Condition(fault=fault, severities=severities, **others))
     return [condition for condition in made for _ in range(repeat)]

@@ -10,11 +10,13 @@ import numpy as np
 
 from faultcell.curves.condition import Condition, Limits, Load
 from faultcell.curves.curves import Curves, loaded_part
+from faultcell.curves.faults import FAULTS, Severity
 from faultcell.curves.per_curve import typical_current
 from faultcell.curves.schema import KEYS, NORMAL, SEVERITY, Array
 from faultcell.errors import ConditionError, DataError
 
 CONTEXT = ("c_rate", "ambient_temperature_celsius", "cycle_count", "state_of_health")
+LEAST_DRIVE = 0.02  # of what is typical, that a fault inside all limits has at least
 _READ = ("c_rate", "ambient_temperature_celsius", "state_of_health", "nominal_capacity_ah")
 
 
@@ -31,6 +33,7 @@ def conditions_of(curves: Curves, *, load: bool = True) -> list[Condition]:
     loads = list(_loads(curves)) if load else [None] * len(curves)
     table = curves.halfcycles.select(*KEYS, "label").to_dicts()
     numbers = {name: curves.known(name) for name in (*SEVERITY, *_READ)}
+    severities = _severities(curves)
     numbers["state_of_health"] = _first_known(
         numbers["state_of_health"], curves.known("capacity_ah") / numbers["nominal_capacity_ah"]
     )
@@ -41,6 +44,7 @@ def conditions_of(curves: Curves, *, load: bool = True) -> list[Condition]:
             row,
             limits=Limits(float(lower[i]), float(upper[i])) if np.isfinite([lower[i], upper[i]]).all() else None,
             load=loads[i],
+            severities=severities[i],
             **{name: _or_none(values[i]) for name, values in numbers.items()},
         )
         for i, row in enumerate(table)
@@ -68,15 +72,48 @@ def between(known: Sequence[Condition], count: int, *, seed: int) -> list[Condit
 
 def _between(known: Sequence[Condition], rng: np.random.Generator) -> Condition:
     first = known[int(rng.integers(len(known)))]
-    alike = [c for c in known if (c.fault, c.step) == (first.fault, first.step)]
+    alike = [c for c in known if (c.fault, c.step, driven_by(c)) == (first.fault, first.step, driven_by(first))]
     second, weight = alike[int(rng.integers(len(alike)))], float(rng.uniform())
-    mixed: dict[str, Any] = {}
+    mixed: dict[str, Any] = {"severities": mixed_severities(first, second, weight)}
     for name in (*SEVERITY, "c_rate", "ambient_temperature_celsius", "state_of_health", "cycle_count"):
         one, other = getattr(first, name), getattr(second, name)
         mixed[name] = one if one is None or other is None else one + weight * (other - one)
     for name in ("cycle_count", "repetition_count"):
         mixed[name] = None if mixed[name] is None else round(mixed[name])
     return replace(first, **mixed, load=_pulses(first, mixed["c_rate"]), cell_id=None)
+
+
+def driven_by(condition: Condition) -> frozenset[str]:
+    """Names and signs of the severities that a fault inside all limits is driven by: what is unlike in them is another."""
+    drivers = FAULTS[condition.fault].drivers if condition.fault in FAULTS else ()
+    values = {one.name: condition.severities.get(one.name) or 0.0 for one in drivers}
+    return frozenset(f"{name}{'-' if value < 0 else ''}" for name, value in values.items() if value)
+
+
+def mixed_severities(one: Condition, other: Condition, weight: float) -> dict[str, float]:
+    """The severities both of two conditions know, mixed."""
+    both = set(one.severities) & set(other.severities)
+    return {n: one.severities[n] + weight * (other.severities[n] - one.severities[n]) for n in one.severities if n in both}
+
+
+def _severities(curves: Curves) -> list[dict[str, float]]:
+    """What is known of the severities of faults inside all limits, of each curve."""
+    found = [dict[str, float]() for _ in range(len(curves))]
+    for label in curves.labels:
+        if label not in FAULTS or FAULTS[label].side is not None:
+            continue
+        rows = np.flatnonzero((curves.halfcycles["label"] == label).to_numpy())
+        for one in FAULTS[label].severities:
+            values = curves.known(one.name)
+            for row in rows[np.isfinite(values[rows])].tolist():
+                found[row][one.name] = _in_domain(one, float(values[row]))
+    return found
+
+
+def _in_domain(severity: Severity, value: float) -> float:
+    """A severity as it was measured, which may come out on the wrong side of zero; what is labelled a fault is never none."""
+    least = LEAST_DRIVE * severity.typical if severity.drives else 0.0
+    return value if severity.signed else max(value, least)
 
 
 def _pulses(condition: Condition, c_rate: float | None) -> Load | None:

@@ -38,6 +38,7 @@ HALFCYCLES = {
     "ambient_temperature_celsius": pl.Float64,
     "nominal_capacity_ah": pl.Float64,
 }
+SOURCE = ("source_cell_id", "source_cycle_count")  # what a generated curve was drawn from
 MARKS = ("synthetic", "model_sha256")  # of what is generated, in both tables
 # A current below these fractions of the nominal capacity per hour is rest, not load (0.1 A and 0.02 A of a 2 Ah cell).
 REST_C_RATE = {"discharge": 0.05, "charge": 0.01}

@@ -4,6 +4,9 @@ Six attributes, three for each side of the rated window (Batteries 2025, 11(7), 
 beyond the limit in volt, how many faults of that kind the cell has seen, and the time spent beyond the limit summed over
 those faults, in seconds. Only samples under load count; the side a half-cycle cannot break, and a deviation inside the
 noise of a voltage reading, are exactly zero.
+
+What breaks no limit is measured against the cell's own normal curve (`against_normal`), and what belongs to another fault is
+exactly zero, too.
 """
 
 from __future__ import annotations
@@ -14,8 +17,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from faultcell.curves.condition import FAULTS, Limits
+from faultcell.curves import against_normal
+from faultcell.curves.condition import Limits
 from faultcell.curves.curves import Curves
+from faultcell.curves.faults import FAULTS, inside
 from faultcell.curves.per_curve import summed
 from faultcell.curves.schema import KEYS, NORMAL, SEVERITY, Array, Side
 
@@ -104,18 +109,36 @@ def _above(time: Array, value: Array, valid: NDArray[np.bool_]) -> Array:
 def complete(curves: Curves) -> Curves:
     """The same curves with the severity of their own side in the plain columns; what is there is taken as given.
 
-    A sample of a cell's history cannot be recounted, so values that a curve set carries are never overwritten.
+    A sample of a cell's history cannot be recounted, so values that a curve set carries are never overwritten. Faults inside
+    all limits have columns of their own where there are any.
     """
-    return Curves(curves.timeseries, completed(curves.halfcycles, measure(curves)))
+    whole = completed(curves.halfcycles, measure(curves))
+    kinds = [label for label in curves.labels if label in FAULTS and FAULTS[label].side is None]
+    names = [one.name for one in inside(kinds)]
+    if not any(_lacks(whole, label) for label in kinds):
+        return Curves(curves.timeseries, whole)
+    return Curves(curves.timeseries, _filled(whole, against_normal.measured(curves).select(names)))
+
+
+def _lacks(halfcycles: pl.DataFrame, label: str) -> bool:
+    """Whether a severity of that label is unknown of any of its curves."""
+    names = FAULTS[label].names
+    if not set(names) <= set(halfcycles.columns):
+        return True
+    own = halfcycles.filter(label=label).select(pl.col(name).cast(pl.Float64).fill_nan(None) for name in names)
+    return bool(own.null_count().sum_horizontal().item())
 
 
 def completed(halfcycles: pl.DataFrame, measured: pl.DataFrame) -> pl.DataFrame:
     """The table of `complete`, from that of a set and what `measure` says of it."""
-    found = own_side(halfcycles, measured)
-    present = [name for name in SEVERITY if name in halfcycles.columns]
-    columns = {name: pl.Series(name, found[name]) for name in SEVERITY}
-    filled = [pl.coalesce(pl.col(name).cast(pl.Float64).fill_nan(None), columns[name]).alias(name) for name in present]
-    added = [columns[name] for name in SEVERITY if name not in present]
+    return _filled(halfcycles, pl.DataFrame(own_side(halfcycles, measured)))
+
+
+def _filled(halfcycles: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+    """A table with these columns, where it does not have them or their values."""
+    present = [name for name in found.columns if name in halfcycles.columns]
+    filled = [pl.coalesce(pl.col(name).cast(pl.Float64).fill_nan(None), found[name]).alias(name) for name in present]
+    added = [found[name] for name in found.columns if name not in present]
     return halfcycles.with_columns(*filled, *added)
 
 

@@ -1,8 +1,9 @@
 """The condition vector: one-hot fault, six severities, operating context; each with a flag that says whether it is known.
 
-    y = [onehot(fault); charge, discharge; dV_max, N_oc, T_oc; dV_min, N_od, T_od; C-rate, ambient, cycle, health, duty]
+    y = [onehot(fault); charge, discharge; dV_max, N_oc, T_oc; dV_min, N_od, T_od; s_1, s_2, ...; C-rate, ambient, cycle, ...]
 
-The severities of the side a half-cycle cannot break are exactly zero. Normal curves have no fault bit set; how deep they go
+where s_1, s_2, ... are the severities of those faults that break no limit. The severities of the side a half-cycle cannot
+break, and those of faults that it does not have, are exactly zero. Normal curves have no fault bit set; how deep they go
 beyond a rated limit, if they do, is told all the same, for it is from them that the model learns what deeper means.
 """
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell.curves.condition import Condition
+from faultcell.curves.faults import Severity, inside
 from faultcell.curves.schema import Array
 from faultcell.encoding.grid import CHANNELS, STEPS, charging
 
@@ -35,7 +37,8 @@ class ConditionEncoder:
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
         sides = [f"{side}_{name}" for side in ("high", "low") for name in SEVERITIES]
-        self.names = (*self.faults, *STEPS, *sides, *CONTEXT)
+        self.inside = inside(self.faults)
+        self.names = (*self.faults, *STEPS, *sides, *(one.name for one in self.inside), *CONTEXT)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -70,8 +73,16 @@ class ConditionEncoder:
             else:
                 table[high, place[f"high_{name}"]] = values[high]
                 table[~high, place[f"low_{name}"]] = values[~high]
+        for one in self.inside:
+            table[:, place[one.name]] = scaled_severity(one, conditions)
         known = np.isfinite(table)
         return np.where(known, table, 0.0).astype(np.float32), known.astype(np.float32)
+
+
+def scaled_severity(severity: Severity, conditions: Sequence[Condition]) -> Array:
+    """A severity of faults inside all limits, about one; NaN where unknown, zero where another fault was asked for `(N,)`."""
+    values = np.array([condition.severity(severity.name) for condition in conditions], dtype=np.float64) / severity.typical
+    return np.sign(values) * np.log1p(np.abs(values)) if np.isinf(severity.most) else values
 
 
 def _scaled(conditions: Sequence[Condition]) -> dict[str, Array]:
