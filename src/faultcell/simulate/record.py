@@ -1,7 +1,8 @@
 """What a cycler makes of a half-cycle: sampling, noise, quantisation, and the severity read off the record. Pure.
 
 Every class goes through the same instrument: one sample each `PERIOD_SECOND` plus the last instant, where a cycler
-records the voltage event that ends the step; Gaussian noise of 1.5 mV, 5 mA and 0.1 K; steps of 1 mV, 1 mA and 0.1 K.
+records the voltage event that ends the step; offsets, which the plan of a cell knows; Gaussian noise of 1.5 mV, 5 mA and 0.1 K;
+steps of 1 mV, 1 mA and 0.1 K.
 """
 
 from __future__ import annotations
@@ -15,21 +16,21 @@ _SECONDS_PER_HOUR = 3600.0
 _NOISE_VOLT, _NOISE_AMPERE, _NOISE_CELSIUS = 0.0015, 0.005, 0.1
 
 
-def record(wave: Wave, *, rng: np.random.Generator) -> Wave:
-    """Sample a half-cycle as an instrument would."""
+def record(wave: Wave, *, rng: np.random.Generator, offsets: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Wave:
+    """Sample a half-cycle as an instrument would that reads so much too much [V, A, K]."""
     end = float(wave.second[-1])
     # A regular sample within half a second of the last one would tell nothing new.
     second = np.append(np.arange(0.0, end - 0.5, PERIOD_SECOND), round(end, 3))
 
-    def channel(values: Floats, noise: float, decimals: int) -> Floats:
-        noisy: Floats = np.interp(second, wave.second, values) + rng.normal(scale=noise, size=len(second))
+    def channel(values: Floats, noise: float, decimals: int, offset: float) -> Floats:
+        noisy: Floats = np.interp(second, wave.second, values) + offset + rng.normal(scale=noise, size=len(second))
         return noisy.round(decimals)
 
     return Wave(
         second=second,
-        volt=channel(wave.volt, _NOISE_VOLT, 3),
-        ampere=channel(wave.ampere, _NOISE_AMPERE, 3),
-        celsius=channel(wave.celsius, _NOISE_CELSIUS, 1),
+        volt=channel(wave.volt, _NOISE_VOLT, 3, offsets[0]),
+        ampere=channel(wave.ampere, _NOISE_AMPERE, 3, offsets[1]),
+        celsius=channel(wave.celsius, _NOISE_CELSIUS, 1, offsets[2]),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from faultcell.curves.faults import FAULTS, inside
 from faultcell.errors import ConditionError
 from faultcell.runtime.workers import spread
 from faultcell.simulate import engine
@@ -32,6 +33,7 @@ HALFCYCLES = {
     "label": pl.String,
     "lower_voltage_limit_volt": pl.Float64,
     "upper_voltage_limit_volt": pl.Float64,
+    "upper_temperature_limit_celsius": pl.Float64,
     "ambient_temperature_celsius": pl.Float64,
     "nominal_capacity_ah": pl.Float64,
     "capacity_ah": pl.Float64,
@@ -39,6 +41,7 @@ HALFCYCLES = {
     "peak_deviation_volt": pl.Float64,
     "repetition_count": pl.Int32,
     "cumulative_duration_second": pl.Float64,
+    **{one.name: pl.Float64 for one in inside(FAULTS)},
     "c_rate": pl.Float64,
     "source": pl.String,
     "quality": pl.String,
