@@ -10,6 +10,7 @@ import polars as pl
 from faultcell.augmenter import Augmenter
 from faultcell.config import Config, FinetuneConfig, TrainConfig
 from faultcell.curves.curves import Curves
+from faultcell.generation.depths import Depths
 from faultcell.training.run import OnStep
 
 
@@ -19,7 +20,7 @@ def augment(
     *,
     count: int | None = None,
     faults: Sequence[str] | None = None,
-    severity: str | Sequence[float] = "between",
+    severity: Depths = "between",
     config: Config | None = None,
     finetune: FinetuneConfig | None = None,
     seed: int = 0,

@@ -16,14 +16,17 @@ from faultcell.bundle.hub import Pretrained
 from faultcell.bundle.profile import Profile
 from faultcell.bundle.validate import check_sizes, check_values, settings_of, unfit_refused
 from faultcell.config import Config, FinetuneConfig
-from faultcell.curves.condition import FAULTS, Condition
+from faultcell.curves.against_normal import refuse_untold
+from faultcell.curves.condition import Condition
 from faultcell.curves.curves import Curves
+from faultcell.curves.faults import FAULTS
 from faultcell.curves.fingerprint import fingerprint
 from faultcell.curves.schema import NORMAL
 from faultcell.encoding.condition_vector import SUPPORT_FEATURES, ConditionEncoder
 from faultcell.encoding.network_shape import network_of
 from faultcell.errors import ConditionError
 from faultcell.generation.counterfactuals import Plan, gone_wrong
+from faultcell.generation.depths import Depths
 from faultcell.generation.drawing import Drawing, tell_left_out, whole_numbers
 from faultcell.models.base import GenerativeModel, Sampling
 from faultcell.models.diffusion import Diffusion
@@ -117,9 +120,10 @@ class Augmenter(Pretrained, Plotted):
             on_snapshot: after these steps, call this with the step and the model as it then is.
 
         Raises:
-            ConditionError: a fault that the model has no place for.
+            ConditionError: a fault that the model has no place for, or that cannot be told without a column that is not there.
             TrainingError: no curve can be used, or training diverged.
         """
+        refuse_untold(few)
         few, encoded, known, conditions = to_learn(few, self.config, faults=self.profile.faults)
         config = in_steps(config or FinetuneConfig(), len(known))
         whole = self.config.model_copy(update={"finetune": config})
@@ -216,7 +220,7 @@ class Augmenter(Pretrained, Plotted):
         *,
         count: int | None = None,
         faults: Sequence[str] | None = None,
-        severity: str | Sequence[float] = "between",
+        severity: Depths = "between",
         seed: int = 0,
     ) -> Plan:
         """Which fault is drawn from which normal curve, for `gone_wrong`; see `augment`."""
@@ -237,7 +241,7 @@ class Augmenter(Pretrained, Plotted):
         *,
         count: int | None = None,
         faults: Sequence[str] | None = None,
-        severity: str | Sequence[float] = "between",
+        severity: Depths = "between",
         seed: int = 0,
         steps: int | None = None,
         on_chunk: Callable[[int, int], None] | None = None,
@@ -252,7 +256,8 @@ class Augmenter(Pretrained, Plotted):
             count: how many faults in all; as many as bring each label to as many as there are normal curves of its half-cycle
                 where not given.
             faults: which; all that the model was adapted to where not given.
-            severity: peak deviations `between` two known faults each, a `grid` over their range, or numbers to take in turn, V.
+            severity: `between` those of two known faults each, a `grid` over their range, or values of the faults' first
+                severity (peak deviation, V) to take in turn, or by the name of a severity.
             seed: of the choice and of the first curve; the next ones count on.
             steps: network evaluations a curve; the configured number where not given.
             on_chunk: called with curves done and curves in all.

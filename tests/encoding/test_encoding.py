@@ -528,7 +528,7 @@ def test_what_does_not_stray_at_all_is_not_blown_up():
 def test_adapted_to_a_few_faults_normal_curves_are_scaled_as_before_and_faults_between_theirs_and_those():
     normal, fault = rests(std=1.0, mean=0.0), rests(count=12, seed=1, std=4.0, mean=6.0)
     no_tail = (normal[0], normal[1] & (np.arange(GRID.length) < GRID.head), normal[2] * [1, np.nan])
-    before, few = fitted(no_tail, None), fitted(None, fault)
+    before, few = fitted(no_tail, None, None), fitted(None, fault, None)
     after, head, tail = before.adapted(few), slice(0, GRID.head), slice(GRID.head, None)
     for name in ("mean", "std"):
         one, other = getattr(before, name)[0, VOLTAGE], getattr(few, name)[1, VOLTAGE]
@@ -543,9 +543,10 @@ def test_adapted_to_a_few_faults_normal_curves_are_scaled_as_before_and_faults_b
 
 
 def test_the_more_faults_the_nearer_to_them():
-    before = fitted(rests(std=1.0, mean=0.0), None)
+    before = fitted(rests(std=1.0, mean=0.0), None, None)
     found = [
-        before.adapted(fitted(None, rests(count=n, seed=1, std=4.0, mean=6.0))).mean[1, VOLTAGE].mean() for n in (4, 20, 400)
+        before.adapted(fitted(None, rests(count=n, seed=1, std=4.0, mean=6.0), None)).mean[1, VOLTAGE].mean()
+        for n in (4, 20, 400)
     ]
     assert found == sorted(found)
     assert found[-1] == pytest.approx(6, abs=0.5)

@@ -97,7 +97,8 @@ def test_severities_lie_between_those_known_or_on_a_grid_or_as_given(tuned, tiny
 
     def peaks(severity, count=9):
         plan = tuned.plan(tiny[0], count=count, faults=["overdischarge"], severity=severity)
-        return plan.peak
+        assert plan.severities == ("peak_deviation_volt",)
+        return plan.depth[:, 0]
 
     assert ((peaks("between", 200) >= least - 1e-9) & (peaks("between", 200) <= most + 1e-9)).all()
     assert np.std(peaks("between", 200)) > 0

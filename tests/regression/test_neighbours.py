@@ -8,7 +8,7 @@ import pytest
 from faultcell.curves import FAULTS, Condition
 from faultcell.encoding.condition_vector import CONTEXT
 from faultcell.encoding.grid import MODES, SURGE, TEMPERATURE, VOLTAGE, prior
-from faultcell.regression.estimator import DURATION_MARGIN, KernelRegression, ReferenceShift, persistent
+from faultcell.regression.estimator import DURATION_MARGIN, KernelRegression
 from faultcell.regression.kernel import (
     C_RATE,
     FEATURES,
@@ -27,6 +27,7 @@ from faultcell.regression.kernel import (
     weights,
 )
 from faultcell.regression.local_linear import LocalTrend
+from faultcell.regression.reference_shift import persistent
 from faultcell.regression.residual import ResidualEncoder
 from strategies import CONFIG, UPPER, charge, curves_of, discharge, fault_curves, known_of, normal_rows, surge
 
@@ -278,12 +279,12 @@ def test_of_how_a_curve_differed_the_less_is_left_the_further_its_condition(norm
     prediction = regression.predict(known.queries, known.log_seconds)
     wild = replace(prediction, values=known.values - 3.0, log_seconds=known.log_seconds - 0.2)
     for apart in (0.0, 0.5, 2.0):
-        found = ReferenceShift.of(known, wild, apart=np.full(len(known), apart), regression=regression)
+        found = regression.shift_by(known, wild, apart=np.full(len(known), apart))
         kept = 1 / (1 + (apart / regression.persistence[known.queries.mode]) ** 2)
         np.testing.assert_allclose(persistent(np.full(len(known), apart), regression.persistence[known.queries.mode]), kept)
         np.testing.assert_allclose(found.values[:, VOLTAGE], np.tile(3 * kept[:, None], GRID.head), atol=1e-5)
         np.testing.assert_allclose(found.log_seconds, 0.2 * kept)
-    none = ReferenceShift.of(known, wild, apart=np.full(len(known), np.nan), regression=regression)
+    none = regression.shift_by(known, wild, apart=np.full(len(known), np.nan))
     assert not none.values.any()
     assert not none.log_seconds.any()
     assert np.isnan(none.apart).all()

@@ -13,9 +13,9 @@ from faultcell.encoding.condition_vector import CONTEXT
 from faultcell.encoding.decode import rebuild
 from faultcell.encoding.grid import END, LEVEL_WEIGHT, MODES, REST, START, TEMPERATURE, VOLTAGE, prior
 from faultcell.errors import ConditionError, DataError
-from faultcell.regression.estimator import persistent
 from faultcell.regression.kernel import HEAD as HEAD_KERNEL
 from faultcell.regression.kernel import Queries
+from faultcell.regression.reference_shift import persistent
 from faultcell.regression.references import References
 from strategies import CONFIG, FINETUNE, LOWER, charge, curves_of, discharge
 

@@ -143,21 +143,21 @@ def radii(ratios, *, cell=None, mode=False, before=None):
     if ratios.ndim == 1:
         ratios = np.tile(ratios[:, None], COUNT)
     cell = np.arange(len(ratios)) if cell is None else cell
-    return Radii.of(ratios, np.full(len(ratios), mode), cell, before=before)
+    return Radii.of(ratios, np.full(len(ratios), mode), np.zeros(len(ratios), dtype=bool), cell, before=before)
 
 
 def drawn(made, share, *, mode=False):
     share = np.atleast_1d(share)
-    return made.at(np.tile(share[:, None], COUNT), np.full(len(share), mode))
+    return made.at(np.tile(share[:, None], COUNT), np.full(len(share), mode), np.zeros(len(share), dtype=bool))
 
 
 def test_quantiles_of_known_ratios_come_back():
     known = np.exp(np.random.default_rng(0).normal(0, 0.6, 4000))
     made, shares = radii(known), np.linspace(0.05, 0.95, 19)
     np.testing.assert_allclose(drawn(made, shares), np.tile(np.quantile(known, shares)[:, None], COUNT), rtol=0.03)
-    assert (made.count == [[4000] * COUNT, [0] * COUNT]).all()
+    assert (made.count == [[4000] * COUNT, *[[0] * COUNT] * 3]).all()
     uniform = np.random.default_rng(1).random((4000, COUNT))
-    again = made.at(uniform, np.zeros(4000, dtype=bool))
+    again = made.at(uniform, *np.zeros((2, 4000), dtype=bool))
     np.testing.assert_allclose(np.log(again).std(axis=0), 0.6, rtol=0.07)
     np.testing.assert_allclose(np.median(again, axis=0), np.median(known), rtol=0.08)
 
@@ -202,3 +202,13 @@ def test_what_none_before_told_of_is_as_the_few_say_and_what_the_few_do_not_as_b
     np.testing.assert_array_equal(drawn(Radii.plain(), [0.0, 0.5, 1.0]), np.ones((3, COUNT)))
     nothing = radii(np.full(3, np.nan), before=Radii.plain())
     np.testing.assert_array_equal(drawn(nothing, [0.0, 1.0]), np.ones((2, COUNT)))
+
+
+def test_faults_inside_all_limits_stray_by_themselves():
+    yes, no = np.ones(40, dtype=bool), np.zeros(40, dtype=bool)
+    before = radii(np.full(200, 2.0))
+    ratios = np.full((40, COUNT), 0.3)
+    made = Radii.of(ratios, no, yes, np.arange(40), before=before)
+    middle = np.full((1, COUNT), 0.5)
+    np.testing.assert_allclose(made.at(middle, no[:1], yes[:1]), 0.3)
+    np.testing.assert_allclose(made.at(middle, no[:1], no[:1]), 2.0)

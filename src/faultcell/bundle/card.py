@@ -10,7 +10,8 @@ from faultcell.config import Config
 from faultcell.curves.condition import Condition
 from faultcell.curves.conditions import CONTEXT
 from faultcell.curves.curves import Curves
-from faultcell.curves.schema import NORMAL, SEVERITY
+from faultcell.curves.faults import severities_of
+from faultcell.curves.schema import NORMAL
 from faultcell.errors import ImplausibleError
 
 TRIAL_CURVES = 64
@@ -62,8 +63,8 @@ def bundle_card(
             "",
             "## What it has seen",
             "",
-            "| label | curves | " + " | ".join(SEVERITY) + " |",
-            "|---|---|" + "---|" * len(SEVERITY),
+            "| label | curves | severities |",
+            "|---|---|---|",
             *_rows(profile),
             "",
             "| half-cycle | " + " | ".join(CONTEXT) + " |",
@@ -107,10 +108,12 @@ def bundle_card(
 
 
 def _rows(profile: Profile) -> list[str]:
-    return [
-        f"| {label} | {count} | " + " | ".join("{:g} to {:g}".format(*profile.ranges[label][name]) for name in SEVERITY) + " |"
-        for label, count in profile.labels.items()
-    ]
+    return [f"| {label} | {count} | {_ranges(profile, label)} |" for label, count in profile.labels.items()]
+
+
+def _ranges(profile: Profile, label: str) -> str:
+    names = [one.name for one in severities_of(label)]
+    return ", ".join("{} {:g} to {:g}".format(name, *profile.ranges[label][name]) for name in names)
 
 
 def _contexts(profile: Profile) -> list[str]:
@@ -140,14 +143,9 @@ def _recipe(config: Config, metrics: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def trial(draw: Callable[[Sequence[Condition], Sequence[int]], Curves], profile: Profile) -> str:
     """How many of some curves, of every label with nothing but a depth asked for, must be drawn again."""
-    middle = {label: sum(ranges["peak_deviation_volt"]) / 2 for label, ranges in profile.ranges.items()}
-    kinds: list[tuple[str, str | None]] = [(label, None) for label in middle if label != NORMAL]
-    kinds = kinds or [(NORMAL, step) for step in profile.step_types]
-    asked = [
-        Condition(label, middle[label] if label != NORMAL else 0.0, step_type=step)
-        for label, step in kinds
-        for _ in range(TRIAL_CURVES // len(kinds))
-    ]
+    kinds = [profile.middling(label) for label in profile.labels if label != NORMAL]
+    kinds = kinds or [Condition(NORMAL, step_type=step) for step in profile.step_types]
+    asked = [kind for kind in kinds for _ in range(TRIAL_CURVES // len(kinds))]
     try:
         again = draw(asked, range(len(asked))).known("redraw_count") > 0
     except ImplausibleError:

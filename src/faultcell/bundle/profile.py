@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from faultcell.curves.condition import Condition, Limits
 from faultcell.curves.conditions import CONTEXT, conditions_of
 from faultcell.curves.curves import Curves, loaded_part
+from faultcell.curves.faults import FAULTS, severities_of
 from faultcell.curves.fingerprint import fingerprint
 from faultcell.curves.per_curve import sensor_noise
 from faultcell.curves.plausibility import Bounds, Envelope
@@ -24,7 +26,7 @@ from faultcell.errors import ConditionError, OutOfRangeWarning
 SENSORS = (("voltage", "volt", "voltage_volt"), ("temperature", "celsius", "surface_temperature_celsius"))
 ROUNDING = 1e-6
 # Beyond these a value is in another unit, or a slip: nothing is drawn for it.
-POSSIBLE = {
+POSSIBLE = {  # severities of faults inside all limits say so themselves
     "state_of_health": (0.0, 1.5, "(a share, not percent)"),
     "ambient_temperature_celsius": (-60.0, 120.0, "degC"),
     "c_rate": (0.0, 100.0, "1/h"),
@@ -92,7 +94,7 @@ class Profile(BaseModel):
             channels=tuple(name for name, there in zip(CHANNELS, seen, strict=True) if there),
             step_types=steps,
             labels={str(label): len(part) for (label,), part in sorted(rows.group_by("label"))},
-            ranges={str(label): _ranges(part) for (label,), part in sorted(rows.group_by("label"))},
+            ranges={str(label): _ranges(part, str(label)) for (label,), part in sorted(rows.group_by("label"))},
             contexts={step: _known_ranges([c for c in conditions if c.step == step]) for step in steps},
             typical={
                 step: _typical(usable.select(step_type=[step]), [c for c in conditions if c.step == step]) for step in steps
@@ -125,6 +127,15 @@ class Profile(BaseModel):
             data_sha256=self.data_sha256 + other.data_sha256,
         )
 
+    def middling(self, label: str) -> Condition:
+        """A fault in the middle of what was seen of it, in a half-cycle in which it was; all else is left open."""
+        kind = FAULTS[label]
+        middle = {one.name: sum(self.ranges[label][one.name]) / 2 or one.typical for one in kind.drivers or (kind.main,)}
+        step = next((step for step in kind.step_types if kind_of(label, step) in self.seconds), None)
+        if kind.side is None:
+            return Condition(label, severities=dict(itertools.islice(middle.items(), 1)), step_type=step)
+        return Condition(label, middle[kind.main.name], step_type=step)
+
     def check(self, conditions: Sequence[Condition]) -> None:
         """Refuse what the model cannot know, as `refuse` does.
 
@@ -149,8 +160,10 @@ class Profile(BaseModel):
 
     def beyond(self, condition: Condition) -> dict[str, float]:
         """What of a condition lies outside of what was seen, severities and context, by name; then the curve extrapolates."""
-        names = CONTEXT if condition.fault == NORMAL else (*SEVERITY, *CONTEXT)
-        asked = {name: value for name in names if (value := getattr(condition, name)) is not None}
+        asked = {name: value for name in CONTEXT if (value := getattr(condition, name)) is not None}
+        if condition.fault != NORMAL:
+            names = FAULTS[condition.fault].names
+            asked = {name: value for name in names if (value := condition.severity(name)) is not None} | asked
         return {name: value for name, value in asked.items() if not _within(value, self._seen(condition, name))}
 
     def bounds(self, condition: Condition) -> Bounds:
@@ -178,7 +191,7 @@ class Profile(BaseModel):
         outside: dict[tuple[str, str], list[float]] = {}
         for condition in conditions:
             for name, value in self.beyond(condition).items():
-                if name in SEVERITY:
+                if name not in CONTEXT:
                     outside.setdefault((name, condition.fault), []).append(value)
         for (name, label), values in outside.items():
             low, high = self.ranges[label][name]
@@ -216,8 +229,14 @@ def _lasting(curves: Curves) -> Ranges:
     return {kind: (min(values), max(values)) for kind, values in found.items()}
 
 
-def _ranges(rows: pl.DataFrame) -> Ranges:
-    return {name: (float(rows[name].min() or 0.0), float(rows[name].max() or 0.0)) for name in SEVERITY}  # type: ignore[arg-type]
+def ranged(label: str) -> tuple[str, ...]:
+    """The severities of which a profile tells the range for a label."""
+    return tuple(dict.fromkeys((*SEVERITY, *(one.name for one in severities_of(label)))))
+
+
+def _ranges(rows: pl.DataFrame, label: str) -> Ranges:
+    known = {name: rows[name].cast(pl.Float64).fill_nan(None) for name in ranged(label)}
+    return {name: (float(values.min() or 0.0), float(values.max() or 0.0)) for name, values in known.items()}  # type: ignore[arg-type]
 
 
 def _known_ranges(conditions: Sequence[Condition]) -> Ranges:

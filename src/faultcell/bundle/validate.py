@@ -14,15 +14,16 @@ import torch
 from torch import Tensor
 
 from faultcell.bundle import store
-from faultcell.bundle.profile import Profile
+from faultcell.bundle.profile import Profile, ranged
 from faultcell.config import Config, GridConfig
 from faultcell.curves.condition import Limits
-from faultcell.curves.schema import SEVERITY
+from faultcell.curves.faults import FirstOrder
 from faultcell.encoding.grid import CHANNELS, CURRENT, MODES, STEPS, VOLTAGE
 from faultcell.encoding.network_shape import network_of
 from faultcell.errors import BundleError, first_line
 from faultcell.models.registry import KINDS
-from faultcell.regression.kernel import FEATURES, KERNELS
+from faultcell.regression.fault_effect import FORMS, PARTS
+from faultcell.regression.kernel import FEATURES, KERNELS, drivers
 from faultcell.regression.local_linear import LocalTrend
 from faultcell.regression.request import CURVE_KINDS
 from faultcell.regression.scale import Radii, ResidualScale
@@ -33,7 +34,7 @@ Sizes = Mapping[str, tuple[int, ...]]
 _MAY_BE_UNKNOWN = ("features", "past", "count", "log_seconds", "strays")
 MOST_VOLT = 2000.0  # of rated limits, a pack's
 _TYPES = {
-    **dict.fromkeys(("neighbours.label", "neighbours.mode", "neighbours.cell"), torch.int64),
+    **dict.fromkeys(("neighbours.label", "neighbours.mode", "neighbours.cell", "effect.rows", "effect.form"), torch.int64),
     "neighbours.mask": torch.bool,
     "neighbours.values": torch.float32,
 }
@@ -73,7 +74,7 @@ def settings_of(config: Mapping[str, Any]) -> tuple[Config, Profile]:
         or not steps <= {*profile.typical} & {*profile.contexts} & {*STEPS}
     ):
         raise ValueError("its profile lacks half-cycles, ranges or typical cells")
-    if any(set(ranges) != set(SEVERITY) for ranges in profile.ranges.values()):
+    if any(set(ranges) != set(ranged(label)) for label, ranges in profile.ranges.items()):
         raise ValueError("its profile lacks ranges of a severity")
     for typical in profile.typical.values():
         limits = Limits(typical.lower_voltage_limit_volt, typical.upper_voltage_limit_volt)
@@ -98,9 +99,10 @@ def _check_sizes(config: Mapping[str, Any], found: Sizes) -> None:
     settings, profile = settings_of(config)
     with torch.device("meta"):  # sizes without memory
         network = network_of(settings, profile.faults)
-    count = found.get("neighbours.cell", (0,))
+    count, known = (found.get(name, (0,)) for name in ("neighbours.cell", "effect.rows"))
     wanted = {f"network.{name}": tuple(value.shape) for name, value in network.state_dict().items()}
-    wanted |= _frame_sizes(settings.grid, count[0] if len(count) == 1 else 0)
+    one, other = (size[0] if len(size) == 1 else 0 for size in (count, known))
+    wanted |= _frame_sizes(settings.grid, one, known=other, drives=len(drivers(profile.faults)))
     wrong = next((name for name in {**wanted, **found} if wanted.get(name) != found.get(name)), None)
     if wrong is not None:
         raise ValueError(f"{wrong[:60]} is {found.get(wrong, 'missing')}, not {wanted.get(wrong, 'there')}")
@@ -120,11 +122,17 @@ def check_values(tensors: Mapping[str, Tensor], profile: Profile) -> None:
     label, mode = tensors["neighbours.label"], tensors["neighbours.mode"]
     if len(label) == 0 or not (int(label.min()) >= -1 and int(label.max()) < len(profile.faults)):
         raise ValueError("neighbours.label names faults that there are not")
+    rows = tensors["effect.rows"]
+    if len(rows) and not (int(rows.min()) >= 0 and int(rows.max()) < len(label)):
+        raise ValueError("effect.rows names curves that there are not")
+    form = tensors["effect.form"]
+    if len(form) and not (int(form.min()) >= 0 and int(form.max()) < len(FORMS)):
+        raise ValueError("effect.form names what is no way to tell a remainder")
     if not (int(mode.min()) >= 0 and int(mode.max()) < len(MODES)):
         raise ValueError("neighbours.mode names what is no way to lie on the grid")
 
 
-def _frame_sizes(grid: GridConfig, count: int) -> dict[str, tuple[int, ...]]:
+def _frame_sizes(grid: GridConfig, count: int, *, known: int, drives: int) -> dict[str, tuple[int, ...]]:
     """Of all that stands between curves and a network, see `residual.ResidualEncoder.tensors`."""
     points, kinds, slopes = (len(CHANNELS), grid.length), CURVE_KINDS, LocalTrend.none(len(CHANNELS) * grid.head)
     return {
@@ -136,7 +144,15 @@ def _frame_sizes(grid: GridConfig, count: int) -> dict[str, tuple[int, ...]]:
         "neighbours.scales": (len(KERNELS), len(MODES), len(FEATURES) + 1),
         "neighbours.persistence": (len(MODES),),
         **{f"radii.{name}": getattr(Radii.plain(), name).shape for name in ("table", "count")},
+        "effect.rows": (known,),
+        "effect.values": (known, *points),
+        "effect.log_seconds": (known, 2),
+        "effect.kelvin": (known,),
+        "effect.rise": (known,),
+        "effect.form": (known, PARTS),
         "neighbours.features": (count, len(FEATURES)),
+        "neighbours.severities": (count, drives),
+        "neighbours.first_order": (count, len(FirstOrder._fields)),
         **{f"neighbours.{name}": (count,) for name in ("label", "mode", "past", "count", "cell")},
         **{f"neighbours.{name}": (count, *points) for name in ("values", "mask")},
         "neighbours.log_seconds": (count, 2),

@@ -12,6 +12,7 @@ from faultcell.curves import severity
 from faultcell.curves.condition import Condition
 from faultcell.curves.conditions import CONTEXT
 from faultcell.curves.curves import Curves
+from faultcell.curves.faults import inside
 from faultcell.curves.per_curve import charge_ah, typical_current
 from faultcell.curves.schema import SEVERITY, Array, Key
 from faultcell.encoding.decode import CurveSamples
@@ -29,6 +30,7 @@ def assemble(
     redraws: Sequence[int] | None = None,
     beyond: Sequence[Sequence[str]] | None = None,
     history_before: Array | None = None,
+    severities: Sequence[str] | None = None,
     seen: Counter[Key] | None = None,
 ) -> Curves:
     """The curve set of drawn curves, with the requested condition and the severity measured back.
@@ -43,6 +45,8 @@ def assemble(
         beyond: what of each condition lies outside of what the model has seen, by name; unknown where not given.
         history_before: faults, and seconds beyond the limit, that each cell is known to have seen before `(N, 2)`; none
             where not given.
+        severities: names of those of faults inside all limits that have columns; those of the faults asked for where not given.
+            They are measured against a curve of the cell, so unknown here.
         seen: keys that curves before these have, and then these too; see `_keys`.
     """
     keys = _keys(conditions, seeds, Counter() if seen is None else seen)
@@ -60,7 +64,9 @@ def assemble(
     # Whoever is handed this table alone must see it, too.
     marks = {"synthetic": pl.lit(True), "model_sha256": pl.lit(origin, dtype=pl.Categorical)}
     timeseries = timeseries.with_columns(**marks, seed=pl.Series(np.repeat(np.array(seeds, dtype=np.int64), lengths)))
-    curves = Curves(timeseries, keys.hstack(_halfcycles(conditions, seeds, origin, beyond, requested or conditions)))
+    inside_limits = [one.name for one in inside({c.fault: 0 for c in conditions})] if severities is None else severities
+    table = _halfcycles(conditions, seeds, origin, beyond, requested or conditions, (*REQUESTED, *inside_limits))
+    curves = Curves(timeseries, keys.hstack(table))
     back = {name: pl.Series(name, values) for name, values in measured_back(curves, conditions, history_before).items()}
     time, current = (curves.column(name) for name in ("step_time_second", "current_ampere"))
     charge = charge_ah(time, current, curves.offsets[:-1], curves.offsets[1:])
@@ -87,9 +93,11 @@ def _halfcycles(
     origin: str,
     beyond: Sequence[Sequence[str]] | None,
     asked: Sequence[Condition],
+    told: Sequence[str],
 ) -> pl.DataFrame:
     limits = [condition.limits for condition in conditions]
-    requested = {f"requested_{name}": [getattr(condition, name) for condition in asked] for name in REQUESTED}
+    requested = {f"requested_{name}": [_asked(condition, name) for condition in asked] for name in told}
+    unknown = {name: [None if c.severity(name) != 0 else 0.0 for c in conditions] for name in told if name not in REQUESTED}
     return pl.DataFrame(
         {
             "label": [condition.fault for condition in conditions],
@@ -105,6 +113,7 @@ def _halfcycles(
             "extrapolated_in": [", ".join(names) for names in beyond] if beyond is not None else [None] * len(conditions),
             "requested_label": [condition.fault for condition in conditions],
             **requested,
+            **unknown,
         },
         schema_overrides={
             "label": pl.String,
@@ -119,9 +128,14 @@ def _halfcycles(
             "seed": pl.Int64,
             "ambient_temperature_celsius": pl.Float64,
             "state_of_health": pl.Float64,
-            **dict.fromkeys(requested, pl.Float64),
+            **dict.fromkeys((*requested, *unknown), pl.Float64),
         },
     )
+
+
+def _asked(condition: Condition, name: str) -> float | None:
+    value: float | None = getattr(condition, name) if name in REQUESTED else condition.severity(name)
+    return value
 
 
 def measured_back(curves: Curves, conditions: Sequence[Condition], history_before: Array | None = None) -> dict[str, Array]:

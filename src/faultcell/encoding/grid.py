@@ -46,7 +46,7 @@ START, END, SHARES = 0, 1, 2  # places in the voltage channel of a head; shares 
 HOLD_START = 0  # place in the tail's current of a charge: when it begins to fall, as a fraction of the tail's time
 LEVEL_WEIGHT = 4.0  # voltages beside logarithms of shares: what they count for in a distance
 LEAST_SHARE = 1e-3  # of an even share of the time
-SMOOTHING = 3  # passes of a binomial filter
+SMOOTHING, HEAT_SMOOTHING = 3, 60  # passes of a binomial filter; the latter takes off what is shorter than a sixth of a head
 TYPICAL_CELSIUS = 25.0  # where the ambient temperature is unknown
 THERMAL_SECOND = 600.0  # in which a cell's surface follows its heat; what it gains beyond the limit counts over that
 HOLD_POWER = 2.0  # points of a falling current lie at this power of even fractions: it falls fastest at first
@@ -120,9 +120,21 @@ def smoothed(values: Array, grid: GridConfig) -> Array:
     found, tail = values.copy(), slice(grid.head, values.shape[-1])
     parts = [(VOLTAGE, slice(SHARES, grid.head)), (VOLTAGE, tail), (TEMPERATURE, slice(0, grid.head)), (TEMPERATURE, tail)]
     for channel, part in parts:
-        some = found[:, channel, part]
-        for _ in range(SMOOTHING if some.shape[1] else 0):
-            padded = np.concatenate([some[:, :1], some, some[:, -1:]], axis=1)
-            some = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
-        found[:, channel, part] = some
+        found[:, channel, part] = _binomial(found[:, channel, part], SMOOTHING)
     return found
+
+
+def slowly_warming(values: Array, grid: GridConfig) -> Array:
+    """Coded channels `(N, C, L)` whose temperatures change no faster than heat goes through a cell, head and tail apart."""
+    found = values.copy()
+    for part in (slice(0, grid.head), slice(grid.head, values.shape[-1])):
+        found[:, TEMPERATURE, part] = _binomial(found[:, TEMPERATURE, part], HEAT_SMOOTHING)
+    return found
+
+
+def _binomial(values: Array, passes: int) -> Array:
+    """Rows `(N, n)` after so many passes of a binomial filter."""
+    for _ in range(passes if values.shape[1] else 0):
+        padded = np.concatenate([values[:, :1], values, values[:, -1:]], axis=1)
+        values = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
+    return values

@@ -11,6 +11,7 @@ from faultcell.curves.schema import Array
 
 # Of the width of a curve's rest: what strays less is fixed by construction, as the crossing of the limit is.
 FLOOR = 0.02
+FAULTY_AS = 3  # blocks of kinds: normal curves, faults beyond a limit, faults inside all limits
 PLAIN_WEIGHT, SOURCE_WEIGHT = 2.0, 16.0  # curves for which it counts what is thought of a point before it is seen
 
 
@@ -102,21 +103,25 @@ class Scaler:
     def adapted(self, few: Scaler) -> Scaler:
         """The same scaler, for faults with the numbers of a few, drawn towards those of normal curves of their kind.
 
-        The second half of the kinds are the first half's faults. Where no normal curve has been seen, as beyond a limit that
-        none of them leaves, the few alone count, for both.
+        The kinds are those of normal curves, of faults beyond a limit and of faults inside all of them. Where no normal curve
+        has been seen, as beyond a limit that none of them leaves, the few alone count, for all.
         """
-        half = len(self.mean) // 2
-        found = {"seen": np.concatenate([self.seen[:half], few.seen[half:]])}
-        found["duration_seen"] = np.concatenate([self.duration_seen[:half], few.duration_seen[half:]])
+        part = len(self.mean) // FAULTY_AS
+        faulty = (slice(part, 2 * part), slice(2 * part, 3 * part))
+        found = {}
+        for name in ("seen", "duration_seen"):
+            found[name] = np.concatenate([getattr(self, name)[:part], *(getattr(few, name)[kinds] for kinds in faulty)])
         for prefix in ("", "duration_"):
             names = [f"{prefix}{name}" for name in ("mean", "std", "seen")]
-            mean, std, seen = (getattr(self, name)[:half] for name in names)
-            other_mean, other_std, count = (getattr(few, name)[half:] for name in names)
-            share = np.where(seen > 0, count / (count + SOURCE_WEIGHT), 1.0)
-            both = mean + share * (other_mean - mean)
-            variance = (1 - share) * std**2 + share * other_std**2
-            found[f"{prefix}mean"] = np.concatenate([np.where(seen > 0, mean, other_mean), both])
-            found[f"{prefix}std"] = np.concatenate([np.where(seen > 0, std, other_std), np.sqrt(variance)])
+            mean, std, seen = (getattr(self, name)[:part] for name in names)
+            first_mean, first_std = (getattr(few, name)[faulty[0]] for name in names[:2])
+            means, stds = [np.where(seen > 0, mean, first_mean)], [np.where(seen > 0, std, first_std)]
+            for kinds in faulty:
+                other_mean, other_std, count = (getattr(few, name)[kinds] for name in names)
+                share = np.where(seen > 0, count / (count + SOURCE_WEIGHT), 1.0)
+                means.append(mean + share * (other_mean - mean))
+                stds.append(np.sqrt((1 - share) * std**2 + share * other_std**2))
+            found[f"{prefix}mean"], found[f"{prefix}std"] = np.concatenate(means), np.concatenate(stds)
         return Scaler(**found)
 
     def forward(self, values: Array, kind: NDArray[np.int64]) -> Array:

@@ -19,21 +19,21 @@ from numpy.typing import NDArray
 
 from faultcell.bundle.profile import ROUNDING, Profile
 from faultcell.config import GridConfig
-from faultcell.curves.condition import FAULTS, Condition, fault
+from faultcell.curves.condition import Condition
 from faultcell.curves.conditions import conditions_of
 from faultcell.curves.curves import Curves
+from faultcell.curves.faults import FAULTS, fault
 from faultcell.curves.plausibility import loaded_curves
-from faultcell.curves.schema import KEYS, NORMAL, SEVERITY, Array, Key
+from faultcell.curves.schema import KEYS, NORMAL, SEVERITY, SOURCE, Array, Key
 from faultcell.curves.severity import SIDES, complete
 from faultcell.encoding.dataset import on_grid
 from faultcell.errors import ConditionError, DataError, OutOfRangeWarning
+from faultcell.generation.depths import Depths, asked_by, depths_of
 from faultcell.generation.drawing import NAMED, Drawing, tell_left_out
 from faultcell.regression.references import References
 from faultcell.regression.residual import ResidualEncoder
 
-SEVERITIES = ("between", "grid")
 FAR_INSIDE = 0.1  # of the rated window
-SOURCE = ("source_cell_id", "source_cycle_count")
 
 
 def counterfactual(normal: Sequence[Condition], faults: Sequence[Condition]) -> list[Condition]:
@@ -54,7 +54,9 @@ def counterfactual(normal: Sequence[Condition], faults: Sequence[Condition]) -> 
 def _gone_wrong(normal: Condition, wrong: Condition) -> Condition:
     if wrong.step != normal.step:
         raise ConditionError(f"{wrong.fault} shows in a {wrong.step}, found a normal {normal.step} for it")
-    severity = {name: getattr(wrong, name) for name in SEVERITY}
+    inside = wrong.fault in FAULTS and FAULTS[wrong.fault].side is None
+    # What breaks no limit goes as far as the protocol of the normal curve does.
+    severity = {name: getattr(wrong, name) for name in (("severities",) if inside else SEVERITY)}
     # A steady load follows from the C-rate; what falls at the end of a charge goes on differently beyond the limit.
     load = normal.load if normal.load is not None and normal.load.is_pulsed else None
     cycle = None if normal.cycle_count is None else normal.cycle_count + 1
@@ -91,7 +93,8 @@ class Plan(Sequence[Condition]):
         row: which of them each fault is drawn from `(N,)`.
         label: place of each fault in `labels` `(N,)`.
         labels: names of the faults.
-        peak: deviation of each, V; how long it lasts beyond the limit is left to the model `(N,)`.
+        severities: what the columns of `depth` are.
+        depth: how severe each is, zero in what is another fault's; what follows from it is left to the model `(N, S)`.
         unserved: normal curves that cannot serve.
     """
 
@@ -101,7 +104,8 @@ class Plan(Sequence[Condition]):
     row: NDArray[np.int64]
     label: NDArray[np.int64]
     labels: tuple[str, ...]
-    peak: Array
+    severities: tuple[str, ...]
+    depth: Array
     unserved: tuple[Unserved, ...]
 
     @classmethod
@@ -113,7 +117,7 @@ class Plan(Sequence[Condition]):
         *,
         count: int | None,
         faults: Sequence[str] | None,
-        severity: str | Sequence[float],
+        severity: Depths,
         seed: int,
     ) -> Plan:
         """Choose them.
@@ -125,7 +129,8 @@ class Plan(Sequence[Condition]):
             count: how many faults, shared among labels; as many as make each as frequent as normal curves of its half-cycle
                 where not given.
             faults: labels; all that the model knows where not given.
-            severity: `between` two known faults each, a `grid` over their range, or peak deviations to take in turn, V.
+            severity: `between` two known faults each, a `grid` over their range, or values of the faults' first severity (peak
+                deviation, V) to take in turn, or by the name of a severity.
             seed: of the choice.
 
         Raises:
@@ -137,13 +142,13 @@ class Plan(Sequence[Condition]):
         references = References.of(normal, faults=profile.faults, grid=encoder.regression.grid)
         normal = complete(normal)
         conditions, keys = conditions_of(normal), normal.halfcycles.select(KEYS).rows()
-        whole, steps = _whole(normal), {fault(name).step_type for name in labels}
+        whole, steps = _whole(normal), {step for name in labels for step in fault(name).step_types}
         serving, unserved = _serving(conditions, keys, usable=set(references.keys), whole=whole, steps=steps)
         served, cycles = [conditions[row] for row in serving], [keys[row][:2] for row in serving]
-        own = {name: [i for i, c in enumerate(served) if c.step == fault(name).step_type] for name in labels}
+        own = {name: [i for i, c in enumerate(served) if c.step in fault(name).step_types] for name in labels}
         for name in labels:
             if not own[name]:
-                step = fault(name).step_type
+                step = " or ".join(fault(name).step_types)
                 left = f"; left out are {'; '.join(map(str, unserved))}" if unserved else ""
                 raise ConditionError(
                     f"no normal {step} can serve for {name}{left}: give normal {step}s, or choose other faults with --fault"
@@ -151,16 +156,20 @@ class Plan(Sequence[Condition]):
         counts = _counts(own, profile, count)
         rng = np.random.default_rng(seed)
         rows, depths = list[NDArray[np.int64]](), list[Array]()
+        severities = tuple(dict.fromkeys(one.name for name in labels for one in asked_by(name)))
         for name in labels:
             rows.append(np.array(own[name])[_even([cycles[i][0] for i in own[name]], counts[name], rng)])
-            depths.append(_depths(name, counts[name], encoder, profile, severity=severity, rng=rng))
+            deep = np.zeros((counts[name], len(severities)))
+            columns = [severities.index(one.name) for one in asked_by(name)]
+            deep[:, columns] = depths_of(name, counts[name], encoder, profile, severity=severity, rng=rng)
+            depths.append(deep)
         # Labels take turns, so that whatever is looked at first shows all of them.
         turn = np.concatenate([np.arange(counts[name]) / max(counts[name], 1) for name in labels])
         label = np.repeat(np.arange(len(labels)), [counts[name] for name in labels])
         order = np.lexsort([label, turn])
-        row, peak = np.concatenate(rows), np.concatenate(depths)
-        _warn_beyond(peak, label, labels, profile)
-        return cls(served, cycles, references, row[order], label[order], labels, peak[order], unserved)
+        row, depth = np.concatenate(rows), np.concatenate(depths)
+        _warn_beyond(depth, severities, label, labels, profile)
+        return cls(served, cycles, references, row[order], label[order], labels, severities, depth[order], unserved)
 
     def __len__(self) -> int:
         return len(self.row)
@@ -174,14 +183,17 @@ class Plan(Sequence[Condition]):
     def __getitem__(self, index: int | slice) -> Condition | list[Condition]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        wrong = Condition(self.labels[self.label[index]], float(self.peak[index]))
-        return _gone_wrong(self.normal[self.row[index]], wrong)
+        normal, name = self.normal[self.row[index]], self.labels[self.label[index]]
+        deep = {one.name: float(self.depth[index, self.severities.index(one.name)]) for one in asked_by(name)}
+        if FAULTS[name].side is None:
+            return _gone_wrong(normal, Condition(name, severities=deep, step_type=normal.step))
+        return _gone_wrong(normal, Condition(name, **deep))  # type: ignore[arg-type]
 
     @property
     def extremes(self) -> list[Condition]:
         """One condition of each curve that serves, and the deepest: who checks what no cell can have need not look at all."""
         first = np.unique(self.row, return_index=True)[1].tolist()
-        return [self[i] for i in (*first, *([int(self.peak.argmax())] if len(self) else []))]
+        return [self[i] for i in (*first, *(np.abs(self.depth).argmax(axis=0).tolist() if len(self) else []))]
 
     def sources(self, places: NDArray[np.int64]) -> pl.DataFrame:
         """The cells and cycles that the faults at these places are drawn from, by the columns `SOURCE` `(n, 2)`."""
@@ -246,19 +258,22 @@ def able(normal: Curves, grid: GridConfig) -> tuple[list[Key], tuple[Unserved, .
     return [keys[row] for row in serving], unserved
 
 
-def _warn_beyond(peak: Array, label: NDArray[np.int64], labels: Sequence[str], profile: Profile) -> None:
-    """Warn once of each label some of whose peak deviations `(N,)` lie outside of what the model has seen."""
+def _warn_beyond(
+    depth: Array, severities: Sequence[str], label: NDArray[np.int64], labels: Sequence[str], profile: Profile
+) -> None:
+    """Warn once of each label and severity some of whose values `(N, S)` lie outside of what the model has seen."""
     for i, name in enumerate(labels):
-        least, most = profile.ranges[name]["peak_deviation_volt"]
-        own = peak[label == i]
-        share = float(((own < least - ROUNDING) | (own > most + ROUNDING)).mean()) if own.size else 0.0
-        if share:
-            warnings.warn(
-                f"{round(100 * share)} % of the {name} curves are asked for with a peak deviation outside what the model has "
-                f"seen ({least:g} to {most:g} V): they are extrapolations",
-                OutOfRangeWarning,
-                stacklevel=4,
-            )
+        for one in asked_by(name):
+            least, most = profile.ranges[name][one.name]
+            own = depth[label == i, severities.index(one.name)]
+            share = float(((own < least - ROUNDING) | (own > most + ROUNDING)).mean()) if own.size else 0.0
+            if share:
+                warnings.warn(
+                    f"{round(100 * share)} % of the {name} curves are asked for with a {one.name} outside what the model has "
+                    f"seen ({least:g} to {most:g} {one.unit}): they are extrapolations",
+                    OutOfRangeWarning,
+                    stacklevel=4,
+                )
 
 
 def _labels(profile: Profile, faults: Sequence[str] | None) -> tuple[str, ...]:
@@ -311,10 +326,9 @@ def _counts(own: dict[str, list[int]], profile: Profile, count: int | None) -> d
     if count is not None:
         share, more = divmod(count, len(own))
         return {name: share + (i < more) for i, name in enumerate(own)}
-    alike = Counter(fault(name).step_type for name in own)
-    found = {
-        name: max(len(rows) // alike[fault(name).step_type] - profile.labels.get(name, 0), 0) for name, rows in own.items()
-    }
+    alike = Counter(step for name in own for step in fault(name).step_types)
+    most = {name: max(alike[step] for step in fault(name).step_types) for name in own}
+    found = {name: max(len(rows) // most[name] - profile.labels.get(name, 0), 0) for name, rows in own.items()}
     if not any(found.values()):
         raise ConditionError("the faults are as frequent as the normal curves already: say how many more with --count")
     return found
@@ -331,29 +345,3 @@ def _even(cells: Sequence[str], count: int, rng: np.random.Generator) -> NDArray
         rounds = [rng.permutation(own) for _ in range(-(-needed // len(own)))]
         turns.append(np.concatenate(rounds)[:needed])
     return np.stack(turns, axis=1).ravel()[:count].astype(np.int64)
-
-
-def _depths(
-    name: str,
-    count: int,
-    encoder: ResidualEncoder,
-    profile: Profile,
-    *,
-    severity: str | Sequence[float],
-    rng: np.random.Generator,
-) -> Array:
-    """Peak deviations of the faults of one label `(count,)`, V."""
-    if not isinstance(severity, str):
-        given = np.asarray(severity, dtype=np.float64)
-        if not given.size or not np.isfinite(given).all() or (given <= 0).any():
-            raise ConditionError(f"severities are peak deviations above 0 V, found {given[:5].tolist()}")
-        return np.resize(given, count)
-    if severity not in SEVERITIES:
-        raise ConditionError(f"severity takes {', '.join(SEVERITIES)} or peak deviations in V, found '{severity}'")
-    if severity == "grid":
-        least, most = profile.ranges[name]["peak_deviation_volt"]
-        return least + (most - least) * (np.arange(count) + 0.5) / max(count, 1)
-    queries = encoder.regression.known.queries
-    peaks = queries.peak_volt[queries.label == encoder.faults.index(name)]
-    first, second = rng.choice(peaks, size=(2, count))
-    return np.asarray(first + rng.uniform(size=count) * (second - first))

@@ -20,6 +20,7 @@ from faultcell.bundle.profile import Profile
 from faultcell.config import GridConfig
 from faultcell.curves.condition import Condition, Load
 from faultcell.curves.curves import Curves
+from faultcell.curves.faults import inside
 from faultcell.curves.plausibility import violations
 from faultcell.curves.schema import Array, Key
 from faultcell.encoding.assemble import assemble
@@ -108,12 +109,14 @@ class Drawing:
             redraws=[one.redraws for one in found.values()],
             origin=self.origin,
             beyond=beyond,
+            severities=[one.name for one in inside(self.profile.labels)],
             seen=self.seen,
         )
         if given is None:
             return put_together()
         rows = self.encoder.helped(complete, given)
-        return given.named_in(put_together(history_before=given.history_before(complete, rows)), rows)
+        drawn = put_together(history_before=given.history_before(complete, rows))
+        return given.measured_against(given.named_in(drawn, rows), rows)
 
     def blocks(
         self, conditions: Sequence[Condition], seeds: Sequence[int], *, on_chunk: Callable[[int, int], None] | None = None

@@ -16,10 +16,12 @@ from faultcell.config import NeighbourConfig
 from faultcell.curves.schema import Array
 from faultcell.encoding.condition_vector import CONTEXT, ConditionEncoder
 from faultcell.encoding.grid import VOLTAGE
-from faultcell.regression.estimator import KernelRegression, ReferenceShift, persistent
-from faultcell.regression.holdout import own_cell
+from faultcell.regression.estimator import KernelRegression
+from faultcell.regression.fault_effect import OwnNormals
+from faultcell.regression.holdout import own_cell, own_normal
 from faultcell.regression.kernel import CYCLE, Queries
 from faultcell.regression.prediction import Prediction
+from faultcell.regression.reference_shift import persistent
 from faultcell.regression.support import SupportSet
 
 PERSISTENCES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 1e6)
@@ -74,15 +76,46 @@ def make_episodes(
     with_less = regression.predict(queries, known.log_seconds[some], excluded=fewer, cell=known.cell[some])
     poorer = Episodes(some, queries, with_less, observed, np.zeros(len(some), dtype=bool))
     rows, partners = references(known, rng)
-    queries = known.queries.take(rows).relative_to(known.queries.take(partners))
-    apart = regression.apart(queries, known.queries.take(partners))
-    moved = ReferenceShift.of(known.take(partners), plain.take(partners), apart=apart, regression=regression)
+    earlier, expected = known.take(partners), plain.take(partners)
+    if known.queries.inside.any():
+        rows, earlier, expected = _with_own_normals(known, regression, rows, earlier, expected)
+    queries = known.queries.take(rows).relative_to(earlier.queries)
+    apart = regression.apart(queries, earlier.queries)
+    moved = regression.shift_by(earlier, expected, apart=apart)
+    if queries.inside.any():
+        normals = OwnNormals.of(earlier, queries.inside).begun_as(known.take(rows), regression.grid)
+        moved = moved.told_from(normals)
     helped = regression.predict(
         queries, known.log_seconds[rows], excluded=excluded[rows], cell=known.cell[rows], correction=moved
     )
     yes = np.ones(len(rows), dtype=bool)
     with_reference = Episodes(rows, queries, helped, everything[rows], yes)
     return _joined([as_it_is, poorer, with_reference])
+
+
+def _with_own_normals(
+    known: SupportSet,
+    regression: KernelRegression,
+    rows: NDArray[np.int64],
+    earlier: SupportSet,
+    expected: Prediction,
+) -> tuple[NDArray[np.int64], SupportSet, Prediction]:
+    """Curves, their references and what is expected of these; of faults inside all limits the reference is a normal curve.
+
+    So they are drawn from. Where the cell has none, such a fault has no reference.
+    """
+    kept = np.flatnonzero(~known.queries.inside[rows])
+    some = np.flatnonzero(known.queries.inside)
+    partner = own_normal(known.take(some), regression.known)
+    some, partner = some[partner >= 0], partner[partner >= 0]
+    normal = regression.known.take(partner)
+    barred = own_cell(normal, regression.known)
+    plain = regression.predict(normal.queries, normal.log_seconds, excluded=barred, cell=normal.cell)
+    return (
+        np.concatenate([rows[kept], some]),
+        earlier.take(kept).joined(normal),
+        Prediction.joined([expected.take(kept), plain]),
+    )
 
 
 def fit_persistence(known: SupportSet, regression: KernelRegression, *, seed: int) -> Array:
@@ -95,7 +128,7 @@ def fit_persistence(known: SupportSet, regression: KernelRegression, *, seed: in
     prediction = regression.predict(known.queries, known.log_seconds, excluded=excluded, cell=known.cell)
     earlier = known.queries.take(partners)
     apart = regression.apart(known.queries.take(rows), earlier)
-    moved = ReferenceShift.of(known.take(partners), prediction.take(partners), apart=apart, regression=regression).values
+    moved = regression.shift_by(known.take(partners), prediction.take(partners), apart=apart).values
     residual = np.where(known.mask[rows], known.values[rows] - prediction.values[rows], 0.0)[..., : regression.grid.head]
     residual, moved = residual[:, VOLTAGE], moved[:, VOLTAGE]
     for mode in np.unique(earlier.mode).tolist():

@@ -11,7 +11,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from faultcell.config import GridConfig
 from faultcell.curves.condition import Condition
 from faultcell.curves.schema import Array
-from faultcell.encoding.grid import CHANNELS, MODES, SHARES, STEPS, SURGE, VOLTAGE, prior, shares, smoothed
+from faultcell.encoding.grid import CHANNELS, MODES, SHARES, STEPS, SURGE, VOLTAGE, prior, shares
+from faultcell.regression.fault_effect import FaultEffect, at_first_order, begun_warmer, rise_of
 from faultcell.regression.holdout import nearest_cells, own_cell, with_fallback
 from faultcell.regression.kernel import (
     FAR,
@@ -41,6 +42,7 @@ from faultcell.regression.kernel import (
 )
 from faultcell.regression.local_linear import LocalTrend, trend_features
 from faultcell.regression.prediction import TYPICAL_LOG_SECONDS, Prediction
+from faultcell.regression.reference_shift import ReferenceShift
 from faultcell.regression.support import ERRORS, SupportSet, log_steepness
 
 COMPONENTS = 8  # of the voltages, in which distances are learnt
@@ -49,38 +51,6 @@ Z_WEIGHT, LARGEST_Z = 4.0, 6.0
 EMPTIED = 0.5  # of the cells, at most, that are closed to a curve slopes are learnt from, the nearest first
 DURATION_MARGIN = 0.1  # of the logarithm, beyond what was seen
 CHUNK = 256  # queries at once
-
-
-@dataclass(frozen=True, eq=False)
-class ReferenceShift:
-    """The residual of an earlier curve of the same cell, inside its limits: by it the prediction is shifted.
-
-    Attributes:
-        values: of the coded channels, zero where there is none `(N, C, head)`.
-        log_seconds: of the logarithm of the seconds of the head `(N,)`.
-        apart: distance of its condition, NaN where there is no earlier curve `(N,)`.
-    """
-
-    values: Array
-    log_seconds: Array
-    apart: Array
-
-    @classmethod
-    def of(cls, earlier: SupportSet, prediction: Prediction, *, apart: Array, regression: KernelRegression) -> ReferenceShift:
-        """From the earlier curves and what the neighbours let expect of them; none where `apart` is NaN.
-
-        The further the condition of the earlier curve, the less of its difference is carried over.
-        """
-        known, inside = np.isfinite(apart), np.s_[..., : regression.grid.head]
-        mask = earlier.mask[inside] & known[:, None, None]
-        kept = persistent(np.nan_to_num(apart), regression.persistence[earlier.queries.mode])
-        values = smoothed(np.where(mask, earlier.values[inside] - prediction.values[inside], 0.0), regression.grid)
-        log_seconds = np.where(known, earlier.log_seconds[:, 0] - prediction.log_seconds[:, 0], 0.0)
-        return cls(kept[:, None, None] * values, kept * log_seconds, apart)
-
-    def take(self, rows: NDArray[np.int64]) -> ReferenceShift:
-        """These rows."""
-        return ReferenceShift(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +63,8 @@ class KernelRegression:
         trend: of the coded channels inside the limits, `C * head` targets.
         persistence: distance at which half of how a cell differs from others is still there, by mode `(S,)`.
         grid: the anchored grid.
-        expects: whether anything is expected at all; else the known curves serve protocols and bounds alone.
+        effect: what faults inside all limits do.
+        predicts: whether anything is expected at all; else the known curves serve protocols and bounds alone.
     """
 
     known: SupportSet
@@ -101,26 +72,30 @@ class KernelRegression:
     trend: LocalTrend
     persistence: Array
     grid: GridConfig
+    effect: FaultEffect
     predicts: bool = True
 
     @classmethod
     def silent(cls, known: SupportSet, grid: GridConfig) -> KernelRegression:
         """A support set that predicts nothing and serves protocols and bounds alone."""
-        return cls(
-            known, _first_scales(), LocalTrend.none(len(CHANNELS) * grid.head), np.full(len(MODES), 1e6), grid, predicts=False
-        )
+        return replace(cls._unlearnt(known, _first_scales(), grid), predicts=False)
+
+    @classmethod
+    def _unlearnt(cls, known: SupportSet, metric: Array, grid: GridConfig) -> KernelRegression:
+        trend, effect = LocalTrend.none(len(CHANNELS) * grid.head), FaultEffect.none(grid)
+        return cls(known, metric, trend, np.full(len(MODES), 1e6), grid, effect)
 
     @classmethod
     def of(cls, known: SupportSet, grid: GridConfig) -> KernelRegression:
         """Learn the scales of the kernels."""
         metric = _first_scales()
         for step in range(len(MODES)):
-            same = known.take(np.flatnonzero(known.queries.mode == step))
+            same = known.take(np.flatnonzero((known.queries.mode == step) & ~known.queries.inside))
             for kernel, (rows, targets) in enumerate(_targets(same, grid)):
                 if len(rows):
                     part = same.take(rows)
                     metric[kernel, step] = fit_metric(part.queries, targets, cell=part.cell, looks_at=LOOKS_AT[kernel])
-        found = cls(known, metric, LocalTrend.none(len(CHANNELS) * grid.head), np.full(len(MODES), 1e6), grid)
+        found = cls._unlearnt(known, metric, grid)
         for step in range(len(MODES)):
             found = replace(found, trend=found._with_trend(step))
         return found
@@ -128,7 +103,8 @@ class KernelRegression:
     def _with_trend(self, step: int) -> LocalTrend:
         """With those of a half-cycle: from curves to which their own cell, and then the nearest others, too, are closed."""
         whole = self.known.mask[:, VOLTAGE, : self.grid.head].all(axis=1)
-        some, rng = self.known.take(_even((self.known.queries.mode == step) & whole)), np.random.default_rng(0)
+        whole &= (self.known.queries.mode == step) & ~self.known.queries.inside
+        some, rng = self.known.take(_even(whole)), np.random.default_rng(0)
         if not len(some):
             return self.trend
         near = own_cell(some, self.known)
@@ -140,11 +116,15 @@ class KernelRegression:
             left.append(residual.reshape(len(some), -1))
         return self.trend.learnt(step, np.concatenate(ways_gone), np.concatenate(left), cell=np.tile(some.cell, 2))
 
+    def shift_by(self, earlier: SupportSet, prediction: Prediction, *, apart: Array) -> ReferenceShift:
+        """The shift by earlier curves, of which the neighbours let expect that; none where `apart` is NaN."""
+        return ReferenceShift.of(earlier, prediction, apart=apart, persistence=self.persistence, grid=self.grid)
+
     def leave_cells_out(
         self, queries: Queries, excluded: NDArray[np.bool_], *, share: float, rng: np.random.Generator
     ) -> NDArray[np.bool_]:
         """What is barred, and with it for each query the curves of the nearest cells; see `nearest_cells` `(N, M)`."""
-        closed = excluded | (queries.mode[:, None] != self.known.queries.mode[None])
+        closed = self._closed(queries, excluded)
         apart = np.empty(closed.shape)
         for start in range(0, len(queries), CHUNK):
             part = np.arange(start, min(start + CHUNK, len(queries)))
@@ -193,6 +173,7 @@ class KernelRegression:
         values = np.tile(prior(self.grid), (len(queries), 1, 1))
         if not self.predicts:
             return Prediction.empty(values)
+        asked, queries = queries, queries.sound
         head, head_distance = self._near(HEAD, queries, closed)
         displacement = self._trend_differences.to(trend_features(queries), head)
         values[..., inside] = self._mean_of(head, HEAD, otherwise=values[..., inside])
@@ -204,10 +185,38 @@ class KernelRegression:
             head_distance = np.where(np.isfinite(correction.apart), correction.apart, head_distance)
         lasts, lasts_distance = self._near(LASTS, queries, closed)
         log_seconds = np.column_stack([head_seconds, self._tail_seconds(queries, lasts)])
+        own = np.zeros(len(queries), dtype=bool)
+        if asked.inside.any():
+            own, values, log_seconds = self._gone_wrong(asked, values, log_seconds, excluded, correction)
         distance = np.column_stack([head_distance, lasts_distance, np.full(len(queries), FAR)])
         z = np.ones((len(queries), 2, len(ERRORS)))
         self._set_z(z, {HEAD: head, LASTS: lasts})
-        return Prediction(values, log_seconds, distance, z, displacement)
+        return Prediction(values, log_seconds, distance, z, displacement, own)
+
+    def _gone_wrong(
+        self,
+        asked: Queries,
+        values: Array,
+        log_seconds: Array,
+        excluded: NDArray[np.bool_] | None,
+        correction: ReferenceShift | None,
+    ) -> tuple[NDArray[np.bool_], Array, Array]:
+        """Normal curves as faults inside all limits change them, and which of them are the cells' own, tails included."""
+        own = np.zeros(len(asked), dtype=bool)
+        if correction and correction.own:
+            own = correction.own.there & asked.inside
+            values, log_seconds = correction.own.instead_of(values, log_seconds, own)
+        rise = rise_of(values, None, self.grid)
+        values, log_seconds[:, 0] = at_first_order(values, log_seconds[:, 0], asked, self.grid)
+        further, longer, kelvin = self._effect_on(asked, excluded, rise)
+        if correction and correction.own:
+            values, log_seconds = correction.own.begun(values, log_seconds, own, self.grid)
+            told = correction.own.warmer(values, own)
+            kelvin = np.where(np.isfinite(told), told, kelvin)
+        values = begun_warmer(values, log_seconds, kelvin, self.grid)
+        values[..., : self.grid.head] += further[..., : self.grid.head]
+        values[own, :, self.grid.head :] += further[own, :, self.grid.head :]
+        return own, values, log_seconds + longer
 
     def predict_tail(
         self, queries: Queries, inside: Prediction, log_seconds: Array, *, excluded: NDArray[np.bool_] | None = None
@@ -215,20 +224,31 @@ class KernelRegression:
         """The second half: how curves go on beyond their limits, known inside them, and how long they last `(N, 2)`."""
         if not self.predicts:
             return inside
+        asked, queries = queries, queries.sound
         with_entry_slope = queries.with_duration(log_seconds[:, 1]).with_entry_slope(
             log_steepness(inside.values, log_seconds, self.grid)
         )
         tail, tail_distance = self._near(TAIL, with_entry_slope, self._closed(queries, excluded))
         values, distance, z = inside.values.copy(), inside.distance.copy(), inside.z.copy()
         beyond = slice(self.grid.head, self.grid.length)
-        values[..., beyond] = self._mean_of(tail, TAIL, otherwise=values[..., beyond])
+        expected = self._mean_of(tail, TAIL, otherwise=values[..., beyond])
+        if asked.inside.any():
+            expected += self._effect_on(asked, excluded, rise_of(inside.values, None, self.grid))[0][..., beyond]
+        values[..., beyond] = np.where(inside.own[:, None, None], values[..., beyond], expected)
         distance[:, TAIL] = tail_distance
         self._set_z(z, {TAIL: tail})
         return replace(inside, values=values, distance=distance, z=z)
 
     def _closed(self, queries: Queries, excluded: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-        other = queries.mode[:, None] != self.known.queries.mode[None]
+        """Of another half-cycle, barred, or changed by a fault inside their limits `(N, M)`."""
+        other = (queries.mode[:, None] != self.known.queries.mode[None]) | self.known.queries.inside[None]
         return np.asarray(other if excluded is None else other | excluded)
+
+    def _effect_on(self, queries: Queries, excluded: NDArray[np.bool_] | None, rise: Array) -> tuple[Array, Array, Array]:
+        """What their faults inside all limits do beyond the first order; see `FaultEffect.expected`."""
+        barred = np.zeros((len(queries), len(self.known)), dtype=bool) if excluded is None else excluded
+        squared = self._points.distances(queries.sound, self.metric[HEAD, queries.mode])
+        return self.effect.expected(queries, self.known.queries, squared, barred, rise, self.grid)
 
     def _near(self, kernel: int, queries: Queries, closed: NDArray[np.bool_]) -> tuple[Array, Array]:
         """Weights of the known curves by a kernel `(N, M)`, and how far they reach `(N,)`."""
@@ -304,6 +324,8 @@ class KernelRegression:
             rows = (queries.mode == mode) & (queries.label == label)
             heads = self.known.log_seconds[self.known.queries.mode == mode, 0] - own[self.known.queries.mode == mode]
             like = (self.known.queries.mode == mode) & (self.known.queries.label == label)
+            if queries.inside[rows].any():  # what a normal curve can last, such a fault can, too
+                like |= (self.known.queries.mode == mode) & (self.known.queries.label < 0)
             tails = self.known.log_seconds[like, 1]
             for column, seen, offset in ((0, heads, moved[rows]), (1, tails, 0.0)):
                 seen = seen[np.isfinite(seen)]
@@ -367,11 +389,6 @@ def _components(curves: Array) -> Array:
 def _amounts(queries: Queries) -> Array:
     """What the charge balance is between: logarithms of health and of the mean C-rate `(N, 2)`."""
     return np.column_stack([queries.log_health, queries.log_rate])
-
-
-def persistent(apart: Array, persistence: Array | float) -> Array:
-    """Share of a difference that is still there at a distance `(N,)`."""
-    return np.asarray(1 / (1 + np.square(apart / persistence)))
 
 
 def _divided(total: Array, summed: Array, *, otherwise: Array | float) -> Array:

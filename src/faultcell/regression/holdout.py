@@ -6,14 +6,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell.curves.schema import Array
+from faultcell.encoding.grid import START, VOLTAGE
 from faultcell.regression.kernel import CYCLE, Queries
 from faultcell.regression.support import SupportSet
+
+LIKE_START, LIKE_CYCLE = 0.05, 0.2  # what counts as one: of a coded voltage, of the logarithm of the cycle
 
 
 def own_cell(known: SupportSet, others: SupportSet) -> NDArray[np.bool_]:
     """Which of the others are of a curve's own cell; only the curve itself, where there is no other cell `(N, M)`."""
     same = known.cell[:, None] == others.cell[None]
     return with_fallback(same, _itself(known, others), known.queries, others.queries)
+
+
+def own_normal(known: SupportSet, others: SupportSet) -> NDArray[np.int64]:
+    """Which of the others is the normal curve of each one's cell and half-cycle that begins most like it; -1 for none `(N,)`.
+
+    What begins alike differs by the fault alone; of such curves the nearest in the life of the cell.
+    """
+    same = (known.cell[:, None] == others.cell[None]) & (known.queries.mode[:, None] == others.queries.mode[None])
+    same &= (others.queries.label < 0)[None]
+    begins = np.abs(known.values[:, None, VOLTAGE, START] - others.values[None, :, VOLTAGE, START]) / LIKE_START
+    later = np.abs(known.queries.features[:, None, CYCLE] - others.queries.features[None, :, CYCLE]) / LIKE_CYCLE
+    apart = np.where(same, begins + np.nan_to_num(later), np.inf)
+    return np.where(np.isfinite(apart).any(axis=1), apart.argmin(axis=1), -1)
 
 
 def _itself(known: SupportSet, others: SupportSet) -> NDArray[np.bool_]:

@@ -18,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from faultcell.curves.condition import Condition
+from faultcell.curves.faults import FAULTS, FirstOrder, Severity, inside
 from faultcell.curves.schema import PULSED_REST_SHARE, Array
-from faultcell.encoding.condition_vector import CONTEXT, ConditionEncoder
+from faultcell.encoding.condition_vector import CONTEXT, ConditionEncoder, scaled_severity
 from faultcell.encoding.grid import STEPS, SURGE
 
 # What conditions are near by, each about one wide: the operating context, and the logarithms of the peak deviation, of the
@@ -56,6 +57,8 @@ class Queries:
         mode: how the curves lie on the grid, an index into `grid.MODES` `(N,)`.
         past: logarithm of the mean seconds beyond the limit of the faults so far, NaN where unknown `(N,)`.
         count: over how many faults, the one that is asked for included, that is the mean; NaN where unknown `(N,)`.
+        severities: the severities that a fault inside all limits grows with, about one each; zero for all others `(N, D)`.
+        first_order: what physics says such a fault does: progress in windows, logarithm of the stretch, K `(N, 3)`.
     """
 
     features: Array
@@ -63,6 +66,8 @@ class Queries:
     mode: NDArray[np.int64]
     past: Array
     count: Array
+    severities: Array
+    first_order: Array
 
     def __len__(self) -> int:
         return len(self.label)
@@ -88,6 +93,10 @@ class Queries:
             mode=np.array([STEPS.index(c.step) for c in conditions], dtype=np.int64) if mode is None else mode,
             past=np.array([_past(c) for c in conditions], dtype=np.float64),
             count=np.array([c.repetition_count or np.nan for c in conditions], dtype=np.float64),
+            severities=np.column_stack(
+                [np.zeros((len(conditions), 0)), *(np.nan_to_num(scaled_severity(one, conditions)) for one in drivers(faults))]
+            ),
+            first_order=np.array([_first_order(c) for c in conditions], dtype=np.float64).reshape(-1, len(FirstOrder._fields)),
         )
         return queries._with(PAST, queries.past)
 
@@ -157,6 +166,24 @@ class Queries:
     def _steady(self) -> NDArray[np.bool_]:
         return np.asarray(np.nan_to_num(self.features[:, DUTY], nan=1.0) >= 1 - PULSED_REST_SHARE)
 
+    @property
+    def inside(self) -> NDArray[np.bool_]:
+        """Which are faults inside all limits `(N,)`."""
+        return np.asarray((self.severities != 0).any(axis=1))
+
+    @property
+    def sound(self) -> Queries:
+        """The same with no fault inside their limits: what such a fault changes is told apart from what a cell does."""
+        inside = self.inside
+        if not inside.any():
+            return self
+        return replace(
+            self,
+            label=np.where(inside, -1, self.label),
+            severities=np.zeros_like(self.severities),
+            first_order=np.zeros_like(self.first_order),
+        )
+
     def take(self, rows: NDArray[np.int64]) -> Queries:
         """These rows."""
         return Queries(*(getattr(self, field.name)[rows] for field in fields(self)))
@@ -181,6 +208,19 @@ class Queries:
     def log_health(self) -> Array:
         """Logarithm of the state of health, NaN where unknown `(N,)`."""
         return np.log(np.maximum(0.8 + 0.2 * self.features[:, HEALTH], 0.02))
+
+
+def drivers(faults: Sequence[str]) -> list[Severity]:
+    """The severities that faults inside all limits grow in proportion to, in the order of `Queries.severities`."""
+    return [one for one in inside(faults) if one.drives]
+
+
+def _first_order(condition: Condition) -> FirstOrder:
+    """What physics says of a fault inside all limits, its volts in rated windows."""
+    if condition.fault not in FAULTS or FAULTS[condition.fault].side is not None or condition.limits is None:
+        return FirstOrder()
+    found = FAULTS[condition.fault].effect(condition)
+    return found._replace(volt=found.volt / (condition.limits.upper - condition.limits.lower))
 
 
 def _past(condition: Condition) -> float:

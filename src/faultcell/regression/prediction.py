@@ -27,6 +27,7 @@ class Prediction:
         z: how far the neighbours strayed, over how far curves stray on the whole, without and with a reference; near one
             where neighbours are few `(N, 2, E)`.
         displacement: mean way from the neighbours by the first kernel, in the conditions; see `slopes` `(N, F)`.
+        own: whether it is the cell's own normal curve, changed by a fault inside all limits: its tail is told already `(N,)`.
     """
 
     values: Array
@@ -34,6 +35,7 @@ class Prediction:
     distance: Array
     z: Array
     displacement: Array
+    own: NDArray[np.bool_]
 
     def take(self, rows: NDArray[np.int64]) -> Prediction:
         """These rows."""
@@ -49,4 +51,5 @@ class Prediction:
         """Where there are no neighbours: typical durations, and these values `(N, C, L)`."""
         count = len(values)
         log_seconds, distance = np.tile(TYPICAL_LOG_SECONDS, (count, 1)), np.full((count, len(LOOKS_AT)), FAR)
-        return cls(values, log_seconds, distance, np.ones((count, 2, len(ERRORS))), np.zeros((count, len(CONTEXT))))
+        everywhere, none = np.ones((count, 2, len(ERRORS))), np.zeros(count, dtype=bool)
+        return cls(values, log_seconds, distance, everywhere, np.zeros((count, len(CONTEXT))), none)

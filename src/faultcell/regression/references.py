@@ -11,8 +11,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from faultcell.config import GridConfig
+from faultcell.curves import against_normal
 from faultcell.curves.condition import Condition, Load
 from faultcell.curves.curves import Curves
+from faultcell.curves.faults import FAULTS, inside
 from faultcell.curves.schema import KEYS, REST_C_RATE, Array, Key
 from faultcell.encoding.condition_vector import CONTEXT, unscaled_context
 from faultcell.encoding.dataset import on_grid
@@ -31,10 +33,12 @@ class References:
     Attributes:
         known: the curves on the grid.
         keys: cell, cycle and half-cycle of each.
+        curves: the curves themselves, of which faults inside all limits are measured.
     """
 
     known: SupportSet
     keys: Sequence[Key]
+    curves: Curves
 
     @classmethod
     def of(cls, curves: Curves, *, faults: Sequence[str], grid: GridConfig) -> References:
@@ -55,7 +59,7 @@ class References:
         keys = curves.halfcycles.select(KEYS).rows()
         inside = [_inside(condition, told[keys[row]], encoded, row, grid) for row, condition in enumerate(conditions)]
         usable = np.flatnonzero(encoded.usable).tolist()
-        return cls(SupportSet.of(encoded, inside, faults=faults, grid=grid), [keys[row] for row in usable])
+        return cls(SupportSet.of(encoded, inside, faults=faults, grid=grid), [keys[row] for row in usable], curves)
 
     def find(self, conditions: Sequence[Condition]) -> NDArray[np.int64]:
         """For each condition the nearest strictly earlier curve of its cell and half-cycle, else the next later one.
@@ -108,6 +112,16 @@ class References:
         """Drawn curves with the cycle of the one that helped each, in `reference_cycle_count`."""
         column = pl.Series("reference_cycle_count", self.cycles(rows), dtype=pl.Int64)
         return Curves(curves.timeseries, curves.halfcycles.with_columns(column))
+
+    def measured_against(self, curves: Curves, rows: NDArray[np.int64]) -> Curves:
+        """Drawn curves with how severe their faults inside all limits came out, beside the normal curve that helped each."""
+        kinds = [label for label in curves.labels if label in FAULTS and FAULTS[label].side is None]
+        if not kinds:
+            return curves
+        references = [self.keys[row] if row >= 0 else None for row in rows.tolist()]
+        found = against_normal.measured(curves, self.curves, references)
+        names = [one.name for one in inside(FAULTS) if one.name in curves.halfcycles.columns]
+        return Curves(curves.timeseries, curves.halfcycles.with_columns(found.select(pl.col(names).fill_nan(None))))
 
     def cycles(self, rows: NDArray[np.int64]) -> list[int | None]:
         """Cycles of the curves at these positions, None for -1."""

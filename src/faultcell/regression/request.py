@@ -15,10 +15,11 @@ from torch import Tensor
 from faultcell.curves.condition import Condition
 from faultcell.curves.schema import Array
 from faultcell.encoding.condition_vector import ConditionEncoder
-from faultcell.encoding.grid import CURRENT, MODES, REST, smoothed
-from faultcell.regression.estimator import ReferenceShift
+from faultcell.encoding.grid import CURRENT, MODES, REST, slowly_warming, smoothed
+from faultcell.regression.fault_effect import OwnNormals
 from faultcell.regression.kernel import HEAD, LASTS, Queries
 from faultcell.regression.prediction import Prediction
+from faultcell.regression.reference_shift import ReferenceShift
 from faultcell.regression.references import References
 from faultcell.regression.scale import (
     LEAST_DISTANCE,
@@ -36,7 +37,7 @@ from faultcell.regression.support import ERRORS
 if TYPE_CHECKING:
     from faultcell.regression.residual import ResidualEncoder
 
-CURVE_KINDS = 4 * len(MODES)
+CURVE_KINDS = 6 * len(MODES)
 # Which of `support.ERRORS` are told as `condition_vector.RADII`, channel by channel.
 TOLD_RADII = [list(ERRORS).index(name) for parts in OWNERS.values() for name in parts]
 FEWEST_SHOWN = 8  # curves of a kind with a reference, for the network to be told of one
@@ -93,7 +94,11 @@ class NetworkRequest:
         residual = self.encoder.scaler.inverse_durations(drawn.double().numpy(), self.kind)
         share = np.full((len(residual), len(ERRORS)), 0.5)
         share[:, SECONDS] = erf(np.abs(residual) / self.encoder.scaler.duration_std[self.kind] / np.sqrt(2))
-        residual = np.sign(residual) * self.encoder.radii.at(share, self.rows >= 0)[:, SECONDS] * self.width[:, SECONDS]
+        residual = (
+            np.sign(residual)
+            * self.encoder.radii.at(share, self.rows >= 0, self.queries.inside)[:, SECONDS]
+            * self.width[:, SECONDS]
+        )
         residual[:, 1] = np.where(np.isfinite(self.queries.known_log_seconds), 0.0, residual[:, 1])
         return np.asarray(np.exp(self.encoder.regression.bounded(self.queries, self.prediction.log_seconds + residual)))
 
@@ -101,6 +106,9 @@ class NetworkRequest:
         """Coded channels from what a network drew, the direction in which each curve strays `(N, C, L)`."""
         grid = self.encoder.regression.grid
         residual = smoothed(self.encoder.scaler.inverse(drawn.double().numpy(), self.kind), grid)
+        inside = self.queries.inside
+        if inside.any():
+            residual[inside] = slowly_warming(residual[inside], grid)
         residual /= self._lengths(residual)
         return np.asarray(self.prediction.values + residual * over_grid(self.radius * self.width, grid))
 
@@ -144,7 +152,9 @@ def reference_shift(
     earlier = references.known.take(np.maximum(rows, 0))
     prediction = encoder.regression.predict_head(earlier.queries)
     apart = np.where(rows >= 0, encoder.regression.apart(queries, earlier.queries), np.nan)
-    return ReferenceShift.of(earlier, prediction, apart=apart, regression=encoder.regression)
+    found = encoder.regression.shift_by(earlier, prediction, apart=apart)
+    normal = (rows >= 0) & (earlier.queries.label < 0)
+    return found.told_from(OwnNormals.of(earlier, normal)) if queries.inside.any() else found
 
 
 def support_features_of(queries: Queries, distance: Array, referenced: NDArray[np.bool_], radius: Array) -> NDArray[np.float32]:
@@ -155,5 +165,6 @@ def support_features_of(queries: Queries, distance: Array, referenced: NDArray[n
 
 
 def kind_of_query(queries: Queries, referenced: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Charge or discharge, without or with a reference, normal or a fault `(N,)`."""
-    return np.asarray(queries.mode + len(MODES) * (referenced + 2 * (queries.label >= 0)), dtype=np.int64)
+    """Charge or discharge, without or with a reference, normal, a fault beyond a limit or one inside all limits `(N,)`."""
+    fault = (queries.label >= 0).astype(np.int64) + queries.inside
+    return np.asarray(queries.mode + len(MODES) * (referenced + 2 * fault), dtype=np.int64)

@@ -24,7 +24,9 @@ from faultcell.encoding.scaler import Scaler
 from faultcell.models.base import Batch
 from faultcell.regression.episodes import Episodes, fit_persistence, make_episodes
 from faultcell.regression.estimator import KernelRegression
+from faultcell.regression.fault_effect import FaultEffect
 from faultcell.regression.kernel import Queries
+from faultcell.regression.learn_effect import with_effect
 from faultcell.regression.local_linear import LocalTrend
 from faultcell.regression.references import References
 from faultcell.regression.request import CURVE_KINDS, NetworkRequest, kind_of_query, reference_shift, support_features_of
@@ -81,7 +83,7 @@ class ResidualEncoder:
 
         regression = KernelRegression.of(among(known), config.grid)
         kept = before.regression.persistence if before else fit_persistence(known, regression, seed=config.train.seed)
-        regression = replace(regression, persistence=kept)
+        regression = with_effect(replace(regression, persistence=kept))
         episodes = episodes_among(regression)
         residual, mask, log_seconds = _residual(known, episodes, config.grid)
         errors = rms_residuals(residual, mask, log_seconds, config.grid)
@@ -95,7 +97,11 @@ class ResidualEncoder:
         residual, mask, log_seconds = _residual(known, episodes, config.grid)
         errors = rms_residuals(residual, mask, log_seconds, config.grid)
         radii = Radii.of(
-            errors / width, episodes.referenced, known.cell[episodes.rows], before=before.radii if before else None
+            errors / width,
+            episodes.referenced,
+            episodes.queries.inside,
+            known.cell[episodes.rows],
+            before=before.radii if before else None,
         )
         scaled = (residual / over_grid(divisors(errors), config.grid), mask, log_seconds / width[:, SECONDS])
         scaler = Scaler.fit(*scaled, kind_of_query(episodes.queries, episodes.referenced), CURVE_KINDS)
@@ -178,7 +184,7 @@ class ResidualEncoder:
         correction = reference_shift(self, queries, references, rows) if references is not None else None
         prediction = self.regression.predict_head(queries, correction=correction)
         width = width_of(self.scale, queries, prediction, rows >= 0)
-        radius = self.radii.at(np.full(width.shape, 0.5) if uniform is None else uniform, rows >= 0)
+        radius = self.radii.at(np.full(width.shape, 0.5) if uniform is None else uniform, rows >= 0, queries.inside)
         return NetworkRequest(self, conditions, queries, references, rows, prediction, width, radius)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -189,6 +195,7 @@ class ResidualEncoder:
             "widths": vars(self.scale),
             "radii": vars(self.radii),
             "slopes": vars(self.regression.trend),
+            "effect": vars(self.regression.effect),
             "neighbours": {
                 "scales": self.regression.metric,
                 "persistence": self.regression.persistence,
@@ -212,6 +219,7 @@ class ResidualEncoder:
         queries = Queries(**part("neighbours", _names(Queries)))  # type: ignore[arg-type]
         curves = {name: tensors[f"neighbours.{STORED.get(name, name)}"].numpy() for name in CURVES}
         trend = LocalTrend(**part("slopes", _names(LocalTrend)))  # type: ignore[arg-type]
+        effect = FaultEffect(**part("effect", _names(FaultEffect)))  # type: ignore[arg-type]
         metric, persistence = (tensors[f"neighbours.{name}"].numpy() for name in ("scales", "persistence"))
         return cls(
             tuple(faults),
@@ -221,6 +229,7 @@ class ResidualEncoder:
                 trend,
                 persistence,
                 config.grid,
+                effect,
                 config.neighbours.expect,
             ),
             ResidualScale(**part("widths", _names(ResidualScale))),  # type: ignore[arg-type]

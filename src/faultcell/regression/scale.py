@@ -28,7 +28,9 @@ from faultcell.regression.support import ERRORS
 LEAST = np.array([5e-3, 5e-3, 5e-4, 5e-3, 0.05, 0.05, 1e-4, 1e-4, 2e-3, 2e-3, 1e-3, 1e-3])
 TYPICAL = np.array([0.3, 0.3, 0.05, 0.3, 2.0, 2.0, 0.01, 0.01, 0.1, 0.1, 0.02, 0.02])  # where no curve has told
 LEAST_DISTANCE = 0.05
-INPUTS = 4  # one, the logarithm of the distance, whether it is a fault, whether the cell's past is known
+# One, the logarithm of the distance, whether it is a fault beyond a limit, whether the cell's past is known, whether it is a
+# fault inside all limits.
+INPUTS = 5
 SHRINK = 4.0  # curves that the width before counts for
 QUANTILES = 32
 LEAST_RADIUS, MOST_RADIUS = 0.02, 6.0
@@ -87,7 +89,8 @@ class ResidualScale:
 def _inputs(queries: Queries, distance: Array) -> Array:
     """What each width depends on `(N, E, I)`."""
     logarithm = np.log(np.maximum(distance[:, list(ERRORS.values())], LEAST_DISTANCE))
-    flags = np.column_stack([queries.label >= 0, np.isfinite(queries.past)]).astype(np.float64)
+    beyond = (queries.label >= 0) & ~queries.inside
+    flags = np.column_stack([beyond, np.isfinite(queries.past), queries.inside]).astype(np.float64)
     one = np.ones((*logarithm.shape, 1))
     return np.concatenate([one, logarithm[..., None], flags[:, None].repeat(len(ERRORS), axis=1)], axis=2)
 
@@ -110,8 +113,8 @@ class Radii:
     a radius, drawn from those that known curves had: together an elliptical distribution, with the tails the data have.
 
     Attributes:
-        table: quantiles of errors over widths, without and with a reference `(2, E, Q)`.
-        count: curves they come from `(2, E)`.
+        table: quantiles of errors over widths, without and with a reference; then of faults inside all limits `(4, E, Q)`.
+        count: curves they come from `(4, E)`.
 
     References:
         Fang, Kotz and Ng, Symmetric Multivariate and Related Distributions, 1990, https://doi.org/10.1201/9781351077040.
@@ -123,21 +126,31 @@ class Radii:
     @classmethod
     def plain(cls) -> Radii:
         """Before any curve is seen: one."""
-        return cls(np.ones((2, len(ERRORS), QUANTILES)), np.zeros((2, len(ERRORS))))
+        return cls(np.ones((4, len(ERRORS), QUANTILES)), np.zeros((4, len(ERRORS))))
 
     @classmethod
-    def of(cls, ratios: Array, referenced: NDArray[np.bool_], cell: NDArray[np.int64], *, before: Radii | None) -> Radii:
+    def of(
+        cls,
+        ratios: Array,
+        referenced: NDArray[np.bool_],
+        inside: NDArray[np.bool_],
+        cell: NDArray[np.int64],
+        *,
+        before: Radii | None,
+    ) -> Radii:
         """From errors over widths, NaN where there is none `(N, E)`; every cell counts the same.
 
         Args:
             ratios: of `N` curves.
             referenced: whether a reference helped `(N,)`.
+            inside: whether it is a fault inside all limits `(N,)`.
             cell: number of the cell of each `(N,)`.
             before: those of other curves, towards which the quantiles of a few are drawn.
         """
         table, count = cls.plain().table, cls.plain().count
-        for mode, e in np.ndindex(2, len(ERRORS)):
-            rows = (referenced == bool(mode)) & np.isfinite(ratios[:, e])
+        kind = referenced + 2 * inside
+        for mode, e in np.ndindex(4, len(ERRORS)):
+            rows = (kind == mode) & np.isfinite(ratios[:, e])
             count[mode, e] = rows.sum()
             if rows.any():
                 _, index, each = np.unique(cell[rows], return_inverse=True, return_counts=True)
@@ -147,9 +160,9 @@ class Radii:
         share = (count / np.maximum(count + RADII_WEIGHT * (before.count > 0), 1.0))[..., None]
         return cls(share * table + (1 - share) * before.table, count + before.count)
 
-    def at(self, uniform: Array, referenced: NDArray[np.bool_]) -> Array:
+    def at(self, uniform: Array, referenced: NDArray[np.bool_], inside: NDArray[np.bool_]) -> Array:
         """Radii at uniform random numbers `(N, E)`."""
-        table = self.table[referenced.astype(np.int64)]
+        table = self.table[referenced + 2 * inside]
         place = np.clip(uniform * QUANTILES - 0.5, 0, QUANTILES - 1)  # each stands in the middle of its share
         low = np.minimum(place.astype(np.int64), QUANTILES - 2)
         first, second = (np.take_along_axis(table, (low + i)[..., None], axis=2)[..., 0] for i in (0, 1))
