@@ -109,7 +109,7 @@ def trials(job: Job) -> Iterator[Trial]:
     """Groups of cells left out, of the data set of a job."""
     if job.data.startswith("embedded"):
         label = "overcharge" if job.data.endswith("overcharge") else "overdischarge"
-        seen, unseen = demo_data().split(by="cell_id", test=0.3, seed=job.seed)
+        seen, unseen = demo_data("overcharge", "overdischarge").split(by="cell_id", test=0.3, seed=job.seed)
         yield Trial(seen.where(pl.col("label") == "normal"), seen.select(label=[label]), unseen.select(label=[label]), unseen)
         return
     step, label = ("discharge", "overdischarge") if job.data.endswith("over-discharge") else ("charge", "overvoltage")

@@ -26,7 +26,8 @@ FEW = 24
 
 def run(config: Config) -> tuple[GenerativeModel, Iterator[Step]]:
     """A network and its training on normal curves, just as `pretrain` does it, a step at a time."""
-    normal, encoded, known, conditions = to_learn(demo_data().select(label=["normal"]), config, faults=tuple(FAULTS))
+    curves = demo_data("overcharge", "overdischarge").select(label=["normal"])
+    normal, encoded, known, conditions = to_learn(curves, config, faults=tuple(FAULTS))
     profile = Profile.of(normal, encoded, faults=tuple(FAULTS))
     encoder, episodes = ResidualEncoder.of(known, config, faults=profile.faults)
     network = network_of(config, profile.faults)
@@ -58,7 +59,7 @@ def operations(work: Callable[[], object]) -> int:
 
 def split() -> tuple[fc.Curves, fc.Curves]:
     """The embedded data: curves of cells to learn from, and of cells left out."""
-    return demo_data().split(by="cell_id", test=0.3, seed=0)
+    return demo_data("overcharge", "overdischarge").split(by="cell_id", test=0.3, seed=0)
 
 
 def tuned() -> tuple[fc.Augmenter, fc.Curves, fc.Curves]:

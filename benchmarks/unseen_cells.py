@@ -125,7 +125,7 @@ def nasa(job: Job) -> tuple[fc.Curves, list[Trial]]:
 
 def simulated(job: Job) -> tuple[fc.Curves, list[Trial]]:
     """The embedded curves, split by cell; both faults, each adapted to and scored apart."""
-    seen, unseen = demo_data().split(by="cell_id", test=0.3, seed=job.seed)
+    seen, unseen = demo_data("overcharge", "overdischarge").split(by="cell_id", test=0.3, seed=job.seed)
     labels = [label for label in seen.labels if label != "normal"]
     trials = [
         Trial(f"embedded {name}", seen.select(label=[name]).few(count, seed=job.seed), unseen.select(label=[name]), unseen)

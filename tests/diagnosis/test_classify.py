@@ -185,7 +185,7 @@ def test_the_result_depends_on_seeds_and_not_on_the_number_of_workers(sets, draw
 @pytest.fixture(scope="module")
 def story():
     """(all training discharges, test discharges) of the embedded set, by cell."""
-    return tuple(part.where(pl.col("step_type") == "discharge") for part in demo_data().split(test=0.3, seed=0))
+    return tuple(part.where(pl.col("step_type") == "discharge") for part in demo_data("overdischarge").split(test=0.3, seed=0))
 
 
 def test_all_six_find_whole_faults_of_unseen_cells(story):
@@ -194,7 +194,7 @@ def test_all_six_find_whole_faults_of_unseen_cells(story):
     weights = len(train) / (2 * np.bincount(task.train.truth))
     for name in NETS:
         found = net(name, shape=train.shape[1:], class_weights=weights).fit(train, task.train.truth).predict(test)
-        assert found[task.test.truth == 1].mean() >= 0.95, name
+        assert found[task.test.truth == 1].mean() >= 0.8, name  # of some twenty, from cold cells and warm ones
         assert found[task.test.truth == 0].mean() <= 0.05, name
 
 

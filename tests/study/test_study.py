@@ -48,14 +48,14 @@ def cells(*parts):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_no_cell_is_on_both_sides_and_every_fault_on_each(seed):
-    split = divide(demo_data(), test=0.3, seed=seed)
+    split = divide(demo_data("overcharge", "overdischarge"), test=0.3, seed=seed)
     assert cells(split.normal, split.faults).isdisjoint(cells(split.test, split.negatives))
     assert set(split.faults.labels) == set(split.test.labels) == {"overcharge", "overdischarge"}
     assert set(split.normal.labels) == set(split.negatives.labels) == {NORMAL}
     for label in split.test.labels:
         assert 4 <= len(split.test.select(label=[label]).cells) <= 6  # of 16
     everything = sum(len(part) for part in (split.normal, split.faults, split.test, split.negatives))
-    assert everything == len(demo_data())
+    assert everything == len(demo_data("overcharge", "overdischarge"))
 
 
 def test_the_split_follows_the_seed_and_nothing_else(data):

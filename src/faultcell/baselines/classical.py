@@ -13,9 +13,11 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from faultcell.baselines.replay import MEAN_POINTS, CurveLibrary, MeanCurve, Replay, ResamplingSource, at_fractions, mean
+from faultcell.curves.against_normal import own_normals
 from faultcell.curves.condition import Condition
 from faultcell.curves.curves import Curves, Source
-from faultcell.curves.schema import Array
+from faultcell.curves.faults import FAULTS
+from faultcell.curves.schema import KEYS, Array
 from faultcell.encoding.decode import CurveSamples
 from faultcell.errors import ConditionError
 
@@ -209,7 +211,8 @@ class Splice(ResamplingSource):
     """A normal curve up to its limit, and from there the end of the nearest known fault: a fault drawn with scissors.
 
     The normal curve is the last of the condition's cell before its cycle; any, where there is none. What is beyond the limit is
-    the known fault's own, at its own pace; the temperature goes on from where the normal curve stood.
+    the known fault's own, at its own pace; the temperature goes on from where the normal curve stood. Of a fault inside all
+    limits, what the known one has beyond its own cell's normal curve is laid on the normal curve.
 
     Args:
         known: real faults.
@@ -224,6 +227,8 @@ class Splice(ResamplingSource):
 
     def _curve(self, condition: Condition, rng: np.random.Generator) -> CurveSamples:
         normal, fault = self._normal.samples[self._before(condition, rng)], self._nearest(condition)
+        if FAULTS[condition.fault].side is None:
+            return self._laid_on(normal, condition)
         filled = self._known.filled(condition)
         assert filled.limits is not None
         sign, limit = (1.0, filled.limits.upper) if condition.step == "charge" else (-1.0, filled.limits.lower)
@@ -239,6 +244,24 @@ class Splice(ResamplingSource):
             np.concatenate([head.ampere, tail.ampere]),
             np.concatenate([head.celsius, head.celsius[-1] + tail.celsius - tail.celsius[0]]),
         )
+
+    def _laid_on(self, normal: CurveSamples, condition: Condition) -> CurveSamples:
+        """A normal curve with what the nearest known fault has beyond its own cell's normal one, at equal shares of time."""
+        row, share = self._known.nearest(condition)[0], np.linspace(0, 1, MEAN_POINTS)
+        place = {key: i for i, key in enumerate(self._normal.curves.halfcycles.select(KEYS).rows())}
+        key = own_normals(self._known.curves.take([row]), self._normal.curves)[0]
+        fault, base = self._known.resampled[row], at_fractions(normal, share)
+        own = fault if key is None else self._normal.resampled[place[key]]  # without one nothing is known to be laid on
+        return CurveSamples(
+            base.second * (fault.second[-1] / own.second[-1]),
+            base.volt + (fault.volt - own.volt),
+            base.ampere + (fault.ampere - own.ampere),
+            base.celsius + (fault.celsius - own.celsius),
+        )
+
+    def _source(self, condition: Condition, rng: np.random.Generator) -> tuple[str | None, int | None]:
+        normal = self._normal.conditions[self._before(condition, rng)]
+        return normal.cell_id, normal.cycle_count
 
     def _before(self, condition: Condition, rng: np.random.Generator) -> int:
         """The last normal curve of the condition's cell before its cycle, else any of its half-cycle."""

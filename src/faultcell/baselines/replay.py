@@ -9,13 +9,15 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from faultcell.curves import severity
-from faultcell.curves.condition import FAULTS, Condition
+from faultcell.curves.condition import Condition
 from faultcell.curves.conditions import conditions_of
 from faultcell.curves.curves import Curves, loaded_part
-from faultcell.curves.schema import Array
+from faultcell.curves.faults import FAULTS
+from faultcell.curves.schema import SOURCE, Array
 from faultcell.encoding.assemble import assemble
 from faultcell.encoding.condition_vector import ConditionEncoder
 from faultcell.encoding.decode import CurveSamples
@@ -122,7 +124,15 @@ class ResamplingSource(ABC):
         """
         seeds = list(seeds)
         drawn = [self._curve(c, np.random.default_rng(seed)) for c, seed in zip(conditions, seeds, strict=True)]
-        return assemble(drawn, [self._known.filled(c) for c in conditions], seeds, origin=self.origin)
+        made = assemble(drawn, [self._known.filled(c) for c in conditions], seeds, origin=self.origin)
+        sources = [self._source(c, np.random.default_rng(seed)) for c, seed in zip(conditions, seeds, strict=True)]
+        table = pl.DataFrame(sources, schema=dict(zip(SOURCE, (pl.String, pl.Int64), strict=True)), orient="row")
+        return Curves(made.timeseries, made.halfcycles.hstack(table))
+
+    def _source(self, condition: Condition, rng: np.random.Generator) -> tuple[str | None, int | None]:
+        """Cell and cycle of the known curve that a drawn one is made from, or is nearest to."""
+        known = self._known.conditions[self._known.nearest(condition)[0]]
+        return known.cell_id, known.cycle_count
 
     def _nearest(self, condition: Condition) -> CurveSamples:
         return self._known.samples[self._known.nearest(condition)[0]]

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from faultcell.curves.curves import Curves
 from faultcell.curves.schema import Array
-from faultcell.diagnosis.tasks import Task
-from faultcell.diagnosis.views import see
+from faultcell.diagnosis.tasks import Task, seen_beside
 from faultcell.models.classifiers import Net, net
 from faultcell.runtime.workers import one_thread
 
@@ -41,7 +40,7 @@ class Data:
     def of(cls, task: Task, extra: Curves | None) -> Data:
         """The curves of a task, and those an arm adds."""
         real, test = task.train.seen.values, task.test.seen
-        seen = None if extra is None else see(extra, task.view)
+        seen = None if extra is None else seen_beside(extra, task.view, task.known)
         more = real[:0] if seen is None else seen.values[seen.usable]
         protocol = task.train.seen.protocol
         if seen is not None:

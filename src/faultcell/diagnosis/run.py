@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from faultcell.baselines.classical import CONTROLS
 from faultcell.curves import severity
-from faultcell.curves.condition import FAULTS
 from faultcell.curves.curves import Curves
+from faultcell.curves.faults import FAULTS
 from faultcell.curves.schema import Array
 from faultcell.diagnosis.fitting import Data, fit
 from faultcell.diagnosis.gain import (
@@ -86,7 +86,7 @@ def classify(
     synthetic: Curves | Mapping[str, Curves] | None = None,
     seeds: int = 5,
     classifiers: Sequence[str] | None = None,
-    views: Sequence[str] = tuple(VIEWS),
+    views: Sequence[str] | None = None,
     controls: Sequence[str] | None = None,
     steps: int = STEPS,
     workers: int = 1,
@@ -100,7 +100,7 @@ def classify(
         synthetic: generated sets by name, drawn without any test cell; a set alone is named `synthetic`.
         seeds: repetitions.
         classifiers: names of `CLASSIFIERS`; all that are installed where not given.
-        views: names of `views.VIEWS`.
+        views: names of `views.VIEWS`; those usual for each fault where not given.
         controls: names of `CONTROLS`; all of them where not given.
         steps: optimiser steps of a net.
         workers: processes; the result is the same for any number of them.
@@ -115,10 +115,11 @@ def classify(
     generated = {"synthetic": synthetic} if isinstance(synthetic, Curves) else dict(synthetic or {})
     cheap = CONTROLS if controls is None else tuple(controls)
     asked = tuple(classifiers or (name for name in CLASSIFIERS if name != ROCKET or has_rocket()))
-    _refuse_names(classifiers=asked, views=views, controls=cheap, generated=tuple(generated))
+    _refuse_names(classifiers=asked, views=tuple(VIEWS) if views is None else views, controls=cheap, generated=tuple(generated))
     refuse_leaks(train=train, test=test, generated=generated)
     train = severity.complete(train)
-    found = [task for view in views for task in tasks_of(train=train, test=test, generated=generated, view=view)]
+    sets = {"train": train, "test": test, "generated": generated}
+    found = [task for view in views or VIEWS for task in tasks_of(**sets, view=view, usual=views is None)]  # type: ignore[arg-type]
     tasks, notes = [task for task in found if isinstance(task, Task)], [note for note in found if isinstance(note, str)]
     if not tasks:
         raise DataError(_nothing(notes))
@@ -188,7 +189,7 @@ def _arm(plan: _Plan, job: _Job) -> list[Fit]:
     """Every classifier on one arm."""
     task, rows = job.task, []
     data = Data.of(task, task.addition(job.arm, seed=job.seed))
-    place = {"task": task.label, "view": task.view, "arm": job.arm, "seed": job.seed, "added": data.added}
+    place = {"task": task.name, "view": task.view, "arm": job.arm, "seed": job.seed, "added": data.added}
     for name in _fitted(job, plan):
         score, alarm = _alarms(name, data, job=job, steps=plan.steps)
         rows.append(Fit(classifier=name, **place, **measure(task.test.truth, score=score, alarm=alarm)))

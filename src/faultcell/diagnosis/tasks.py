@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from faultcell.baselines.classical import CHEAP, FROM_NORMAL
 from faultcell.curves import severity
-from faultcell.curves.condition import FAULTS, Condition
+from faultcell.curves.against_normal import first_normals
+from faultcell.curves.condition import Condition
 from faultcell.curves.conditions import conditions_of
 from faultcell.curves.curves import Curves
-from faultcell.curves.schema import NORMAL, SEVERITY
+from faultcell.curves.faults import FAULTS, half_cycles
+from faultcell.curves.schema import NORMAL, SEVERITY, SOURCE
 from faultcell.diagnosis.gain import BEFORE, WEIGHTED, Sizes, percent
-from faultcell.diagnosis.views import MARGIN, Seen, see
+from faultcell.diagnosis.views import MARGIN, PLAIN, WARM, Seen, see
 from faultcell.encoding.assemble import REQUESTED
 
 FEWEST_FAULTS = 2
@@ -51,26 +53,32 @@ class Task:
     """One fault against normal curves of the same half-cycle, in one view.
 
     Attributes:
+        name: of the fault in its half-cycle.
         label: the fault.
+        step: the half-cycle.
         view: a name of `views.VIEWS`.
         train: what classifiers learn from.
         test: of other cells.
         generated: curves of that fault by name of their set, in order.
         added: curves that an arm adds.
+        known: all real training curves, of any half-cycle.
     """
 
+    name: str
     label: str
+    step: str
     view: str
     train: Real
     test: Real
     generated: dict[str, Curves]
     added: int
+    known: Curves
 
     @property
     def sizes(self) -> Sizes:
         """Its numbers of curves."""
         return Sizes(
-            task=self.label,
+            task=self.name,
             view=self.view,
             train_normal=self.train.count(0),
             train_fault=self.train.count(1),
@@ -137,7 +145,9 @@ def requested(curves: Curves) -> list[Condition]:
     return found
 
 
-def tasks_of(*, train: Curves, test: Curves, generated: Mapping[str, Curves], view: str) -> Iterator[Task | str]:
+def tasks_of(
+    *, train: Curves, test: Curves, generated: Mapping[str, Curves], view: str, usual: bool = False
+) -> Iterator[Task | str]:
     """A task for each fault of which the view shows enough in both sets; of a fault for which there is none, why.
 
     Args:
@@ -145,26 +155,32 @@ def tasks_of(*, train: Curves, test: Curves, generated: Mapping[str, Curves], vi
         test: real curves of other cells.
         generated: sets of generated curves by name.
         view: a name of `views.VIEWS`.
+        usual: only of faults for which the view is usual.
     """
     for label in FAULTS:
-        if label not in {*train.labels, *test.labels}:
+        if label not in {*train.labels, *test.labels} or (usual and view not in usual_views(label)):
             continue
-        learnt, unseen = _real(train, label, view=view), _real(test, label, view=view)
-        lacking = _lacking(label, train=learnt, test=unseen)
-        if lacking:
-            yield f"{view} view: {label} is left out, since {lacking}"
+        if view in WARM and not (has_temperature(train) and has_temperature(test)):
+            yield f"{view} view: {label} is left out, since a set has no surface_temperature_celsius"
             continue
-        sets = {name: _faults(curves, label, view=view) for name, curves in generated.items()}
-        sets = {name: curves for name, curves in sets.items() if len(curves)}
-        missing = max(learnt.count(0) - learnt.count(1), 0)
-        yield Task(label, view, learnt, unseen, sets, added=min([missing, *map(len, sets.values())]))
+        for name, step in half_cycles(label).items():
+            learnt, unseen = _real(train, label, step, view=view), _real(test, label, step, view=view)
+            lacking = _lacking(label, step, train=learnt, test=unseen)
+            if lacking:
+                yield f"{view} view: {name} is left out, since {lacking}"
+                continue
+            sets = {other: _faults(curves, label, step, view=view, train=train) for other, curves in generated.items()}
+            sets = {other: curves for other, curves in sets.items() if len(curves)}
+            missing = max(learnt.count(0) - learnt.count(1), 0)
+            added = min([missing, *map(len, sets.values())])
+            yield Task(name, label, step, view, learnt, unseen, sets, added, train)
 
 
-def _real(curves: Curves, label: str, *, view: str) -> Real:
+def _real(curves: Curves, label: str, step: str, *, view: str) -> Real:
     """Usable curves of a task."""
-    step = pl.col("step_type") == FAULTS[label].step_type
-    both = Curves.concat([curves.where(pl.col("label") == name, step) for name in (NORMAL, label)])
-    seen = see(both, view)
+    own = pl.col("step_type") == step
+    both = Curves.concat([curves.where(pl.col("label") == name, own) for name in (NORMAL, label)])
+    seen = see(both, view, normal=curves, references=first_normals(both, curves))
     rows = np.flatnonzero(seen.usable)
     kept = both.take(rows.tolist())
     truth = (kept.halfcycles["label"] == label).to_numpy().astype(np.int64)
@@ -172,16 +188,40 @@ def _real(curves: Curves, label: str, *, view: str) -> Real:
     return Real(truth, seen.take(rows), faults, normal, int((~seen.usable).sum()))
 
 
-def _faults(curves: Curves, label: str, *, view: str) -> Curves:
+def _faults(curves: Curves, label: str, step: str, *, view: str, train: Curves) -> Curves:
     """Usable generated curves of a fault."""
-    faults = curves.where(pl.col("label") == label, pl.col("step_type") == FAULTS[label].step_type)
-    return faults.take(np.flatnonzero(see(faults, view).usable).tolist())
+    faults = curves.where(pl.col("label") == label, pl.col("step_type") == step)
+    return faults.take(np.flatnonzero(seen_beside(faults, view, train).usable).tolist())
 
 
-def _lacking(label: str, *, train: Real, test: Real) -> str:
+def seen_beside(drawn: Curves, view: str, train: Curves) -> Seen:
+    """Drawn curves in a view, each beside a normal curve of the cell that it was drawn from.
+
+    Args:
+        drawn: generated curves.
+        view: a name of `views.VIEWS`.
+        train: the real curves they were drawn from.
+    """
+    if view != "relative":
+        return see(drawn, view)
+    cells = drawn.halfcycles[SOURCE[0]].to_list() if SOURCE[0] in drawn.halfcycles.columns else None
+    return see(drawn, view, normal=train, references=first_normals(drawn, train, cells=cells))
+
+
+def usual_views(label: str) -> tuple[str, ...]:
+    """The views in which a fault is told from normal curves, where none is named."""
+    return PLAIN if FAULTS[label].side is not None else WARM
+
+
+def has_temperature(curves: Curves) -> bool:
+    """Whether any sample of a set has a surface temperature."""
+    return bool(np.isfinite(curves.column("surface_temperature_celsius")).any())
+
+
+def _lacking(label: str, step: str, *, train: Real, test: Real) -> str:
     """What a set lacks, empty if nothing."""
     for place, real in (("training", train), ("test", test)):
-        for fault, what in ((1, label), (0, f"normal {FAULTS[label].step_type}")):
+        for fault, what in ((1, label), (0, f"normal {step}")):
             if not real.count(fault):
                 return f"the {place} set has no usable {what} curve"
     if train.count(1) < FEWEST_FAULTS:
@@ -196,7 +236,7 @@ def remarks(task: Task, *, names: Sequence[str]) -> Iterator[str]:
         task: the task.
         names: of all generated sets.
     """
-    place = f"{task.view} view, {task.label}"
+    place = f"{task.view} view, {task.name}"
     if task.train.unusable + task.test.unusable:
         left_out = f"{task.train.unusable} training and {task.test.unusable} test curves"
         yield f"{place}: {left_out} show too little and are left out"

@@ -1,22 +1,27 @@
-"""What a fault classifier gets to see of a curve: all of it, or only the part inside the rated limits.
+"""What a fault classifier gets to see of a curve: all of it, only the part inside the rated limits, or more than the curve.
 
-Whole faults are told apart by their voltage alone: every battery management system has that threshold. The part inside the
-limits, cut by one rule for normal and fault curves, asks for more: does the shape before the limit tell what comes?
+Whole faults beyond a limit are told apart by their voltage alone: every battery management system has that threshold. The part
+inside the limits, cut by one rule for normal and fault curves, asks for more: does the shape before the limit tell what comes?
+Faults inside all limits ask for what a model-based diagnosis has, too: the temperature, and a normal curve that the same cell
+had before (`relative`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
+from faultcell.curves.against_normal import LIMIT_CELSIUS
 from faultcell.curves.curves import Curves, loaded_part
-from faultcell.curves.schema import Array
+from faultcell.curves.schema import KEYS, Array, Key
 
 LENGTH = 64
 CHANNELS = ("voltage", "current", "charge")
+TYPICAL_CELSIUS = 25.0  # of the surroundings, where they are unknown
+KELVIN = 10.0  # what counts as one
 # The in-limits part ends this far before the limit, V: holds and cut-offs are not exactly at it.
 MARGIN = 0.01
 FEWEST = 4
@@ -28,8 +33,10 @@ class Seen:
 
     Attributes:
         values: voltage as a fraction of the rated window, |current| in C and charge moved so far over nominal capacity, at
-            equal steps over the part's own duration `(N, C, L)`; zero where not usable.
+            equal steps over the part's own duration; of the view `thermal` the temperature over the surroundings, too, and of
+            `relative` all four less those of the cell's own normal curve `(N, C, L)`; zero where not usable.
         beyond: how far the part goes beyond the limit it can break, under load, V; zero where it does not `(N,)`.
+        beyond_kelvin: how far the temperature goes beyond its rated limit, K; zero where it does not, or is unknown `(N,)`.
         at_limit: whether the curve comes within `MARGIN` of that limit `(N,)`.
         usable: curves with a part to speak of `(N,)`.
         protocol: how the curve was run, of which a fault says nothing: median |current| in C, ambient temperature over 25 degC,
@@ -38,6 +45,7 @@ class Seen:
 
     values: NDArray[np.float32]
     beyond: Array
+    beyond_kelvin: Array
     at_limit: NDArray[np.bool_]
     usable: NDArray[np.bool_]
     protocol: Array
@@ -58,6 +66,7 @@ class Trace:
         loaded: samples that carry a load current `(n,)`; pulsed loads rest in between.
         window: from the lower to the upper limit, V.
         rising: whether it is a charge.
+        celsius: surface temperature, NaN where unknown `(n,)`.
     """
 
     second: Array
@@ -66,6 +75,7 @@ class Trace:
     loaded: NDArray[np.bool_]
     window: float
     rising: bool
+    celsius: Array
 
 
 def whole(trace: Trace) -> Trace:
@@ -85,12 +95,14 @@ def in_limits(trace: Trace) -> Trace:
     kept = trace.second < end
     under_load = (np.interp(end, trace.second[trace.loaded], y[trace.loaded]) for y in (trace.inside, trace.rate))
     inside, rate = (np.append(y[kept], last) for y, last in zip((trace.inside, trace.rate), under_load, strict=True))
-    return Trace(
-        np.append(trace.second[kept], end), inside, rate, np.append(trace.loaded[kept], True), trace.window, trace.rising
-    )
+    second, loaded = np.append(trace.second[kept], end), np.append(trace.loaded[kept], True)
+    celsius = np.append(trace.celsius[kept], np.interp(end, trace.second, trace.celsius))
+    return Trace(second, inside, rate, loaded, trace.window, trace.rising, celsius)
 
 
-VIEWS: dict[str, Callable[[Trace], Trace]] = {"whole": whole, "in_limits": in_limits}
+VIEWS: dict[str, Callable[[Trace], Trace]] = {"whole": whole, "in_limits": in_limits, "thermal": whole, "relative": whole}
+PLAIN = ("whole", "in_limits")  # of the curve's own voltage, current and charge; what is usual for faults beyond a limit
+WARM = ("thermal", "relative")  # with the temperature; what is usual for faults inside all limits
 
 
 def crossing(trace: Trace) -> float | None:
@@ -105,32 +117,78 @@ def crossing(trace: Trace) -> float | None:
     return float(second[first] + (second[last] - second[first]) * share)
 
 
-def see(curves: Curves, view: str, *, length: int = LENGTH) -> Seen:
+def channels(view: str) -> int:
+    """How many channels a view has."""
+    return len(CHANNELS) + (view in WARM) + (len(CHANNELS) + 1) * (view == "relative")
+
+
+def see(
+    curves: Curves,
+    view: str,
+    *,
+    normal: Curves | None = None,
+    references: Sequence[Key | None] | None = None,
+    length: int = LENGTH,
+) -> Seen:
     """Curves in one of the views; only the voltage and the current under load count, as in `encoding`.
 
     Args:
         curves: charges and discharges.
         view: a name of `VIEWS`.
+        normal: where the cells' own normal curves are, for the view `relative`.
+        references: key of each curve's own normal one there, None where there is none: then it is not usable.
         length: L.
     """
-    shape = (len(curves), len(CHANNELS), length)
-    values, beyond = np.zeros(shape, dtype=np.float32), np.zeros(len(curves))
+    shape = (len(curves), channels(view), length)
+    values, beyond, kelvin = np.zeros(shape, dtype=np.float32), np.zeros(len(curves)), np.zeros(len(curves))
+    own = _own(normal, references or (), length) if view == "relative" and normal is not None else {}
+    ambient = np.nan_to_num(curves.known("ambient_temperature_celsius"), nan=TYPICAL_CELSIUS)
+    told, steps = curves.known("upper_temperature_limit_celsius"), curves.halfcycles["step_type"].to_list()
     at_limit, usable = np.zeros(len(curves), dtype=bool), np.zeros(len(curves), dtype=bool)
     protocol = np.column_stack([np.zeros(len(curves)), curves.known("ambient_temperature_celsius") - 25, np.zeros(len(curves))])
     for i, trace in enumerate(_traces(curves)):
         part = None if trace is None else VIEWS[view](trace)
         if trace is None or part is None or part.loaded.sum() < FEWEST or part.second[-1] <= part.second[0]:
             continue
-        values[i], usable[i] = _resampled(part, length), True
+        shown = _resampled(part, length)
+        if view in WARM:
+            shown = np.concatenate([shown, _warm(part, ambient[i], length)])
+        if view == "relative":
+            reference = own.get(references[i]) if references else None
+            if reference is None:
+                continue
+            shown = np.concatenate([shown, shown - reference])
+        values[i], usable[i] = shown, True
+        most = told[i] if np.isfinite(told[i]) else LIMIT_CELSIUS.get(steps[i], np.inf)
+        kelvin[i] = max(0.0, float(np.nan_to_num(np.nanmax(part.celsius, initial=-np.inf) - most, neginf=0.0)))
         beyond[i] = max(0.0, -float(part.inside[part.loaded].min()))
         at_limit[i] = crossing(trace) is not None
         protocol[i, 0], protocol[i, 2] = np.median(part.rate[part.loaded]), np.log(part.second[-1] - part.second[0])
-    return Seen(values, beyond, at_limit, usable, np.nan_to_num(protocol))
+    return Seen(values, beyond, kelvin, at_limit, usable, np.nan_to_num(protocol))
+
+
+def _own(normal: Curves, references: Sequence[Key | None], length: int) -> dict[Key | None, Array]:
+    """The cells' own normal curves as the view `relative` takes them off, by key."""
+    wanted = set(references)
+    rows = [row for row, key in enumerate(normal.halfcycles.select(KEYS).rows()) if key in wanted]
+    some = normal.take(rows)
+    seen = see(some, "thermal", length=length)
+    return {key: seen.values[i] for i, key in enumerate(some.halfcycles.select(KEYS).rows()) if seen.usable[i]}
+
+
+def _warm(part: Trace, ambient: float, length: int) -> Array:
+    """The temperature over that of the surroundings, about one; zero where it is unknown `(1, L)`."""
+    known = np.isfinite(part.celsius)
+    if not known.any():
+        return np.zeros((1, length))
+    at = np.linspace(part.second[0], part.second[-1], length)
+    return (np.interp(at, part.second[known], part.celsius[known])[None] - ambient) / KELVIN
 
 
 def _traces(curves: Curves) -> Iterator[Trace | None]:
     """The trace of each curve, None where limits, capacity or samples are missing."""
-    second, volt, ampere = (curves.column(name) for name in ("step_time_second", "voltage_volt", "current_ampere"))
+    names = ("step_time_second", "voltage_volt", "current_ampere", "surface_temperature_celsius")
+    second, volt, ampere, celsius = (curves.column(name) for name in names)
     limits = curves.known("lower_voltage_limit_volt"), curves.known("upper_voltage_limit_volt")
     nominal, steps, loaded = curves.known("nominal_capacity_ah"), curves.halfcycles["step_type"].to_list(), curves.under_load
     for i, rows in enumerate(curves.slices()):
@@ -140,7 +198,8 @@ def _traces(curves: Curves) -> Iterator[Trace | None]:
             continue
         rising = steps[i] == "charge"
         inside = upper - volt[part] if rising else volt[part] - lower
-        yield Trace(second[part], inside, np.abs(ampere[part]) / nominal[i], loaded[part], upper - lower, rising)
+        rate = np.abs(ampere[part]) / nominal[i]
+        yield Trace(second[part], inside, rate, loaded[part], upper - lower, rising, celsius[part])
 
 
 def _resampled(part: Trace, length: int) -> Array:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from faultcell.curves import severity
-from faultcell.curves.condition import FAULTS
 from faultcell.curves.curves import Curves
+from faultcell.curves.faults import FAULTS, half_cycles
 from faultcell.curves.schema import NORMAL
 from faultcell.diagnosis.fitting import Data, fit
 from faultcell.diagnosis.gain import BEFORE
@@ -108,7 +108,7 @@ def export_classifier(
 
 def _fault(train: Curves, asked: str | None) -> str:
     """The fault that is told from normal curves."""
-    known = [name for name in FAULTS if name in train.labels]
+    known = [name for label in FAULTS if label in train.labels for name in half_cycles(label)]
     if asked is not None and asked not in known:
         raise ConditionError(f"--fault takes one that --train has ({', '.join(known) or 'it has none'}), found '{asked}'")
     if asked is None and len(known) != 1:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from faultcell.curves.condition import FAULTS
 from faultcell.curves.fingerprint import fingerprint
 from faultcell.curves.schema import NORMAL, REST_C_RATE
 from faultcell.diagnosis.tasks import Task
@@ -31,7 +30,7 @@ VIEW = {
 def classifier_config(task: Task, order: Order, parts: Parts, *, added: int, how: str | None) -> dict[str, Any]:
     """All that a program needs to feed a classifier, and where it comes from."""
     mean, spread = task.scale
-    step = FAULTS[task.label].step_type
+    step = task.step
     known = parts.report
     return {
         "kind": "classifier",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from faultcell.diagnosis.views import VIEWS
+from faultcell.diagnosis.views import PLAIN
 from faultcell.errors import ConditionError
 from faultcell.models.classifiers import NETS, STEPS
 
@@ -18,7 +18,7 @@ class Order:
     Attributes:
         fault: that is told from normal curves of the same half-cycle; may be left out where the training set has one only.
         classifier: a name of `models.classifiers.NETS`.
-        view: a name of `diagnosis.views.VIEWS`.
+        view: a name of `diagnosis.views.PLAIN`.
         steps: optimiser steps.
         seed: of weights, batches and of the cells held out.
         tolerance: recall of a class that the int8 version may lose, 0 to 1.
@@ -32,6 +32,6 @@ class Order:
     tolerance: float = LOSS
 
     def __post_init__(self) -> None:
-        for option, value, known in (("--classifier", self.classifier, NETS), ("--view", self.view, VIEWS)):
+        for option, value, known in (("--classifier", self.classifier, NETS), ("--view", self.view, PLAIN)):
             if value not in known:
                 raise ConditionError(f"{option} takes {', '.join(known)}, found '{value}'")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from faultcell.curves.condition import FAULTS
 from faultcell.curves.curves import Curves
+from faultcell.curves.faults import in_half_cycle
 from faultcell.curves.schema import NORMAL
 
 SHARE = 0.25
@@ -48,8 +48,9 @@ class Parts:
 
 
 def of_task(curves: Curves, fault: str) -> Curves:
-    """The curves of a fault, and normal ones of its half-cycle."""
-    return curves.where(pl.col("label").is_in([NORMAL, fault]), pl.col("step_type") == FAULTS[fault].step_type)
+    """The curves of a fault, by its name in a half-cycle, and normal ones of that half-cycle."""
+    label, step = in_half_cycle(fault)
+    return curves.where(pl.col("label").is_in([NORMAL, label]), pl.col("step_type") == step)
 
 
 def hold_out(curves: Curves, fault: str, *, seed: int) -> tuple[Curves, Curves | None]:
@@ -59,7 +60,8 @@ def hold_out(curves: Curves, fault: str, *, seed: int) -> tuple[Curves, Curves |
         The rest and what was set aside, both with faults of at least one cell and normal curves; all and None where the cells
         are too few for that.
     """
-    faulty = set(curves.where(pl.col("label") == fault).cells)
+    label, _ = in_half_cycle(fault)
+    faulty = set(curves.where(pl.col("label") == label).cells)
     rng = np.random.default_rng(seed)
     chosen: list[str] = []
     for group in (sorted(faulty), sorted(set(curves.cells) - faulty)):
@@ -67,5 +69,5 @@ def hold_out(curves: Curves, fault: str, *, seed: int) -> tuple[Curves, Curves |
         chosen += rng.permutation(group)[: max(count, 0)].tolist()
     aside = pl.col("cell_id").is_in(chosen)
     rest, out = curves.where(~aside), curves.where(aside)
-    both = {NORMAL, fault}
+    both = {NORMAL, label}
     return (rest, out) if both <= set(rest.labels) and both <= set(out.labels) else (curves, None)

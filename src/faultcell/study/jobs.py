@@ -18,9 +18,9 @@ from typing import Any
 from faultcell.augmenter import Augmenter
 from faultcell.baselines.classical import CHEAP
 from faultcell.config import TrainConfig
-from faultcell.curves.condition import FAULTS
 from faultcell.curves.conditions import between, conditions_of
 from faultcell.curves.curves import Curves
+from faultcell.curves.faults import FAULTS
 from faultcell.curves.schema import NORMAL
 from faultcell.files import write
 from faultcell.files.durable.atomic import write_text
@@ -192,9 +192,9 @@ def ask(place: Place, name: str) -> Result:
     model = Augmenter.load(place.model(name))
     parts, first = list[Curves](), ASKED
     for label in sorted(few.labels):
-        normal = split.normal.halfcycles.filter(step_type=FAULTS[label].step_type, label=NORMAL).height
+        normal = split.normal.halfcycles.filter(label=NORMAL)["step_type"].is_in(FAULTS[label].step_types).sum()
         known = conditions_of(few.select(label=[label]))
-        asked = between(known, max(normal - len(known), 1), seed=place.config.seed)
+        asked = between(known, max(int(normal) - len(known), 1), seed=place.config.seed)
         parts.append(model.draw(asked, range(first, first + len(asked)), leave_out=True))
         first += len(asked)
     made = Curves.concat(parts)

@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from faultcell.curves import severity
-from faultcell.curves.condition import FAULTS
 from faultcell.curves.curves import Curves
+from faultcell.curves.faults import FAULTS
 from faultcell.curves.schema import NORMAL
 from faultcell.errors import DataError
 from faultcell.files import read, write
@@ -97,7 +97,7 @@ def _usable(curves: Curves) -> Curves:
     curves = curves.where(known)
     is_fault = (pl.col("label") != NORMAL).cast(pl.Float64)
     mostly = curves.halfcycles.select(is_fault.mean().over("cell_id", "step_type") > NEARLY_ALL).to_series()
-    steps = {FAULTS[label].step_type for label in curves.labels if label != NORMAL}
+    steps = {step for label in curves.labels if label != NORMAL for step in FAULTS[label].step_types}
     keep = ~(mostly & (curves.halfcycles["label"] == NORMAL)) & curves.halfcycles["step_type"].is_in(steps)
     return curves.take(keep.arg_true().to_list())
 
@@ -111,9 +111,9 @@ def _check(curves: Curves, labels: list[str]) -> None:
             raise DataError(
                 f"'{label}' was seen in one cell only ({cells[0]}): a study needs it in two or more, to hold one out"
             )
-        step = FAULTS[label].step_type
-        if not len(curves.where(pl.col("label") == NORMAL, pl.col("step_type") == step)):
-            raise DataError(f"the curve set has no normal {step} to tell '{label}' from: add some")
+        for step in FAULTS[label].step_types:
+            if not len(curves.where(pl.col("label") == NORMAL, pl.col("step_type") == step)):
+                raise DataError(f"the curve set has no normal {step} to tell '{label}' from: add some")
 
 
 def held_out(curves: Curves, labels: Sequence[str], *, test: float, seed: int, chosen_on: Sequence[str] = ()) -> list[str]:
