@@ -34,13 +34,13 @@ import faulty
 from faultcell.app import server, uploads
 from faultcell.app.api import guard, routes
 from faultcell.app.api.guard import MOST_BODY, MOST_UPLOAD, Guard
-from faultcell.app.controls import kinds, knobs
+from faultcell.app.controls import QUANTITIES, kinds, knobs
 from faultcell.app.normals import Normals
 from faultcell.app.page import address, chart
 from faultcell.app.page.address import channels_of
 from faultcell.app.page.narrow import labelled
 from faultcell.app.page.tables import facts_html
-from faultcell.app.registry import Registry
+from faultcell.app.registry import Entry, Registry
 from faultcell.app.requests import MOST_CURVES, MOST_STEPS, Conditions, Draw, Source, conditions_from
 from faultcell.app.uploads import normals_of
 from faultcell.app.worker import queue
@@ -48,7 +48,7 @@ from faultcell.app.worker.downloads import bdf_csv
 from faultcell.app.worker.nearest import CellKind, nearest_alike
 from faultcell.app.worker.process import FailedError, GoneError, Worker
 from faultcell.app.worker.queue import BusyError, DrawQueue, LateError, LostError, Newest
-from faultcell.app.worker.results import SHOWN, show, source_of, typical
+from faultcell.app.worker.results import SHOWN, show, source_of, typical, warnings_of
 from faultcell.baselines.replay import CurveLibrary
 from faultcell.curves import FAULTS, Condition, Curves
 from faultcell.curves.condition import Limits
@@ -142,9 +142,9 @@ def test_ranges_are_those_of_the_curves_learnt_from(tuned, tiny):
     )
 
 
-def test_sliders_go_a_bit_beyond_and_say_so(tuned):
-    for kind in kinds(tuned):
-        for knob in knobs(tuned, kind):
+def test_sliders_go_a_bit_beyond_and_say_so(tuned, inside):
+    for model in (tuned, inside):
+        for knob in (knob for kind in kinds(model) for knob in knobs(model, kind)):
             low, high = knob.ends
             assert knob.quantity.least <= low <= knob.low + knob.step
             assert high > knob.high
@@ -339,6 +339,13 @@ def test_a_wide_table_becomes_several_with_the_names_of_its_rows():
     assert [found.count(f">{name}</th>") for name in ("group", "source", "m0", "m13", "last")] == [2, 2, 1, 1, 1]
 
 
+def test_what_a_row_of_a_table_has_not_is_a_dash_below_its_own_heading():
+    found = facts_html({"seen": [{"label": "a", "x": "1 to 2"}, {"label": "b", "y": "3 to 4"}]})
+    assert re.findall("<th .*?>(.*?)</th>", found) == ["label", "x", "y"]
+    cells = [("label", "a"), ("x", "1 to 2"), ("y", "-"), ("label", "b"), ("x", "-"), ("y", "3 to 4")]
+    assert re.findall('<td data-name="(.*?)">(.*?)</td>', found) == cells
+
+
 # --- from a normal cycle
 
 
@@ -442,6 +449,176 @@ def test_the_normal_curve_is_shown_with_its_faults_leaving_the_limits_where_it_c
         **series["normal-0"],
         "data": [],
     }
+
+
+# --- faults inside all limits
+
+
+OWN_CYCLE = {"cell_id": "N1", "cycle_count": 4}
+LEAK = {"fault": "internal_short", "severities": {"leakage_c_rate": 0.05}}
+OFFSETS = {"voltage_offset_millivolt": -12.4, "temperature_offset_kelvin": 0.0}
+OFF = {"fault": "sensor_offset", "step_type": "discharge", "severities": OFFSETS}
+
+
+@pytest.fixture(scope="module")
+def within(inside, inside_faults, tiny):
+    """A registry with the model of such faults alone, its entry, and its API, which draws in this process."""
+    curves = Curves.concat([tiny[0], inside_faults])
+    entry = Entry("my-model-1", inside, {}, "")
+    registry = Registry({entry.id: entry}, CurveLibrary(curves), Normals.of(curves))
+
+    async def do(work, *words):
+        return work(registry, *words, tick=lambda *_: None)
+
+    client = TestClient(routes.make(registry, SimpleNamespace(do=do)))
+    return SimpleNamespace(registry=registry, entry=entry, client=client, curves=curves)
+
+
+def drawn_inside(within, asked, *, source=None, count=64, seed=0):
+    """What the library draws; the reference is the normal curve itself."""
+    condition = Condition(**asked)
+    if source is None:
+        return within.entry.model.draw([condition] * count, range(seed, seed + count))
+    normal = within.registry.normals.one(source["cell_id"], source["cycle_count"], condition.step)
+    conditions = counterfactual(conditions_of(normal), [condition]) * count
+    return within.entry.model.draw(conditions, range(seed, seed + count), reference=normal)
+
+
+def test_sliders_of_faults_inside_all_limits_are_their_severities(within):
+    names = [f"{label} {step}" for label in ("internal_short", "sensor_offset") for step in ("charge", "discharge")]
+    assert list(within.entry.kinds) == [*names, "normal charge", "normal discharge"]
+    (leak, *context), (volt, kelvin, *_) = (within.entry.knobs[name] for name in names[::3])
+    assert [knob.quantity.name for knob in context] == [one.quantity.name for one in within.entry.knobs["normal charge"]]
+    assert [(one.quantity.title, one.quantity.unit) for one in (leak, volt, kelvin)] == [
+        ("Leakage", "1/h"),
+        ("Voltage offset", "mV"),
+        ("Temperature offset", "K"),
+    ]
+    assert [(one.low, one.high) for one in (leak, volt, kelvin)] == [(0.02, 0.08), (-20.0, 10.0), (0.0, 4.0)]
+    assert [one.optional for one in (leak, volt, kelvin)] == [False] * 3
+    assert (leak.start, volt.start, kelvin.start) == (0.05, 10.0, 0.0)  # of several severities one is a fault
+    assert leak.ends[0] > 0 > volt.ends[0]
+    titles = {quantity.name: quantity.title for quantity in QUANTITIES}
+    assert [titles[name] for name in ("fastest_rise_kelvin_per_minute", "overtemperature_second")] == [
+        "Fastest rise",
+        "Overtemperature",
+    ]
+
+
+def test_a_severity_is_not_rounded_to_none(within):
+    volt = within.entry.knobs["sensor_offset charge"][0]
+    assert replace(volt, usual=-0.01).start == -volt.step
+    assert replace(volt, usual=0.0).start == 0
+
+
+@pytest.mark.parametrize(("asked", "title"), [(LEAK, "Leakage"), (OFF, "Voltage offset")])
+def test_a_fault_inside_all_limits_is_shown_as_the_model_draws_it(within, asked, title):
+    shown = show(within.registry, within.entry, request=Draw(conditions=Conditions(**asked)))
+    drawn = drawn_inside(within, asked)
+    for channel, name in (("volt", "voltage_volt"), ("celsius", "surface_temperature_celsius")):
+        assert np.array_equal(getattr(shown.curves[3], channel), drawn.take([3]).column(name))
+        series = {line["id"]: line["data"] for line in chart.options(shown, channel, closer=False)["series"]}
+        assert np.array(series["drawn-3"])[:, 1] == pytest.approx(getattr(shown.curves[3], channel), abs=0.006)
+        assert len(series["real-0"]) > 10
+    rows = {row.title: row for row in shown.rows}
+    assert (rows[title].got, rows[title].spread) == ("unknown", "needs a normal cycle")
+    assert not {"Peak deviation", "Repetitions", "Time beyond, this curve"} & set(rows)
+    assert shown.warnings == []
+
+
+@pytest.mark.parametrize(("asked", "title"), [(LEAK, "Leakage"), (OFF, "Voltage offset")])
+def test_a_fault_inside_all_limits_goes_from_a_normal_cycle_and_is_measured_beside_it(within, asked, title):
+    request = Draw(conditions=Conditions(**asked), source=Source(**OWN_CYCLE))
+    shown = show(within.registry, within.entry, request=request, normal=source_of(within.registry, request))
+    drawn = drawn_inside(within, asked, source=OWN_CYCLE)
+    assert np.array_equal(shown.curves[3].volt, drawn.take([3]).column("voltage_volt"))
+    assert shown.normal_shift == shown.normal.second[-1]  # both end where the curve ends: no limit is broken before
+    (name, severity), *_ = asked["severities"].items()
+    row = next(row for row in shown.rows if row.title == title)
+    assert float(row.asked.split()[0]) == severity
+    assert float(row.got.split()[0]) == pytest.approx(np.median(drawn.known(name)), abs=0.06)
+    found = draw(within.client, asked, source=OWN_CYCLE, count=2, seed=7).json()
+    drawn = drawn_inside(within, asked, source=OWN_CYCLE, count=2, seed=7)
+    assert found["curves"][1]["voltage_volt"] == pytest.approx(drawn.take([1]).column("voltage_volt"), abs=1e-6)
+    assert [curve["severities"][name] for curve in found["curves"]] == pytest.approx(drawn.known(name))
+    assert {curve["step_type"] for curve in found["curves"]} == {asked.get("step_type", "charge")}
+
+
+def test_the_api_tells_severities_by_name(within, client, tmp_path):
+    (told,) = within.client.get("/api/v1/bundles").json()
+    assert told["has_seen"]["internal_short discharge"]["leakage_c_rate"] == [0.02, 0.08]
+    found = draw(within.client, LEAK, count=1).json()
+    assert found["conditions"]["severities"] == LEAK["severities"]
+    assert found["curves"][0]["severities"] == {"leakage_c_rate": None}
+    assert draw(client, count=1).json()["curves"][0]["severities"] == {}
+    far = draw(within.client, {**LEAK, "severities": {"leakage_c_rate": 0.5}}, count=1).json()
+    assert far["extrapolations"] == ["Leakage 0.5000 1/h is beyond what the model has seen (0.0200 1/h to 0.0800 1/h)"]
+    packed = draw(within.client, OFF, source=OWN_CYCLE, count=2, format="parquet").content
+    zipfile.ZipFile(io.BytesIO(packed)).extractall(tmp_path / "set")
+    assert read(tmp_path / "set").halfcycles["requested_voltage_offset_millivolt"].to_list() == [-12.4] * 2
+
+
+@pytest.mark.parametrize(
+    ("conditions", "words"),
+    [
+        ({"fault": "internal_short"}, "internal_short needs leakage_c_rate other than 0"),
+        ({**LEAK, "severities": {"leakage_c_rate": 0}}, "internal_short needs leakage_c_rate other than 0"),
+        ({**LEAK, "severities": {"leakage_c_rate": -0.1}}, "leakage_c_rate must be between 0 and 2 1/h, found -0.1"),
+        ({**LEAK, "severities": {"leak": 0.1}}, "severity 'leak' is unknown"),
+        (
+            {**LEAK, "severities": OFFSETS},
+            "'voltage_offset_millivolt' is of sensor_offset: internal_short takes leakage_c_rate",
+        ),
+        ({**LEAK, "peak_deviation_volt": 0.1}, "'peak_deviation_volt' is of overcharge"),
+        ({**LEAK, "repetition_count": 2}, "'repetition_count' is of overcharge"),
+        ({**LEAK, "severities": {"peak_deviation_volt": 0.1}}, "peak_deviation_volt is no part of the severities"),
+        ({**LEAK, "fault": "normal"}, "a normal curve has no leakage_c_rate"),
+        ({"fault": "contact_fault", "severities": {"added_resistance_milliohm": 9}}, "never seen the fault 'contact_fault'"),
+        (OVERDISCHARGE, "never seen the fault 'overdischarge'"),
+    ],
+)
+def test_a_severity_that_cannot_be_met_is_a_sentence(within, conditions, words):
+    found = draw(within.client, conditions, count=1)
+    assert found.status_code == 400
+    assert words in found.json()["error"]
+    assert "\n" not in found.json()["error"]
+
+
+def test_what_is_no_severity_is_422_and_on_the_page_a_sentence_too(within):
+    found = draw(within.client, {**LEAK, "severities": {"leakage_c_rate": "much"}})
+    assert found.status_code == 422
+    assert "conditions.severities.leakage_c_rate: must be a valid number" in found.json()["error"]
+    with pytest.raises(ConditionError, match=r"^internal_short needs a severity other than 0: Leakage \(1/h\)$"):
+        conditions_from("internal_short", "charge", values={"leakage_c_rate": None, "c_rate": 0.5})
+    with pytest.raises(ConditionError, match=r"other than 0: Voltage offset \(mV\) or Temperature offset \(K\)$"):
+        conditions_from("sensor_offset", "charge", values=dict.fromkeys(OFFSETS, 0.0))
+    with pytest.raises(ConditionError, match=r"^Leakage: must be a finite number"):
+        conditions_from("internal_short", "charge", values={"leakage_c_rate": np.inf})
+
+
+def test_a_half_cycle_in_which_a_fault_was_never_seen_is_not_offered_and_told(inside, within):
+    seconds = {name: ends for name, ends in inside.profile.seconds.items() if name != "internal_short discharge"}
+    blind = replace(within.entry, model=replace(inside, profile=inside.profile.model_copy(update={"seconds": seconds})))
+    assert list(blind.kinds)[:3] == ["internal_short charge", "sensor_offset charge", "sensor_offset discharge"]
+    told = warnings_of(blind, Condition(**LEAK, step_type="discharge"))
+    assert told == ["The model has seen no internal_short discharge"]
+    assert warnings_of(blind, Condition(**LEAK)) == []
+
+
+def test_an_address_keeps_severities(within):
+    words = {"draw": "sensor_offset discharge", "voltage_offset_millivolt": "-12.5", "temperature_offset_kelvin": "0.0"}
+    found, said = address.read(words.items(), within.registry)
+    assert (said, found.kind) == ([], "sensor_offset discharge")
+    assert found.values == {"voltage_offset_millivolt": -12.5, "temperature_offset_kelvin": 0.0}
+    normal = {"mode": "normal", "cell": "N1", "cycle": "4", **words}
+    found, said = address.read(normal.items(), within.registry)
+    assert (said, found.source, found.kind) == ([], ("N1", 4), "sensor_offset discharge")
+    assert found.values == {"voltage_offset_millivolt": -12.5, "temperature_offset_kelvin": 0.0}
+    wrong = {"draw": "internal_short charge", "leakage_c_rate": "-0.1", "voltage_offset_millivolt": "5"}
+    found, said = address.read(wrong.items(), within.registry)
+    assert found.values == {}
+    assert said == [f"The address has what this page does not offer, and it was left out: {', '.join([*wrong][1:])}."]
+    assert address.read([("draw", "internal_short")], within.registry)[1][0].endswith("left out: draw.")
 
 
 # --- what is served

@@ -50,17 +50,18 @@ def stopped(process):
 
 
 @pytest.fixture(scope="module")
-def folders(models, tiny, tmp_path_factory):
+def folders(models, tiny, inside, inside_faults, tmp_path_factory):
     root = tmp_path_factory.mktemp("page")
     models[1].save(root / "tuned")
     models[0].save(root / "base")
-    write(Curves.concat(tiny), root / "real")
+    inside.save(root / "inside")
+    write(Curves.concat([*tiny, inside_faults]), root / "real")
     return root
 
 
 @pytest.fixture(scope="module")
 def site(folders):
-    with serving(folders / "tuned", folders / "base", "--real", folders / "real") as found:
+    with serving(*(folders / name for name in ("tuned", "base", "inside")), "--real", folders / "real") as found:
         yield found
 
 
@@ -161,7 +162,7 @@ def test_without_the_extra_the_remedy_is_named():
 
 def test_the_api_is_at_the_address_that_is_said(site):
     with urllib.request.urlopen(f"{site.api}/bundles", timeout=180) as answer:
-        assert [entry["id"] for entry in json.load(answer)] == ["tuned", "base"]
+        assert [entry["id"] for entry in json.load(answer)] == ["tuned", "base", "inside"]
     for path in ("/docs", "/redoc", "/openapi.json"):
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(site.page + path, timeout=180)
@@ -320,6 +321,40 @@ def test_another_model_brings_its_own_sliders(page):
         page.get_by_role("option", name="base").click()
     page.get_by_role("slider", name="Peak deviation").wait_for(state="detached")
     assert page.get_by_role("slider").count() == 4
+
+
+@needs_browser
+def test_a_fault_inside_all_limits_has_its_severity_as_a_slider_and_its_temperature(page, site, inside):
+    with changing(page):
+        page.get_by_role("combobox", name="Model").click()
+        page.get_by_role("option", name="inside").click()
+    choose(page, "internal_short discharge")
+    low, high = inside.profile.ranges["internal_short"]["leakage_c_rate"]
+    assert page.locator(".seen:visible").first.inner_text() == f"seen: {low:.4f} to {high:.4f} 1/h"
+    assert page.get_by_role("checkbox", name="Leakage unknown").count() == 0
+    assert page.get_by_role("heading", name="The end", exact=True).is_visible()
+    with changing(page):
+        page.get_by_role("slider", name="Leakage").press("ArrowRight")
+    with changing(page):
+        page.get_by_role("button", name="Temperature").click()
+    titles = {"c_rate": "C-rate", "ambient_temperature_celsius": "Ambient temperature", "cycle_count": "Cycle"}
+    titles |= {"leakage_c_rate": "Leakage", "state_of_health": "State of health"}
+    values = {name: float(page.get_by_role("slider", name=title).input_value()) for name, title in titles.items()}
+    severities = {"leakage_c_rate": values.pop("leakage_c_rate")}
+    drawn = inside.draw([Condition("internal_short", severities=severities, step_type="discharge", **values)], [0])
+    shown = curve(page)
+    assert shown[:, 1] == pytest.approx(drawn.column("surface_temperature_celsius"), abs=0.006)
+    assert told(page, "Leakage") == [f"{severities['leakage_c_rate']:.4f} 1/h", "unknown", "needs a normal cycle"]
+    moved_to(page, "draw=internal_short+discharge", f"leakage_c_rate={severities['leakage_c_rate']!r}", "show=temperature")
+    link = page.url
+    page.goto("about:blank")
+    page.goto(link)
+    page.wait_for_function(f"() => {CURVE}?.length > 100")
+    assert np.array_equal(curve(page), shown)
+    assert page.url == link
+    page.get_by_label("Leakage, number").fill("")
+    page.get_by_text("Internal_short needs a severity other than 0: Leakage (1/h)").wait_for()
+    assert page.complaints == []
 
 
 @needs_browser
@@ -567,6 +602,32 @@ def test_a_normal_cycle_goes_wrong_as_the_model_draws_it_and_is_taken_along(page
     with changing(page):
         page.get_by_role("button", name="From conditions").click()
     assert page.locator(".legend").inner_text().count("nearest real curves") == 1
+    assert page.complaints == []
+
+
+@needs_browser
+def test_a_normal_cycle_gets_a_fault_inside_all_limits_and_it_is_measured_beside_it(page, site, inside, folders):
+    page.goto(f"{site.page}/?model=inside&mode=normal&cell=N4&cycle=3&draw=internal_short+charge&leakage_c_rate=0.03")
+    page.wait_for_function(f"() => {NORMAL}?.length > 10")
+    pick(page, "Fault", "sensor_offset discharge")
+    assert page.locator(".knob:visible .name").all_inner_texts() == ["Voltage offset\nmV", "Temperature offset\nK"]
+    with changing(page):
+        page.get_by_label("Voltage offset, number").fill("-17.6")
+    normal = read(folders / "real").where(
+        pl.col("cell_id") == "N4", pl.col("cycle_count") == 3, pl.col("step_type") == "discharge"
+    )
+    severities = {"voltage_offset_millivolt": -17.6, "temperature_offset_kelvin": 0.0}
+    asked = Condition("sensor_offset", severities=severities, step_type="discharge")
+    drawn = inside.draw(counterfactual(conditions_of(normal), [asked]) * 64, range(64), reference=normal)
+    assert curve(page)[:, 1] == pytest.approx(drawn.take([0]).column("voltage_volt"), abs=1e-4)
+    middle = np.median(drawn.known("voltage_offset_millivolt"))
+    assert told(page, "Voltage offset")[:2] == ["-17.6 mV", f"{middle:z.1f} mV"]
+    moved_to(page, "draw=sensor_offset+discharge", "voltage_offset_millivolt=-17.6", "temperature_offset_kelvin=0")
+    with page.expect_download() as coming:
+        page.get_by_role("button", name="Curve set (zip)").click()
+    assert coming.value.suggested_filename == "inside-sensor_offset-discharge-N4-3.zip"
+    page.get_by_label("Voltage offset, number").fill("0")
+    page.get_by_text("sensor_offset needs a severity other than 0: Voltage offset (mV) or Temperature").wait_for()
     assert page.complaints == []
 
 

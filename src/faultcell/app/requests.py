@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from faultcell.app.controls import QUANTITIES
-from faultcell.curves.condition import Condition, fault
+from faultcell.app.controls import QUANTITIES, SEVERITIES
+from faultcell.curves.condition import Condition
 from faultcell.curves.conditions import conditions_of
 from faultcell.curves.curves import Curves
+from faultcell.curves.faults import breaks_limit, fault, severity_named
 from faultcell.curves.schema import NORMAL, SEVERITY
 from faultcell.errors import ConditionError
 from faultcell.generation.counterfactuals import counterfactual
@@ -21,7 +22,7 @@ TITLES = {quantity.name: quantity.title for quantity in QUANTITIES}
 
 Format = Literal["json", "parquet", "csv"]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-ASKED_OF_A_SOURCE = {"fault", "step_type", *SEVERITY}  # all else of a condition the normal curve tells
+ASKED_OF_A_SOURCE = {"fault", "step_type", "severities", *SEVERITY}  # all else of a condition the normal curve tells
 
 
 class Conditions(BaseModel):
@@ -30,9 +31,12 @@ class Conditions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     fault: str = Field(max_length=40, description="overcharge, overdischarge, ..., or normal")
-    step_type: Literal["charge", "discharge"] | None = Field(None, description="of a normal curve")
+    step_type: Literal["charge", "discharge"] | None = Field(None, description="of a normal curve, or a fault of both")
     peak_deviation_volt: Number = Field(0.0, ge=0, le=10, description="how far beyond the rated limit, V")
     repetition_count: int | None = Field(None, ge=1, le=1_000_000, description="faults of that kind, this one included")
+    severities: dict[Annotated[str, Field(max_length=40)], Number] = Field(
+        default_factory=dict, max_length=8, description="of a fault inside all limits, by name: leakage_c_rate, ..."
+    )
     cumulative_duration_second: Number | None = Field(None, gt=0, le=1e8, description="beyond the limit over those faults, s")
     c_rate: Number | None = Field(None, gt=0, le=100, description="load current over nominal capacity, 1/h")
     ambient_temperature_celsius: Number | None = Field(None, ge=-60, le=120, description="degC")
@@ -43,8 +47,13 @@ class Conditions(BaseModel):
         """The same for a source.
 
         Raises:
-            ConditionError: an unknown fault, or values that contradict each other.
+            ConditionError: an unknown fault, a severity of another one, or values that contradict each other.
         """
+        for name in SEVERITY:
+            if name in self.severities:
+                raise ConditionError(f"{name} is no part of the severities: give it beside them")
+            if getattr(self, name) and self.fault != NORMAL:
+                severity_named(name, self.fault)
         return Condition(**self.model_dump(exclude_none=True))
 
 
@@ -78,7 +87,8 @@ class Draw(BaseModel):
         """
         if self.conditions.fault == NORMAL:
             raise ConditionError("a source is a normal curve already: ask for a fault, or leave the source out")
-        return fault(self.conditions.fault).step_type
+        steps, asked = fault(self.conditions.fault).step_types, self.conditions.step_type
+        return asked if asked in steps else steps[0]
 
     def condition(self, normal: Curves | None = None) -> Condition:
         """What each curve is asked to be.
@@ -121,11 +131,18 @@ def conditions_from(label: str, step_type: str, *, values: Mapping[str, float | 
     Raises:
         ConditionError: a value is missing or out of bounds; one sentence.
     """
-    if label != NORMAL and values.get(SEVERITY[0]) is None:
+    if breaks_limit(label) and values.get(SEVERITY[0]) is None:
         raise ConditionError("the peak deviation is missing: say how far beyond the limit, in V")
-    given = {name: value for name, value in values.items() if value is not None}
+    drivers = [] if label == NORMAL else fault(label).drivers
+    if drivers and not any(values.get(one.name) for one in drivers):
+        offered = " or ".join(f"{TITLES[one.name]} ({one.unit})" for one in drivers if one.name in values)
+        raise ConditionError(f"{label} needs a severity other than 0: {offered or TITLES[drivers[0].name]}")
+    known = {name: value for name, value in values.items() if value is not None}
+    severities = {name: value for name, value in known.items() if name in SEVERITIES}
+    given = {name: value for name, value in known.items() if name not in severities}
     try:
-        return Conditions(fault=label, step_type=step_type, **given)
+        return Conditions(fault=label, step_type=step_type, severities=severities, **given)
     except ValidationError as error:
-        name, said = sentence(error.errors()).split(": ", 1)
+        place, said = sentence(error.errors()).split(": ", 1)
+        name = place.rpartition(".")[2]
         raise ConditionError(f"{TITLES.get(name, name)}: {said}") from error

@@ -57,6 +57,10 @@ class Curve(BaseModel):
     peak_deviation_volt: float | None
     repetition_count: int | None
     cumulative_duration_second: float | None
+    severities: dict[str, float | None] = Field(
+        description="of a fault inside all limits, by name: how severe it came out beside the normal cycle it was drawn from; "
+        "null where no normal cycle tells it"
+    )
     step_time_second: list[float]
     voltage_volt: list[float]
     current_ampere: list[float] = []

@@ -15,12 +15,14 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
+from faultcell.app.controls import DEPTHS, SEVERITIES
 from faultcell.app.page.chart import CHANNELS, Channel
 from faultcell.app.registry import Entry, Registry
 from faultcell.app.requests import Conditions, Draw
-from faultcell.curves.schema import NORMAL, SEVERITY
+from faultcell.curves.schema import NORMAL
 from faultcell.encoding.grid import CHANNELS as CHANNEL_NAMES
 from faultcell.encoding.grid import TEMPERATURE
+from faultcell.errors import ConditionError
 from faultcell.files.messages import some
 
 MODES = {"conditions": "From conditions", "normal": "From a normal cycle"}
@@ -171,7 +173,7 @@ class _Reader:
     def _values(self, entry: Entry, kind: str, *, only_depth: bool) -> dict[str, float | None]:
         """What the sliders stand at; those of a kind that is not known stand nowhere."""
         offered = [] if "draw" in self.refused else entry.knobs[kind]
-        knobs = {knob.quantity.name: knob for knob in offered if not only_depth or knob.quantity.name == SEVERITY[0]}
+        knobs = {knob.quantity.name: knob for knob in offered if not only_depth or knob.quantity.name in DEPTHS}
         found: dict[str, float | None] = {}
         for name in [name for name in self._words if name in knobs]:
             word = self._words.pop(name)
@@ -180,15 +182,18 @@ class _Reader:
                     found[name] = None
                 else:
                     found[name] = _number(name, word)
-            except ValueError:
+            except (ValueError, ConditionError):
                 self.refused.append(name)
         return found
 
 
 def _number(name: str, word: str) -> float:
-    """A value that a request may have; raises ValueError (as that of pydantic is) where it is none."""
+    """A value that a request may have; raises ValueError (as that of pydantic is) or ConditionError where it is none."""
     value = float(word)
     if not math.isfinite(value):
         raise ValueError(name)
+    if name in SEVERITIES:
+        SEVERITIES[name].check(value)
+        return value
     Conditions.model_validate({"fault": NORMAL, name: value})
     return value

@@ -21,11 +21,13 @@ from faultcell.app.worker import jobs
 from faultcell.app.worker.jobs import Packed
 from faultcell.app.worker.queue import DrawQueue, Newest
 from faultcell.app.worker.results import Shown
+from faultcell.curves.faults import breaks_limit
 from faultcell.errors import ConditionError, FaultCellError
 from faultcell.generation.drawing import CHUNK
 
 PLAIN = 'unelevated dense padding="2px 12px" toggle-color=primary toggle-text-color=paper text-color=primary'
-HEADINGS = ("The whole curve", "The end, where the fault is")
+HEADINGS = ("The whole curve", "The end")
+WHERE = ", where the fault is"  # that breaks a limit
 LONG = 2.0  # seconds after which a visitor is told to wait
 WAIT = "This draw takes long: it waits for others, or for the process that draws to start again."
 NO_TEMPERATURE = {
@@ -55,6 +57,7 @@ class DrawTab:
         self._settings, self._said_of_address = settings, said
         self._seed = settings.seed or 0
         self._forms: dict[str, Form] = {}
+        self._headings: list[ui.html] = []
         self._shown: Shown | None = None
         self._painted = self._failed = self._stands = False
         self._newest = Newest(self._draw)
@@ -97,7 +100,7 @@ class DrawTab:
 
     def _build_chart(self, heading: str, *, closer: bool) -> Any:
         with ui.element("div"):
-            html(heading, tag="h3")
+            self._headings.append(html(heading, tag="h3"))
             said = f"{heading}: drawn curves, the band that 90 % of them lie in, rated limits; the table below has the numbers"
             return ui.echart(chart.blank("volt", closer=closer)).props(f'role=img aria-label="{said}"')
 
@@ -213,6 +216,8 @@ class DrawTab:
             else:
                 element.options.update(options)
                 element.update()
+        broken = breaks_limit(self._shown.request.conditions.fault)
+        self._headings[-1].set_content(f"{HEADINGS[-1]}{WHERE if broken else ''}")
         self._painted = True
 
     def _say_one(self, sentence: str, wrong: bool) -> None:

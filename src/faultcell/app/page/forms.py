@@ -9,7 +9,7 @@ from typing import Any
 from nicegui import ui
 
 from faultcell.app.api.guard import MOST_UPLOAD
-from faultcell.app.controls import Control, Kind
+from faultcell.app.controls import DEPTHS, Control, Kind
 from faultcell.app.normals import Normals
 from faultcell.app.page.address import OWN, Settings, spelt
 from faultcell.app.page.slider import Slider
@@ -137,13 +137,14 @@ class ConditionForm(Form):
         self._knobs.clear()
         with self._knobs:
             self._sliders = []
-            self._build_sliders("Severity", [knob for knob in knobs if knob.quantity.name in SEVERITY])
-            self._build_sliders("Context", [knob for knob in knobs if knob.quantity.name not in SEVERITY])
+            severities = [knob for knob in knobs if knob.quantity.name in (*SEVERITY, *DEPTHS)]
+            self._build_sliders("Severity", severities)
+            self._build_sliders("Context", [knob for knob in knobs if knob not in severities])
         self._on_change()
 
 
 class NormalForm(Form):
-    """A normal cycle, the fault it ends in, and how deep; all else is that cycle's own.
+    """A normal cycle, the fault it ends in, and how severe; all else is that cycle's own.
 
     Args:
         registry: what is served.
@@ -170,7 +171,7 @@ class NormalForm(Form):
         self._draw_queue, self._held, self._say = draw_queue, held, say
         self._sets = {} if registry.normals is None else {SERVED: registry.normals}
         self._quiet = False
-        self._depth_of: tuple[str, str | None] = ("", None)  # model and fault whose slider there is
+        self._depth_of: tuple[str, str | None] = ("", None)  # model and fault whose sliders there are
         self._set = self._select("Curve set")
         self._cell, self._cycle = self._select("Cell"), self._select("Normal cycle")
         self._fault = self._select("Fault")
@@ -186,7 +187,7 @@ class NormalForm(Form):
     def name(self) -> str:
         """Fault, cell and cycle."""
         cell = "".join(letter if letter.isalnum() else "-" for letter in str(self._cell.value))[:40]
-        return f"{self._fault.value}-{cell}-{self._cycle.value}"
+        return f"{self._fault.value}-{cell}-{self._cycle.value}".replace(" ", "-")
 
     @property
     def own(self) -> Curves | None:
@@ -218,7 +219,7 @@ class NormalForm(Form):
         return {**source, "draw": self._fault.value, **self._slider_words()}
 
     def _useless(self) -> str:
-        faults = ", ".join(kind.label for kind in self._faults()) or "no fault"
+        faults = ", ".join(kind.id for kind in self._faults()) or "no fault"
         return f"No normal cycle of this curve set can serve: {self._entry.id} draws {faults}."
 
     # --- what is on it
@@ -294,15 +295,15 @@ class NormalForm(Form):
         cell = self._offer(self._cell, list(cycles), wanted[0])
         cycle = self._offer(self._cycle, cycles.get(cell, []), wanted[1])
         own = [] if normals is None or cycle is None else normals.steps(cell, cycle)
-        faults = [kind.label for kind in self._faults() if kind.step_type in own]
-        label = self._offer(self._fault, faults, self._settings.kind if self._settings.kind in faults else None)
-        if self._settings.kind not in (None, label):
+        faults = [kind.id for kind in self._faults() if kind.step_type in own]
+        fault = self._offer(self._fault, faults, self._settings.kind if self._settings.kind in faults else None)
+        if self._settings.kind not in (None, fault):
             self._settings = Settings()  # a depth of another fault is none of this one
         self._quiet = False
         self._left_out.set_text("" if normals is None or not normals.unserved else _left_out(normals))
         self._left_out.set_visibility(bool(self._left_out.text))
-        if (self._entry.id, label) != self._depth_of:
-            self._build_depth(label)
+        if (self._entry.id, fault) != self._depth_of:
+            self._build_depth(fault)
         self._on_change()
 
     def _faults(self) -> list[Kind]:
@@ -315,12 +316,12 @@ class NormalForm(Form):
         choice.set_enabled(bool(options))
         return choice.value
 
-    def _build_depth(self, label: str | None) -> None:
+    def _build_depth(self, fault: str | None) -> None:
         self._knobs.clear()
-        self._sliders, self._depth_of = [], (self._entry.id, label)
-        knobs = [] if label is None else self._entry.knobs[label]
+        self._sliders, self._depth_of = [], (self._entry.id, fault)
+        knobs = [] if fault is None else self._entry.knobs[fault]
         with self._knobs:
-            self._build_sliders("Severity", [knob for knob in knobs if knob.quantity.name == SEVERITY[0]])
+            self._build_sliders("Severity", [knob for knob in knobs if knob.quantity.name in DEPTHS])
 
 
 def _left_out(normals: Normals) -> str:

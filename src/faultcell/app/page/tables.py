@@ -81,7 +81,7 @@ def _seen(entry: Entry) -> None:
 
 def _narrowed(facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Facts whose tables fit a page: one of many columns becomes several, each with the names of its rows."""
-    for title, value in facts.items():
+    for title, value in _even(facts):
         columns = list(value[0]) if _is_table(value) else []
         names = _row_names(value) if columns else []
         rest = columns[len(names) :]
@@ -93,6 +93,16 @@ def _narrowed(facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         for part in range(parts):
             kept = [*names, *rest[part * size : (part + 1) * size]]
             yield f"{title}, {part + 1} of {parts}", [{name: row[name] for name in kept} for row in value]
+
+
+def _even(facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Facts whose tables have the same columns in every row; a fault has no value in a severity of another."""
+    for title, value in facts.items():
+        if _is_table(value):
+            columns = dict.fromkeys(name for row in value for name in row)
+            yield title, [{name: row.get(name, "-") for name in columns} for row in value]
+        else:
+            yield title, value
 
 
 def _row_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:

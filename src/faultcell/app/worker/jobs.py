@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
 from faultcell.app import uploads
 from faultcell.app.normals import Normals
 from faultcell.app.registry import Entry, Registry
@@ -15,6 +17,7 @@ from faultcell.app.worker import downloads
 from faultcell.app.worker.process import Tick
 from faultcell.app.worker.results import Shown, draw, show, source_of, typical, warnings_of
 from faultcell.curves.curves import Curves
+from faultcell.curves.faults import inside
 from faultcell.curves.schema import KEYS, SEVERITY, TIMESERIES
 
 SENT = [name for name in TIMESERIES if name.endswith(("_second", "_volt", "_ampere", "_celsius"))]
@@ -79,8 +82,13 @@ def _settings(entry: Entry, asked: Draw) -> dict[str, Any]:
 
 
 def _curves(drawn: Curves) -> list[dict[str, Any]]:
-    rows = drawn.halfcycles.select(*KEYS, "label", "seed", *SEVERITY, "extrapolated", "extrapolated_in").to_dicts()
+    told = [*KEYS, "label", "seed", *SEVERITY, "extrapolated", "extrapolated_in"]
+    severities = [one.name for one in inside(drawn.labels)]  # null where no normal curve tells them
+    rows = drawn.halfcycles.select(*told, pl.col(severities).cast(pl.Float64).fill_nan(None)).to_dicts()
     columns = {name: drawn.column(name).round(6).tolist() for name in SENT if drawn.timeseries[name].is_finite().all()}
     return [
-        row | {name: values[part] for name, values in columns.items()} for row, part in zip(rows, drawn.slices(), strict=True)
+        {name: row[name] for name in told}
+        | {"severities": {name: row[name] for name in severities}}
+        | {name: values[part] for name, values in columns.items()}
+        for row, part in zip(rows, drawn.slices(), strict=True)
     ]

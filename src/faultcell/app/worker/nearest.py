@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from faultcell.app.controls import Kind
 from faultcell.baselines.replay import CurveLibrary
 from faultcell.curves.condition import Condition, Limits
-from faultcell.curves.schema import NORMAL
 from faultcell.errors import ConditionError
 
 CAPACITY_SHARE = 0.05  # of the nominal capacity: data sheets of one kind of cell state it to about that
@@ -54,7 +54,7 @@ def nearest_alike(known: CurveLibrary | None, asked: Condition, *, kind: CellKin
     """
     if known is None:
         return [], ""
-    name = f"{NORMAL} {asked.step}" if asked.fault == NORMAL else asked.fault
+    name = Kind(asked.fault, asked.step).id
     try:
         rows = known.nearest(asked, len(known.conditions))
     except ConditionError:

@@ -7,21 +7,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from faultcell.app.controls import QUANTITIES, Control
+from faultcell.app.controls import QUANTITIES, SEVERITIES, Kind, Quantity
 from faultcell.app.registry import Entry, Registry
 from faultcell.app.requests import Conditions, Draw, conditions_from
 from faultcell.app.worker.nearest import CellKind, nearest_alike
 from faultcell.baselines.replay import CurveLibrary
 from faultcell.curves.condition import Condition, Limits
 from faultcell.curves.curves import Curves
-from faultcell.curves.schema import KEYS, NORMAL, Array
+from faultcell.curves.faults import FAULTS, breaks_limit
+from faultcell.curves.schema import KEYS, NORMAL, SOURCE, Array
 from faultcell.curves.severity import NOISE_VOLT, SIDES, excursion
 from faultcell.encoding.decode import CurveSamples
 from faultcell.errors import ConditionError
-from faultcell.generation.counterfactuals import SOURCE, from_sources
+from faultcell.generation.counterfactuals import from_sources
 from faultcell.generation.drawing import CHUNK
 
 SHARES = (0.05, 0.5, 0.95)  # of the curves, below lower end, middle and upper end of a band
+UNTOLD = "unknown", "needs a normal cycle"  # of a severity that is measured beside one
 SHOWN, NEAREST, POINTS = 12, 3, 128
 LEAST_CLOSE_UP, MOST_CLOSE_UP, FAULTS_SHOWN = 0.03, 0.4, 3.0  # of the duration; the last in durations of the part beyond
 
@@ -97,7 +99,8 @@ class Shown:
         nearest: real curves of the nearest conditions, of cells of the kind that is drawn; none where a normal curve is shown.
         without_nearest: a sentence where there is none; empty otherwise.
         normal: the normal curve that they were drawn from, where there is one.
-        normal_shift: what is taken from its time before the end: its faults leave the limits where it comes to them, s.
+        normal_shift: what is taken from its time before the end: its faults leave the limits where it comes to them, or, where
+            they break none, end as it does, s.
         limits: the rated limits.
         close_up: seconds before the end from which on the fault shows.
         rows: what was asked for beside what came.
@@ -178,7 +181,7 @@ def show(
     drawn = draw(entry, request.model_copy(update={"count": CHUNK}), normal=normal, tick=tick)
     lines = _lines(drawn)
     seconds = np.array([line.second[-1] for line in lines])
-    beyond = _beyond(drawn)
+    beyond = _beyond(drawn) if breaks_limit(condition.fault) else np.zeros(len(lines))
     close_up = _close_up(beyond, float(np.median(seconds)))
     times = np.linspace(0, np.quantile(seconds, SHARES[-1]), 2 * POINTS)
     lower, upper = (drawn.known(f"{name}_voltage_limit_volt")[0] for name in ("lower", "upper"))
@@ -211,13 +214,17 @@ def typical(entry: Entry) -> Conditions:
 
 def warnings_of(entry: Entry, asked: Condition) -> list[str]:
     """A sentence for each quantity beyond what the model has seen, severities and context alike."""
-    found = (knob.beyond(getattr(asked, knob.quantity.name)) for knob in _knobs(entry, asked))
+    kind = Kind(asked.fault, asked.step)
+    if kind.id not in entry.kinds:
+        return [f"The model has seen no {kind.id}"]
+    found = (knob.beyond(_asked(asked, knob.quantity)) for knob in entry.knobs[kind.id])
     return [sentence for sentence in found if sentence]
 
 
-def _knobs(entry: Entry, asked: Condition) -> list[Control]:
-    name = f"{NORMAL} {asked.step}" if asked.fault == NORMAL else asked.fault
-    return entry.knobs.get(name, [])
+def _asked(condition: Condition, quantity: Quantity) -> float | None:
+    name = quantity.name
+    value: float | None = condition.severity(name) if name in SEVERITIES else getattr(condition, name)
+    return value
 
 
 def _lines(drawn: Curves) -> list[Line]:
@@ -227,7 +234,9 @@ def _lines(drawn: Curves) -> list[Line]:
 
 
 def _arrival(normal: Line, asked: Condition, limits: Limits) -> float:
-    """Seconds until a normal curve comes to the limit that its fault breaks; until its end where it stops short of it."""
+    """Seconds until a normal curve comes to the limit that its fault breaks; until its end where there is none it comes to."""
+    if not breaks_limit(asked.fault):
+        return float(normal.second[-1])
     high = asked.side == "high"
     at_limit = normal.volt >= limits.upper - NOISE_VOLT if high else normal.volt <= limits.lower + NOISE_VOLT
     return float(normal.second[at_limit.argmax() if at_limit.any() else -1])
@@ -254,17 +263,19 @@ def rounded_up(seconds: float) -> float:
 def _rows(drawn: Curves, asked: Condition, *, lines: Sequence[Line]) -> list[Row]:
     rows = []
     seconds, hottest = (np.array([of(line) for line in lines]) for of in (_last_second, _highest_celsius))
-    for quantity in QUANTITIES[:4] if asked.fault != NORMAL else QUANTITIES[3:4]:
-        wanted = getattr(asked, quantity.name)
-        digits = {"V": 3, "s": 0, "1/h": 2}.get(quantity.unit, 0)
+    own = () if asked.fault == NORMAL else FAULTS[asked.fault].names
+    beside_normal = "reference_cycle_count" in drawn.halfcycles.columns
+    for quantity in (one for one in QUANTITIES if one.name in (*own, "c_rate")):
+        wanted, digits = _asked(asked, quantity), quantity.digits
+        told = beside_normal or quantity.name not in SEVERITIES
         rows.append(
             Row(
                 quantity.title,
                 "unknown" if wanted is None else f"{wanted:,.{digits}f} {quantity.unit}".strip(),
-                *_spread(drawn.known(quantity.name), digits=digits, unit=quantity.unit),
+                *_spread(drawn.known(quantity.name), digits=digits, unit=quantity.unit) if told else UNTOLD,
             )
         )
-    if asked.fault != NORMAL:
+    if breaks_limit(asked.fault):
         rows.append(Row("Time beyond, this curve", "", *_spread(_beyond(drawn), digits=0, unit="s")))
     rows.append(Row("Duration of the curve", "", *_spread(seconds, digits=0, unit="s")))
     if np.isfinite(hottest).all():
@@ -282,5 +293,7 @@ def _highest_celsius(line: Line) -> float:
 
 def _spread(values: Array, *, digits: int, unit: str) -> tuple[str, str]:
     """The median of drawn curves, and the range that most lie in."""
-    low, middle, high = (f"{value:,.{digits}f}" for value in np.nanquantile(values, SHARES))
+    if not np.isfinite(values).any():
+        return UNTOLD
+    low, middle, high = (f"{value:z,.{digits}f}" for value in np.nanquantile(values, SHARES))
     return f"{middle} {unit}".strip(), "all" if low == high else f"{low} to {high}"
