@@ -25,7 +25,7 @@ def arrays(curves: fc.Curves) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main(steps: int) -> None:
-    seen, unseen = fc.demo_data().select(step_type=["discharge"]).split(by="cell_id", test=0.4, seed=0)
+    seen, unseen = fc.demo_data("overdischarge").select(step_type=["discharge"]).split(by="cell_id", test=0.4, seed=0)
     few = seen.select(label=["overdischarge"]).few(FEW)
     X, y = arrays(fc.Curves.concat([seen.select(label=["normal"]), few]))
     X_test, y_test = arrays(unseen)

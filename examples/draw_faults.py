@@ -14,7 +14,7 @@ from faultcell.config import TrainConfig
 
 
 def main(steps: int) -> fc.Scores:
-    seen, unseen = fc.demo_data().select(step_type=["discharge"]).split(by="cell_id", test=0.3, seed=0)
+    seen, unseen = fc.demo_data("overdischarge").select(step_type=["discharge"]).split(by="cell_id", test=0.3, seed=0)
     normal = seen.select(label=["normal"])
     few = seen.select(label=["overdischarge"]).few(24)
     test = unseen.where(pl.col("label") == "overdischarge")

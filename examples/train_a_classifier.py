@@ -23,7 +23,7 @@ def arrays(curves: fc.Curves) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main(steps: int) -> None:
-    seen, unseen = fc.demo_data().select(step_type=["charge"]).split(by="cell_id", test=0.4, seed=0)
+    seen, unseen = fc.demo_data("overcharge").select(step_type=["charge"]).split(by="cell_id", test=0.4, seed=0)
     normal, few = seen.select(label=["normal"]), seen.select(label=["overcharge"]).few(FEW)
     config, finetune = Config(train=TrainConfig(steps=steps)), FinetuneConfig(steps=max(1, steps // 2))
     drawn = fc.augment(normal, few, config=config, finetune=finetune)  # each the next cycle of a normal curve, gone wrong

@@ -627,7 +627,7 @@ def test_a_set_that_cannot_be_divided_is_refused_and_nothing_written(cells, tmp_
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("sample", "BUNDLE", "--fault", "internal_short", "--out", "OUT"), "unknown fault 'internal_short'"),
+        (("sample", "BUNDLE", "--fault", "sulphation", "--out", "OUT"), "unknown fault 'sulphation'"),
         (("train", "REST", "--out", "OUT"), "none of the curves is a charge or a discharge, but field"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from faultcell.cli.common import Json, Out, Seed, Tick, progress, read, say
+from faultcell.cli.common import Json, Out, Seed, Tick, progress, read, say, severities_of
 from faultcell.cli.draw import counted
 from faultcell.cli.run_config import ConfigFile, config_of, left_open
 from faultcell.cli.train import faults_of
@@ -43,9 +43,12 @@ def augment(
     ] = None,
     fault: Annotated[list[str] | None, typer.Option(help="Fault to draw; repeat for more. All known ones by default.")] = None,
     severity: Annotated[
-        str,
-        typer.Option(metavar="between|grid|FILE", help="Between known faults, evenly spread, or a CSV's peak_deviation_volt."),
-    ] = "between",
+        list[str] | None,
+        typer.Option(
+            metavar="between|grid|FILE|NAME=VALUE",
+            help="Between known faults, evenly spread, a CSV with a column for each severity, or a value; repeat for more.",
+        ),
+    ] = None,
     with_real: Annotated[
         bool, typer.Option("--with-real", help="Write normal, known and drawn curves together, ready for a classifier.")
     ] = False,
@@ -70,7 +73,7 @@ def augment(
     refuse_other(out, CONTENTS)  # not after minutes of training
     knobs = config_of(config_file)
     knobs = knobs if left_open(ctx, "seed") else _seeded(knobs, seed)
-    depths = severity if severity in ("between", "grid") else _depths(Path(severity))
+    depths = _depths(severity or ["between"])
     source = _normal(normal)
     few = faults_of(faults, label=None, cells=None, step_type=None) if faults else None
     with progress() as tick:
@@ -82,7 +85,7 @@ def augment(
             "model_sha256": model.sha256,
             "normal": normal.name,
             "faults": faults.name if faults else None,
-            "severity": severity if isinstance(depths, str) else list(depths),
+            "severity": depths if isinstance(depths, str) else {name: list(values) for name, values in depths.items()},
             "seed": seed,
             "cells_seen": list(model.profile.cells),
         }
@@ -148,16 +151,40 @@ def _normal(folder: Path) -> Curves:
     return whole.select(label=[NORMAL]) if others else whole
 
 
-def _depths(path: Path) -> tuple[float, ...]:
-    """The column `peak_deviation_volt` of a CSV file."""
+def _depths(given: list[str]) -> str | dict[str, tuple[float, ...]]:
+    """How severe faults shall be: `between`, a `grid`, or values by the name of a severity."""
+    if len(given) == 1 and given[0] in ("between", "grid"):
+        return given[0]
+    if all("=" in text for text in given):
+        named: dict[str, tuple[float, ...]] = {}
+        for text in given:
+            ((name, value),) = severities_of([text]).items()
+            named[name] = (*named.get(name, ()), value)
+        return named
+    if len(given) > 1 or not Path(given[0]).is_file():
+        raise ConditionError(
+            f"--severity takes between, grid or a CSV file, or NAME=VALUE, found '{' '.join(given)}', which is none"
+        )
+    return _columns(Path(given[0]))
+
+
+def _columns(path: Path) -> dict[str, tuple[float, ...]]:
+    """The columns of a CSV file that are severities."""
     import polars as pl
 
-    if not path.is_file():
-        raise ConditionError(f"--severity takes between, grid or a CSV file, found '{path}', which is none")
+    from faultcell.curves.faults import FAULTS
+
+    names = [name for kind in FAULTS.values() for name in kind.names]
     try:
-        return tuple(pl.read_csv(path)["peak_deviation_volt"].cast(pl.Float64))
+        table = pl.read_csv(path)
+        found = {name: tuple(table[name].cast(pl.Float64)) for name in table.columns if name in names}
     except pl.exceptions.PolarsError as error:
-        raise ConditionError(f"{path}: found no column peak_deviation_volt of numbers ({error}): name the depths so") from error
+        raise ConditionError(f"{path}: found no columns of numbers ({error}): name the severities so") from error
+    if not found:
+        raise ConditionError(
+            f"{path}: found no column peak_deviation_volt of numbers, nor another severity: name the depths so"
+        )
+    return found
 
 
 def _looked_at(blocks: Iterable[Curves], kept: list[Curves], labels: Counter[str]) -> Iterator[Curves]:

@@ -46,6 +46,10 @@ Mlflow = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Everything = Annotated[bool, typer.Option("--all", help="Print all that was measured, not the verdict and five numbers alone.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores if not given.")]
+Severities = Annotated[
+    list[str] | None,
+    typer.Option("--severity", metavar="NAME=VALUE", help="How severe a fault is, the unit in the name; repeat for more."),
+]
 Tick = Callable[[str, int, int], None]
 
 
@@ -79,6 +83,25 @@ def check(option: str, value: str, known: tuple[str, ...]) -> None:
     """Raise ConditionError if an option takes no such value."""
     if value not in known:
         raise ConditionError(f"{option} takes {', '.join(known)}, found '{value}'{meant(value, known)}")
+
+
+def severities_of(values: list[str] | None) -> dict[str, float]:
+    """The severities that an option names, by name.
+
+    Raises:
+        ConditionError: one is no NAME=VALUE, or named twice.
+    """
+    found: dict[str, float] = {}
+    for text in values or ():
+        name, equal, number = text.partition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            equal, value = "", 0.0
+        if not equal or name in found:
+            raise ConditionError(f"--severity takes NAME=VALUE, each name once, found '{text}'")
+        found[name] = value
+    return found
 
 
 def cores() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,12 +21,14 @@ from faultcell.cli.common import (
     Reference,
     SamplerSteps,
     Seed,
+    Severities,
     StepTypes,
     given,
     progress,
     read,
     read_as_told,
     say,
+    severities_of,
 )
 from faultcell.errors import ConditionError, OutOfRangeWarning, many
 
@@ -41,6 +44,7 @@ def sample(
     peak_deviation_volt: Annotated[float | None, typer.Option(help="How far beyond the rated limit, V.")] = None,
     repetition_count: Annotated[int | None, typer.Option(help="Faults of that kind so far, this one included.")] = None,
     duration_second: Annotated[float | None, typer.Option(help="Time beyond the limit, summed over those faults, s.")] = None,
+    severity: Severities = None,
     count: Annotated[int, typer.Option(min=1, help="How many curves.")] = 1,
     c_rate: Annotated[float | None, typer.Option(help="Load current over nominal capacity, 1/h.")] = None,
     ambient_temperature_celsius: Annotated[float | None, typer.Option(help="degC.")] = None,
@@ -73,7 +77,8 @@ def sample(
         "cycle_count": cycle_count,
         "state_of_health": state_of_health,
     }
-    asked = _asked(fault, like, count, given(**values), only={"label": label, "cells": cells, "step_type": step_type})
+    only = {"label": label, "cells": cells, "step_type": step_type}
+    asked = _asked(fault, like, count, given(**values), severities=severities_of(severity), only=only)
     earlier = read_as_told(reference) if reference else None
     model = Augmenter.load(bundle)
     settings = {
@@ -106,15 +111,24 @@ def sample(
 
 
 def _asked(
-    fault: str | None, like: Path | None, count: int, values: dict[str, Any], *, only: dict[str, list[str] | None]
+    fault: str | None,
+    like: Path | None,
+    count: int,
+    values: dict[str, Any],
+    *,
+    severities: Mapping[str, float],
+    only: dict[str, list[str] | None],
 ) -> list[Condition]:
     """What is asked for: the conditions of a fault, or those of a set."""
     from faultcell.curves.conditions import conditions_of
 
     if fault is not None:
-        return asked_for(fault, count, values)
+        steps = only["step_type"]
+        if steps and len(steps) > 1:
+            raise ConditionError("sample --fault draws one kind of half-cycle: name one with --step-type")
+        return asked_for(fault, count, values, severities=severities, step=steps[0] if steps else None)
     assert like is not None
-    if values or count != 1:
+    if values or severities or count != 1:
         raise ConditionError("sample --like takes every condition from that set: leave out --count and the conditions")
     return conditions_of(read(like, **only))
 
@@ -190,16 +204,27 @@ def check_one_way(like: Path | None, fault: str | None, reference: Path | None) 
         raise ConditionError("--reference needs --like: earlier curves help only where cell and cycle are known")
 
 
-def asked_for(fault: str, count: int, values: dict[str, Any]) -> list[Condition]:
+def asked_for(
+    fault: str, count: int, values: dict[str, Any], *, severities: Mapping[str, float], step: str | None = None
+) -> list[Condition]:
     """The conditions of `sample --fault`."""
-    from faultcell.curves.condition import fault as known_fault
     from faultcell.curves.condition import grid
-    from faultcell.curves.schema import NORMAL
+    from faultcell.curves.faults import fault as known_fault
+    from faultcell.curves.faults import severity_named
+    from faultcell.curves.schema import NORMAL, SEVERITY
 
-    if fault != NORMAL:
-        known_fault(fault)  # before its depth is asked for
-    if fault != NORMAL and "peak_deviation_volt" not in values:
+    if fault == NORMAL:
+        return grid(fault, **values) * count
+    kind = known_fault(fault)  # before its depth is asked for
+    for name in (*SEVERITY, *severities):
+        if name in {**values, **severities}:
+            severity_named(name, fault)
+    values = {**values, **severities}
+    if kind.side is not None and "peak_deviation_volt" not in values:
         raise ConditionError(f"sample --fault {fault} needs --peak-deviation-volt: how far beyond the limit, in V")
-    if fault != NORMAL:
+    if kind.side is None and not set(values) & {one.name for one in kind.drivers}:
+        named = " or ".join(f"--severity {one.name}={one.typical:g}" for one in kind.drivers)
+        raise ConditionError(f"sample --fault {fault} needs how severe it is: {named} ({kind.drivers[0].meaning})")
+    if kind.side is not None:
         values = {"repetition_count": 1, **values}
-    return grid(fault, **values) * count
+    return [replace(condition, step_type=step) for condition in grid(fault, **values)] * count

@@ -234,6 +234,7 @@ def study(
     kept = given(splits=splits, generators=separated(generators) or None, views=separated(view) or None)
     config = make(model=model, seed=seed, chosen_on=chosen, **budget, **kept)
     with progress() as tick:
-        result = studies.run(out, read(data) if data else demo_data(), config=config, workers=workers or cores(), tick=tick)
+        curves = read(data) if data else demo_data("overcharge", "overdischarge")
+        result = studies.run(out, curves, config=config, workers=workers or cores(), tick=tick)
     page = write_study(out)
     say({"study": str(result), "page": str(page)}, as_json, f"{page}")

@@ -13,10 +13,9 @@ from faultcell.augmenter import Augmenter
 from faultcell.bands import Band
 from faultcell.curves.curves import Curves
 from faultcell.curves.plausibility import LoadedCurve, loaded_curves
-from faultcell.curves.schema import KEYS, NORMAL
+from faultcell.curves.schema import KEYS, NORMAL, SOURCE
 from faultcell.diagnosis.gain import Gain, is_mean
 from faultcell.errors import ConditionError
-from faultcell.generation.counterfactuals import SOURCE
 from faultcell.plotting.bar_plot import bars_on, ordered
 from faultcell.plotting.figures import INK, LIMIT, Axes, new_axes
 from faultcell.plotting.theme import DRAWN, FAULT_LOOKS, VIEWS, look

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from faultcell.curves.condition import FAULTS
 from faultcell.curves.curves import Curves, loaded_part
+from faultcell.curves.faults import FAULTS
 from faultcell.plotting.figures import LIMIT, Axes, sheet
 from faultcell.plotting.theme import DRAWN, INK
 

@@ -87,7 +87,12 @@ CLASSIFIERS = {
     "protocol": "protocol alone",
     "threshold": "voltage threshold",
 }
-VIEWS = {"whole": "whole curve", "in_limits": "within the limits"}
+VIEWS = {
+    "whole": "whole curve",
+    "in_limits": "within the limits",
+    "thermal": "with the temperature",
+    "relative": "beside the cell's own normal curve",
+}
 
 
 def look(source: str) -> Look:

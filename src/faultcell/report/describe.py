@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from faultcell.curves.curves import Curves
+from faultcell.curves.faults import severities_of
 from faultcell.curves.schema import SEVERITY
 from faultcell.diagnosis.gain import Gain, Interval, is_mean
 from faultcell.errors import DataError
@@ -135,13 +136,13 @@ def _curve_set(path: Path) -> dict[str, Any]:
         "cells": curves.cells,
         "samples": curves.timeseries.height,
         "synthetic": curves.has_generated,
-        "labels": rows,
+        "labels": evened(rows),
     }
 
 
 def _label_row(curves: Curves, label: str) -> dict[str, Any]:
     spans = {}
-    for name in SEVERITY:
+    for name in dict.fromkeys((*SEVERITY, *(one.name for one in severities_of(label)))):
         values = curves.known(name)[np.isfinite(curves.known(name))]
         spans[name] = f"{values.min():.3g} to {values.max():.3g}" if values.size else "unknown"
     kinds = "+".join(sorted(set(curves.halfcycles["step_type"])))
@@ -166,7 +167,7 @@ def bundle_facts(bundle: Bundle) -> dict[str, Any]:
         "channels": profile["channels"],
         "cells": profile["cells"],
         "left out": profile["unusable"],
-        "has seen": spans,
+        "has seen": evened(spans),
         "in contexts": [{"half-cycle": step, **_spans(profile["contexts"][step])} for step in profile["step_types"]],
     }
 
@@ -299,6 +300,12 @@ def _numbers(score: Score | SetScore, columns: Sequence[str]) -> dict[str, str]:
 
 def _short(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
+
+
+def evened(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of which each has every column; what a row does not have is a dash."""
+    columns = dict.fromkeys(name for row in rows for name in row)
+    return [{name: row.get(name, "-") for name in columns} for row in rows]
 
 
 def rows_of(rows: list[dict[str, Any]]) -> list[str]:

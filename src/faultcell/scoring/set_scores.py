@@ -10,9 +10,9 @@ import numpy as np
 
 from faultcell import metrics
 from faultcell.baselines.replay import LEAST_SPREAD
-from faultcell.curves.condition import FAULTS
 from faultcell.curves.conditions import conditions_of
 from faultcell.curves.curves import Curves
+from faultcell.curves.faults import FAULTS
 from faultcell.curves.schema import Array
 from faultcell.curves.severity import NOISE_VOLT
 from faultcell.encoding.condition_vector import ConditionEncoder

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from faultcell.diagnosis.gain import BEFORE, SIX, THRESHOLD, WEIGHTED
+from faultcell.diagnosis.views import PLAIN
 from faultcell.plotting.figures import GRID, LIMIT, Axes, few_ticks, legend, rows_named, sheet
 from faultcell.plotting.theme import CLASSIFIERS, VIEWS, kind, look
 from faultcell.report.arms import MEASURES, best_cheap, of_nets
@@ -44,6 +45,8 @@ def section(study: Study) -> Section:
     for label in study.labels:
         for view in VIEWS:
             found = study.rows("gain", task=label, view=view)
+            if not found and view not in PLAIN:
+                continue
             blocks += _place(study, label, view=view) if found else [not_measured(f"{label}, {VIEWS[view]}")]
     blocks += [*comparisons.blocks(study), Text(APART, note=True)]
     return Section("diagnosis", "Fault classifiers, before and after (the paper's Figure 9)", blocks)
