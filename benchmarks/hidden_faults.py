@@ -42,14 +42,12 @@ def split_of(curves: Curves, label: str, seed: int, share: float = 1 / 3) -> tup
     return curves.where(~is_test), curves.where(is_test)
 
 
-def rival(train: Curves, test: Curves, label: str, step: str, found: dict[str, float], thresholds: dict[str, float]) -> None:
+def rival(train: Curves, test: Curves, label: str, step: str) -> dict[str, float]:
     """Recall at 1 % of each detector, and of a logistic regression on all of a level."""
     own = pl.col("step_type") == step
     both = [curves.where(pl.col("label").is_in([NORMAL, label]), own) for curves in (train, test)]
     truth = [(curves.halfcycles["label"] == label).to_numpy().astype(np.int64) for curves in both]
-    began = time.perf_counter()
-    tables = [features(one, among) for one, among in zip(both, (train, test), strict=True)]
-    thresholds["ms a curve"] = 1000 * (time.perf_counter() - began) / sum(map(len, both))
+    tables, found = [features(one, among) for one, among in zip(both, (train, test), strict=True)], dict[str, float]()
     for name in DETECTORS:
         detector = Detector(name).fit(tables[0], truth[0])
         found[f"detector {name}"] = recall_at(truth[1], detector.decision_function(tables[1]))
@@ -59,6 +57,7 @@ def rival(train: Curves, test: Curves, label: str, step: str, found: dict[str, f
         model = LogisticRegression(class_weight="balanced", max_iter=2000).fit(filled(like, like), truth[0])
         score = model.decision_function(filled(tables[1][:, columns], like))
         found[f"features ({level})"] = recall_at(truth[1], score)
+    return found
 
 
 def one_split(curves: Curves, args: argparse.Namespace, seed: int) -> dict[str, float]:
@@ -69,8 +68,7 @@ def one_split(curves: Curves, args: argparse.Namespace, seed: int) -> dict[str, 
     few = train.where(pl.col("label") == args.fault).few(args.known, seed=seed)
     normal = train.where(pl.col("label") == NORMAL)
     known = Curves.concat([normal, few])
-    found: dict[str, float] = {}
-    rival(known, test, args.fault, args.step, found, {})
+    found = rival(known, test, args.fault, args.step)
     model = adapted(normal, few, seed=seed)
     counted = normal.halfcycles.filter(step_type=args.step).height
     drawn = model.augment(normal.where(pl.col("step_type") == args.step), count=counted, seed=1000 * seed)

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faultcell.curves import SEVERITY, Curves, Limits
-from faultcell.curves.severity import NOISE_VOLT, complete, excursion, measure, own_side, seconds_above
+from faultcell.curves.per_curve import seconds_above
+from faultcell.curves.severity import NOISE_VOLT, complete, excursion, measure, own_side
 from strategies import LOWER, UPPER, charge, curve_sets, curves_of, discharge
 
 pytestmark = pytest.mark.filterwarnings("error")

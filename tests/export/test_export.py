@@ -142,7 +142,7 @@ def test_int8_that_loses_recall_is_left_out(tmp_path, places):
     run = Graph(tmp_path / "classifier.onnx")
     assert (run(curve=curves)[1].argmax(axis=1) == truth).all()
     nothing = np.zeros(len(truth))
-    real = Real(truth, Seen(curves, nothing, nothing, nothing > 0, nothing == 0, np.zeros((len(truth), 3))), None, None, 0)
+    real = Real(truth, Seen(curves, nothing, nothing > 0, nothing == 0, np.zeros((len(truth), 3))), None, None, 0)
     found = choose(tmp_path, run, curves, cells=dict.fromkeys(places, real), tolerance=0.01)
     assert found.how is None
     assert "is left out: a class loses 1.000 recall at most" in found.sentence

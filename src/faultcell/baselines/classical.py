@@ -16,7 +16,7 @@ from faultcell.baselines.replay import MEAN_POINTS, CurveLibrary, MeanCurve, Rep
 from faultcell.curves.against_normal import own_normals
 from faultcell.curves.condition import Condition
 from faultcell.curves.curves import Curves, Source
-from faultcell.curves.faults import FAULTS
+from faultcell.curves.faults import stays_inside
 from faultcell.curves.schema import KEYS, Array
 from faultcell.encoding.decode import CurveSamples
 from faultcell.errors import ConditionError
@@ -227,7 +227,7 @@ class Splice(ResamplingSource):
 
     def _curve(self, condition: Condition, rng: np.random.Generator) -> CurveSamples:
         normal, fault = self._normal.samples[self._before(condition, rng)], self._nearest(condition)
-        if FAULTS[condition.fault].side is None:
+        if stays_inside(condition.fault):
             return self._laid_on(normal, condition)
         filled = self._known.filled(condition)
         assert filled.limits is not None
@@ -247,17 +247,22 @@ class Splice(ResamplingSource):
 
     def _laid_on(self, normal: CurveSamples, condition: Condition) -> CurveSamples:
         """A normal curve with what the nearest known fault has beyond its own cell's normal one, at equal shares of time."""
-        row, share = self._known.nearest(condition)[0], np.linspace(0, 1, MEAN_POINTS)
-        place = {key: i for i, key in enumerate(self._normal.curves.halfcycles.select(KEYS).rows())}
-        key = own_normals(self._known.curves.take([row]), self._normal.curves)[0]
-        fault, base = self._known.resampled[row], at_fractions(normal, share)
-        own = fault if key is None else self._normal.resampled[place[key]]  # without one nothing is known to be laid on
+        row = self._known.nearest(condition)[0]
+        fault, base, place = self._known.resampled[row], at_fractions(normal, np.linspace(0, 1, MEAN_POINTS)), self._own[row]
+        own = fault if place is None else self._normal.resampled[place]  # without one nothing is known to be laid on
         return CurveSamples(
             base.second * (fault.second[-1] / own.second[-1]),
             base.volt + (fault.volt - own.volt),
             base.ampere + (fault.ampere - own.ampere),
             base.celsius + (fault.celsius - own.celsius),
         )
+
+    @cached_property
+    def _own(self) -> list[int | None]:
+        """Position of the normal curve of each known fault's cell, None where there is none."""
+        place = {key: i for i, key in enumerate(self._normal.curves.halfcycles.select(KEYS).rows())}
+        keys = own_normals(self._known.curves, self._normal.curves)
+        return [None if key is None else place[key] for key in keys]
 
     def _source(self, condition: Condition, rng: np.random.Generator) -> tuple[str | None, int | None]:
         normal = self._normal.conditions[self._before(condition, rng)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,7 +10,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
-from faultcell.curves.condition import Condition, Limits
+from faultcell.curves.condition import Condition, Limits, severe
 from faultcell.curves.conditions import CONTEXT, conditions_of
 from faultcell.curves.curves import Curves, loaded_part
 from faultcell.curves.faults import FAULTS, severities_of
@@ -130,11 +129,9 @@ class Profile(BaseModel):
     def middling(self, label: str) -> Condition:
         """A fault in the middle of what was seen of it, in a half-cycle in which it was; all else is left open."""
         kind = FAULTS[label]
-        middle = {one.name: sum(self.ranges[label][one.name]) / 2 or one.typical for one in kind.drivers or (kind.main,)}
+        one = kind.asked_by[0]
         step = next((step for step in kind.step_types if kind_of(label, step) in self.seconds), None)
-        if kind.side is None:
-            return Condition(label, severities=dict(itertools.islice(middle.items(), 1)), step_type=step)
-        return Condition(label, middle[kind.main.name], step_type=step)
+        return severe(label, {one.name: sum(self.ranges[label][one.name]) / 2 or one.typical}, step_type=step)
 
     def check(self, conditions: Sequence[Condition]) -> None:
         """Refuse what the model cannot know, as `refuse` does.

@@ -216,10 +216,10 @@ def asked_for(
     if fault == NORMAL:
         return grid(fault, **values) * count
     kind = known_fault(fault)  # before its depth is asked for
-    for name in (*SEVERITY, *severities):
-        if name in {**values, **severities}:
-            severity_named(name, fault)
     values = {**values, **severities}
+    for name in values:
+        if name in (*SEVERITY, *severities):
+            severity_named(name, fault)
     if kind.side is not None and "peak_deviation_volt" not in values:
         raise ConditionError(f"sample --fault {fault} needs --peak-deviation-volt: how far beyond the limit, in V")
     if kind.side is None and not set(values) & {one.name for one in kind.drivers}:

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
 
 from faultcell.curves.curves import Curves, loaded_part
-from faultcell.curves.faults import FAULTS, inside
+from faultcell.curves.faults import FAULTS, inside, stays_inside
+from faultcell.curves.per_curve import seconds_above
 from faultcell.curves.schema import KEYS, NORMAL, Array, Key
 from faultcell.errors import ConditionError
 
@@ -41,16 +43,21 @@ class Loaded:
     limit: float
     most_celsius: float
 
-    @property
+    @cached_property
     def progress(self) -> Array:
         """The voltage in the direction of the half-cycle, V; it never goes back `(n,)`."""
         return np.maximum.accumulate(self.volt if self.rising else -self.volt)
 
-    @property
+    @cached_property
     def moved(self) -> Array:
         """Charge moved so far, Ah `(n,)`."""
         steps = (self.ampere[1:] + self.ampere[:-1]) / 2 * np.diff(self.second) / 3600
         return np.concatenate([[0.0], np.cumsum(steps)])
+
+    @cached_property
+    def warm(self) -> Array:
+        """Its known temperatures, degC."""
+        return np.asarray(self.celsius[np.isfinite(self.celsius)])
 
 
 def measured(curves: Curves, among: Curves | None = None, references: Sequence[Key | None] | None = None) -> pl.DataFrame:
@@ -69,7 +76,7 @@ def measured(curves: Curves, among: Curves | None = None, references: Sequence[K
     keys = own_normals(curves, others) if references is None else references
     place = {key: row for row, key in enumerate(others.halfcycles.select(KEYS).rows())}
     columns = {one.name: np.zeros(len(curves)) for one in inside(FAULTS)}
-    wanted = [row for row, label in enumerate(curves.halfcycles["label"]) if label in FAULTS and FAULTS[label].side is None]
+    wanted = [row for row, label in enumerate(curves.halfcycles["label"]) if stays_inside(label)]
     if wanted:
         own = dict(zip(wanted, loaded(curves, wanted), strict=True))
         there = sorted({place[key] for row in wanted if (key := keys[row]) in place})
@@ -207,36 +214,28 @@ def fastest_rise(second: Array, celsius: Array) -> float:
     return float((np.interp(begin + RISE_SECOND, time, warm) - np.interp(begin, time, warm)).max() * 60 / RISE_SECOND)
 
 
-def _warm(curve: Loaded) -> Array:
-    return curve.celsius[np.isfinite(curve.celsius)]
-
-
-def _warmer(curve: Loaded, normal: Loaded | None, of: Callable[[Array], float]) -> float:
-    """A figure of its known temperatures above the normal one's, K."""
-    if normal is None or not _warm(curve).size or not _warm(normal).size:
+def warmer(curve: Loaded, normal: Loaded | None, of: Callable[[Array], float]) -> float:
+    """A figure of its known temperatures above the normal one's, K; NaN where either has none."""
+    if normal is None or not curve.warm.size or not normal.warm.size:
         return float("nan")
-    return of(_warm(curve)) - of(_warm(normal))
+    return float(of(curve.warm) - of(normal.warm))
 
 
 def _overtemperature(curve: Loaded, _: Loaded | None) -> float:
     known = np.isfinite(curve.celsius)
     if not known.any():
         return float("nan")
-    time, beyond = curve.second[known], curve.celsius[known] - curve.most_celsius
-    reach = np.abs(beyond[1:]) + np.abs(beyond[:-1])
-    above = np.maximum(beyond[1:], 0) + np.maximum(beyond[:-1], 0)
-    share = np.divide(above, reach, out=np.zeros_like(reach), where=reach > 0)
-    return float((share * np.diff(time)).sum())
+    return seconds_above(curve.second[known], curve.celsius[known] - curve.most_celsius, known[known])
 
 
 # How each severity is measured from a curve and the cell's own normal one, which may be missing.
 MEASURES: dict[str, Callable[[Loaded, Loaded | None], float]] = {
     "leakage_c_rate": leakage_c_rate,
-    "temperature_rise_kelvin": lambda curve, normal: _warmer(curve, normal, lambda celsius: float(celsius.max())),
+    "temperature_rise_kelvin": lambda curve, normal: warmer(curve, normal, np.max),
     "fastest_rise_kelvin_per_minute": lambda curve, _: fastest_rise(curve.second, curve.celsius),
     "overtemperature_second": _overtemperature,
     "added_resistance_milliohm": added_resistance_milliohm,
     "voltage_offset_millivolt": lambda curve, normal: 1000 * _raised_volt(curve, normal)[0],
     "current_offset_milliampere": lambda curve, normal: 1000 * leakage_c_rate(curve, normal) * curve.nominal_ah,
-    "temperature_offset_kelvin": lambda curve, normal: _warmer(curve, normal, lambda celsius: float(celsius[0])),
+    "temperature_offset_kelvin": lambda curve, normal: warmer(curve, normal, lambda celsius: float(celsius[0])),
 }

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,6 +155,19 @@ class Condition:
         return "high" if self.step == "charge" else "low"
 
 
+def severe(fault: str, values: Mapping[str, float], **others: Any) -> Condition:
+    """A fault as severe as that, by the names of its severities.
+
+    Args:
+        fault: a name of `FAULTS`.
+        values: of severities, those of a fault inside all limits or those beyond one.
+        **others: further attributes of `Condition`.
+    """
+    inside_limits = {name: value for name, value in values.items() if name not in SEVERITY}
+    beyond: dict[str, Any] = {name: value for name, value in values.items() if name in SEVERITY}
+    return Condition(fault, severities=inside_limits, **beyond, **others)
+
+
 def grid(fault: str, *, repeat: int = 1, **values: float | Sequence[float] | None) -> list[Condition]:
     """Every combination of the values given for a fault, each `repeat` times in a row.
 
@@ -176,5 +190,5 @@ def grid(fault: str, *, repeat: int = 1, **values: float | Sequence[float] | Non
         given = dict(zip(values, point, strict=True))
         severities = {name: value for name, value in given.items() if name in own and value is not None}
         others = {name: value for name, value in given.items() if name not in own}
-        made.append(Condition(fault=fault, severities=severities, **others))
+        made.append(severe(fault, severities, **others))
     return [condition for condition in made for _ in range(repeat)]

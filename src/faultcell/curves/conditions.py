@@ -10,7 +10,7 @@ import numpy as np
 
 from faultcell.curves.condition import Condition, Limits, Load
 from faultcell.curves.curves import Curves, loaded_part
-from faultcell.curves.faults import FAULTS, Severity
+from faultcell.curves.faults import FAULTS, Severity, stays_inside
 from faultcell.curves.per_curve import typical_current
 from faultcell.curves.schema import KEYS, NORMAL, SEVERITY, Array
 from faultcell.errors import ConditionError, DataError
@@ -99,9 +99,7 @@ def mixed_severities(one: Condition, other: Condition, weight: float) -> dict[st
 def _severities(curves: Curves) -> list[dict[str, float]]:
     """What is known of the severities of faults inside all limits, of each curve."""
     found = [dict[str, float]() for _ in range(len(curves))]
-    for label in curves.labels:
-        if label not in FAULTS or FAULTS[label].side is not None:
-            continue
+    for label in filter(stays_inside, curves.labels):
         rows = np.flatnonzero((curves.halfcycles["label"] == label).to_numpy())
         for one in FAULTS[label].severities:
             values = curves.known(one.name)

@@ -146,6 +146,11 @@ class Fault:
         return tuple(one for one in self.severities if one.drives)
 
     @property
+    def asked_by(self) -> tuple[Severity, ...]:
+        """The severities it is asked for by: what drives it, or how far it goes beyond its limit."""
+        return self.drivers or (self.main,)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of its severities."""
         return tuple(one.name for one in self.severities)
@@ -247,8 +252,8 @@ def in_half_cycle(name: str) -> tuple[str, str]:
 
 def inside(names: Iterable[str]) -> tuple[Severity, ...]:
     """The severities of those of these faults that break no limit, in order."""
-    kinds = (FAULTS[name] for name in names if name in FAULTS)
-    return tuple({one.name: one for kind in kinds if kind.side is None for one in kind.severities}.values())
+    kinds = (FAULTS[name] for name in names if stays_inside(name))
+    return tuple({one.name: one for kind in kinds for one in kind.severities}.values())
 
 
 def severities_of(label: str) -> tuple[Severity, ...]:
@@ -259,6 +264,11 @@ def severities_of(label: str) -> tuple[Severity, ...]:
 def breaks_limit(label: str) -> bool:
     """Whether a curve of that label is a fault that breaks a voltage limit; unknown labels are taken for such."""
     return label != NORMAL and (label not in FAULTS or FAULTS[label].side is not None)
+
+
+def stays_inside(label: str | None) -> bool:
+    """Whether a curve of that label is a fault that goes on inside all limits; unknown labels and normal curves are not."""
+    return label in FAULTS and FAULTS[label].side is None
 
 
 def severity_named(name: str, label: str) -> Severity:

@@ -30,6 +30,19 @@ def summed(steps: Array, starts: Index, stops: Index) -> Array:
     return found
 
 
+def seconds_above(time: Array, value: Array, valid: NDArray[np.bool_]) -> float:
+    """Time for which the line through (`time`, `value`) is above zero, over steps whose two ends are valid, in s."""
+    return float(above(time, value, valid).sum())
+
+
+def above(time: Array, value: Array, valid: NDArray[np.bool_]) -> Array:
+    """That time of each step `(n - 1,)`."""
+    start, end, step = value[:-1], value[1:], np.diff(time)
+    reach = np.abs(start) + np.abs(end)
+    share = np.divide(np.maximum(start, 0) + np.maximum(end, 0), reach, out=np.zeros_like(reach), where=reach > 0)
+    return np.where(valid[:-1] & valid[1:], share * step, 0.0)
+
+
 def charge_ah(time: Array, current: Array, starts: Index, stops: Index) -> Array:
     """Charge moved within runs of samples, whatever its direction, Ah `(N,)`: trapezoid rule on |current| in A, time in s."""
     magnitude = np.abs(current)

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from faultcell.curves import against_normal
 from faultcell.curves.condition import Limits
 from faultcell.curves.curves import Curves
-from faultcell.curves.faults import FAULTS, inside
-from faultcell.curves.per_curve import summed
+from faultcell.curves.faults import FAULTS, inside, stays_inside
+from faultcell.curves.per_curve import above, summed
 from faultcell.curves.schema import KEYS, NORMAL, SEVERITY, Array, Side
 
 # Below this a deviation cannot be told from sensor noise: 1.5 mV noise gives peaks of 3 to 7 mV on normal charges.
@@ -88,22 +88,9 @@ def excursion(
         starts = curves.offsets[:-1][some]
         peak[some] = np.maximum.reduceat(np.where(loaded, beyond, 0.0), starts)
     peak = np.where(possible & np.isfinite(peak), np.maximum(peak, 0.0), 0.0)
-    seconds = summed(_above(time, beyond, loaded), curves.offsets[:-1], curves.offsets[1:])
+    seconds = summed(above(time, beyond, loaded), curves.offsets[:-1], curves.offsets[1:])
     outside = peak > noise_volt
     return np.where(outside, peak, 0.0), np.where(outside, seconds, 0.0)
-
-
-def seconds_above(time: Array, value: Array, valid: NDArray[np.bool_]) -> float:
-    """Time for which the line through (`time`, `value`) is above zero, over steps whose two ends are valid, in s."""
-    return float(_above(time, value, valid).sum())
-
-
-def _above(time: Array, value: Array, valid: NDArray[np.bool_]) -> Array:
-    """That time of each step `(n - 1,)`."""
-    start, end, step = value[:-1], value[1:], np.diff(time)
-    reach = np.abs(start) + np.abs(end)
-    share = np.divide(np.maximum(start, 0) + np.maximum(end, 0), reach, out=np.zeros_like(reach), where=reach > 0)
-    return np.where(valid[:-1] & valid[1:], share * step, 0.0)
 
 
 def complete(curves: Curves) -> Curves:
@@ -113,7 +100,7 @@ def complete(curves: Curves) -> Curves:
     all limits have columns of their own where there are any.
     """
     whole = completed(curves.halfcycles, measure(curves))
-    kinds = [label for label in curves.labels if label in FAULTS and FAULTS[label].side is None]
+    kinds = [label for label in curves.labels if stays_inside(label)]
     names = [one.name for one in inside(kinds)]
     if not any(_lacks(whole, label) for label in kinds):
         return Curves(curves.timeseries, whole)

@@ -59,12 +59,12 @@ class CellModel:
         # Both are told from full: a charge may begin anywhere, and a discharge begins where a charge has ended.
         capacity = float(max(charge.moved[-1], discharge.moved[-1]))
         place = np.linspace(0.0, 1.0, TABLE)
-        up = np.interp(place, 1 - (charge.moved[-1] - charge.moved) / capacity, charge.volt)
-        up_ampere = np.interp(place, 1 - (charge.moved[-1] - charge.moved) / capacity, charge.ampere)
-        down = np.interp(place, (1 - discharge.moved / capacity)[::-1], discharge.volt[::-1])
-        down_ampere = np.interp(place, (1 - discharge.moved / capacity)[::-1], discharge.ampere[::-1])
-        ohm = np.clip((up - down) / np.maximum(up_ampere + down_ampere, 1e-6), 1e-4, 1.0)
-        plain = cls((up * down_ampere + down * up_ampere) / np.maximum(up_ampere + down_ampere, 1e-6), ohm, 0.3, 60.0, capacity)
+        filling, emptying = 1 - (charge.moved[-1] - charge.moved) / capacity, (1 - discharge.moved / capacity)[::-1]
+        up, up_ampere = (np.interp(place, filling, y) for y in (charge.volt, charge.ampere))
+        down, down_ampere = (np.interp(place, emptying, y[::-1]) for y in (discharge.volt, discharge.ampere))
+        both = np.maximum(up_ampere + down_ampere, 1e-6)
+        ohm, ocv = np.clip((up - down) / both, 1e-4, 1.0), (up * down_ampere + down * up_ampere) / both
+        plain = cls(ocv, ohm, SHARES[0], CONSTANTS[0], capacity)
         tried = [replace(plain, share=share, constant=constant) for share in SHARES for constant in CONSTANTS]
         errors = [sum(float(np.square(model.misses(one)).mean()) for one in (charge, discharge)) for model in tried]
         return tried[int(np.argmin(errors))]

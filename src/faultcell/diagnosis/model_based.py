@@ -21,22 +21,21 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from faultcell.curves.against_normal import (
+    NEAR_LIMIT_VOLT,
     Loaded,
     added_resistance_milliohm,
     fastest_rise,
     first_normals,
     leakage_c_rate,
     loaded,
+    warmer,
 )
 from faultcell.curves.curves import Curves
 from faultcell.curves.schema import KEYS, NORMAL, Array, Key
 from faultcell.diagnosis.cell_model import CellModel, cusum
 
-LEVELS = (
-    "curve",
-    "reference",
-    "cycle",
-)  # what is known: the curve alone, a normal one of its cell, the other half of its cycle
+# What is known: the curve alone, a normal one of its cell, the other half of its cycle, each with what came before.
+LEVELS = ("curve", "reference", "cycle")
 CALM = 0.99  # of the normal training curves raise no alarm
 FEW = 1e-9
 
@@ -65,24 +64,20 @@ class Evidence:
 def _ends(curve: Loaded) -> float:
     """When a curve comes to its limit, as a logarithm of seconds."""
     sign = 1.0 if curve.rising else -1.0
-    near = np.flatnonzero(curve.progress >= sign * curve.limit - 0.015)
+    near = np.flatnonzero(curve.progress >= sign * curve.limit - NEAR_LIMIT_VOLT)
     last = curve.second[near[0]] if near.size else curve.second[-1]
     return float(np.log(max(last - curve.second[0], 1.0)))
 
 
-def _mean_celsius(curve: Loaded) -> float:
-    known = np.isfinite(curve.celsius)
-    return float(np.mean(curve.celsius[known])) if known.any() else float("nan")
+def _longer(given: Evidence) -> float:
+    """That logarithm less the one of the normal curve."""
+    return float("nan") if given.normal is None else _ends(given.curve) - _ends(given.normal)
 
 
-def _peak_celsius(curve: Loaded) -> float:
-    known = np.isfinite(curve.celsius)
-    return float(np.max(curve.celsius[known])) if known.any() else float("nan")
-
-
-def _beside(of: Callable[[Loaded], float]) -> Callable[[Evidence], float]:
-    """A figure of a curve less that of the normal one."""
-    return lambda given: float("nan") if given.normal is None else of(given.curve) - of(given.normal)
+def _too_warm(given: Evidence) -> float:
+    """How far the peak temperature lies beyond its rated limit, K."""
+    warm = given.curve.warm
+    return float(warm.max()) - given.curve.most_celsius if warm.size else float("nan")
 
 
 def _balance(curve: Loaded, other: Loaded | None) -> float:
@@ -110,12 +105,12 @@ def _filtered(given: Evidence) -> float:
 
 # Each detector: what it has to know, and its feature.
 DETECTORS: dict[str, tuple[str, Callable[[Evidence], float]]] = {
-    "temperature_limit": ("curve", lambda given: _peak_celsius(given.curve) - given.curve.most_celsius),
+    "temperature_limit": ("curve", _too_warm),
     "fastest_rise": ("curve", lambda given: fastest_rise(given.curve.second, given.curve.celsius)),
-    "time_to_limit": ("reference", _beside(_ends)),
+    "time_to_limit": ("reference", _longer),
     "charge_between_voltages": ("reference", lambda given: leakage_c_rate(given.curve, given.normal)),
-    "mean_temperature": ("reference", _beside(_mean_celsius)),
-    "peak_temperature": ("reference", _beside(_peak_celsius)),
+    "mean_temperature": ("reference", lambda given: warmer(given.curve, given.normal, np.mean)),
+    "peak_temperature": ("reference", lambda given: warmer(given.curve, given.normal, np.max)),
     "voltage_at_charge": ("reference", lambda given: added_resistance_milliohm(given.curve, given.normal)),
     "filter": ("reference", _filtered),
     "charge_balance": ("cycle", _imbalance),
@@ -131,13 +126,11 @@ def features(curves: Curves, among: Curves) -> Array:
     """
     found = Cycles(among)
     table = np.full((len(curves), len(DETECTORS)), np.nan)
-    own = first_normals(curves, among)
+    keys, own = curves.halfcycles.select(KEYS).rows(), first_normals(curves, among)
     for row, one in enumerate(loaded(curves, range(len(curves)))):
-        if one.second.size < 2:
-            continue
-        key: Key = curves.halfcycles.select(KEYS).row(row)
-        given = found.evidence(one, key, own[row])
-        table[row] = [feature(given) for _, feature in DETECTORS.values()]
+        if one.second.size >= 2:
+            given = found.evidence(one, keys[row], own[row])
+            table[row] = [feature(given) for _, feature in DETECTORS.values()]
     return table
 
 

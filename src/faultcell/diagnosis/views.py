@@ -14,7 +14,6 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from faultcell.curves.against_normal import LIMIT_CELSIUS
 from faultcell.curves.curves import Curves, loaded_part
 from faultcell.curves.schema import KEYS, Array, Key
 
@@ -36,7 +35,6 @@ class Seen:
             equal steps over the part's own duration; of the view `thermal` the temperature over the surroundings, too, and of
             `relative` all four less those of the cell's own normal curve `(N, C, L)`; zero where not usable.
         beyond: how far the part goes beyond the limit it can break, under load, V; zero where it does not `(N,)`.
-        beyond_kelvin: how far the temperature goes beyond its rated limit, K; zero where it does not, or is unknown `(N,)`.
         at_limit: whether the curve comes within `MARGIN` of that limit `(N,)`.
         usable: curves with a part to speak of `(N,)`.
         protocol: how the curve was run, of which a fault says nothing: median |current| in C, ambient temperature over 25 degC,
@@ -45,7 +43,6 @@ class Seen:
 
     values: NDArray[np.float32]
     beyond: Array
-    beyond_kelvin: Array
     at_limit: NDArray[np.bool_]
     usable: NDArray[np.bool_]
     protocol: Array
@@ -140,10 +137,9 @@ def see(
         length: L.
     """
     shape = (len(curves), channels(view), length)
-    values, beyond, kelvin = np.zeros(shape, dtype=np.float32), np.zeros(len(curves)), np.zeros(len(curves))
+    values, beyond = np.zeros(shape, dtype=np.float32), np.zeros(len(curves))
     own = _own(normal, references or (), length) if view == "relative" and normal is not None else {}
     ambient = np.nan_to_num(curves.known("ambient_temperature_celsius"), nan=TYPICAL_CELSIUS)
-    told, steps = curves.known("upper_temperature_limit_celsius"), curves.halfcycles["step_type"].to_list()
     at_limit, usable = np.zeros(len(curves), dtype=bool), np.zeros(len(curves), dtype=bool)
     protocol = np.column_stack([np.zeros(len(curves)), curves.known("ambient_temperature_celsius") - 25, np.zeros(len(curves))])
     for i, trace in enumerate(_traces(curves)):
@@ -159,12 +155,10 @@ def see(
                 continue
             shown = np.concatenate([shown, shown - reference])
         values[i], usable[i] = shown, True
-        most = told[i] if np.isfinite(told[i]) else LIMIT_CELSIUS.get(steps[i], np.inf)
-        kelvin[i] = max(0.0, float(np.nan_to_num(np.nanmax(part.celsius, initial=-np.inf) - most, neginf=0.0)))
         beyond[i] = max(0.0, -float(part.inside[part.loaded].min()))
         at_limit[i] = crossing(trace) is not None
         protocol[i, 0], protocol[i, 2] = np.median(part.rate[part.loaded]), np.log(part.second[-1] - part.second[0])
-    return Seen(values, beyond, kelvin, at_limit, usable, np.nan_to_num(protocol))
+    return Seen(values, beyond, at_limit, usable, np.nan_to_num(protocol))
 
 
 def _own(normal: Curves, references: Sequence[Key | None], length: int) -> dict[Key | None, Array]:

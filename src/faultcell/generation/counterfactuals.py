@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 
 from faultcell.bundle.profile import ROUNDING, Profile
 from faultcell.config import GridConfig
-from faultcell.curves.condition import Condition
+from faultcell.curves.condition import Condition, severe
 from faultcell.curves.conditions import conditions_of
 from faultcell.curves.curves import Curves
-from faultcell.curves.faults import FAULTS, fault
+from faultcell.curves.faults import FAULTS, fault, stays_inside
 from faultcell.curves.plausibility import loaded_curves
 from faultcell.curves.schema import KEYS, NORMAL, SEVERITY, SOURCE, Array, Key
 from faultcell.curves.severity import SIDES, complete
 from faultcell.encoding.dataset import on_grid
 from faultcell.errors import ConditionError, DataError, OutOfRangeWarning
-from faultcell.generation.depths import Depths, asked_by, depths_of
+from faultcell.generation.depths import Depths, depths_of
 from faultcell.generation.drawing import NAMED, Drawing, tell_left_out
 from faultcell.regression.references import References
 from faultcell.regression.residual import ResidualEncoder
@@ -54,9 +54,8 @@ def counterfactual(normal: Sequence[Condition], faults: Sequence[Condition]) -> 
 def _gone_wrong(normal: Condition, wrong: Condition) -> Condition:
     if wrong.step != normal.step:
         raise ConditionError(f"{wrong.fault} shows in a {wrong.step}, found a normal {normal.step} for it")
-    inside = wrong.fault in FAULTS and FAULTS[wrong.fault].side is None
     # What breaks no limit goes as far as the protocol of the normal curve does.
-    severity = {name: getattr(wrong, name) for name in (("severities",) if inside else SEVERITY)}
+    severity = {name: getattr(wrong, name) for name in (("severities",) if stays_inside(wrong.fault) else SEVERITY)}
     # A steady load follows from the C-rate; what falls at the end of a charge goes on differently beyond the limit.
     load = normal.load if normal.load is not None and normal.load.is_pulsed else None
     cycle = None if normal.cycle_count is None else normal.cycle_count + 1
@@ -156,11 +155,11 @@ class Plan(Sequence[Condition]):
         counts = _counts(own, profile, count)
         rng = np.random.default_rng(seed)
         rows, depths = list[NDArray[np.int64]](), list[Array]()
-        severities = tuple(dict.fromkeys(one.name for name in labels for one in asked_by(name)))
+        severities = tuple(dict.fromkeys(one.name for name in labels for one in fault(name).asked_by))
         for name in labels:
             rows.append(np.array(own[name])[_even([cycles[i][0] for i in own[name]], counts[name], rng)])
             deep = np.zeros((counts[name], len(severities)))
-            columns = [severities.index(one.name) for one in asked_by(name)]
+            columns = [severities.index(one.name) for one in fault(name).asked_by]
             deep[:, columns] = depths_of(name, counts[name], encoder, profile, severity=severity, rng=rng)
             depths.append(deep)
         # Labels take turns, so that whatever is looked at first shows all of them.
@@ -184,10 +183,8 @@ class Plan(Sequence[Condition]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         normal, name = self.normal[self.row[index]], self.labels[self.label[index]]
-        deep = {one.name: float(self.depth[index, self.severities.index(one.name)]) for one in asked_by(name)}
-        if FAULTS[name].side is None:
-            return _gone_wrong(normal, Condition(name, severities=deep, step_type=normal.step))
-        return _gone_wrong(normal, Condition(name, **deep))  # type: ignore[arg-type]
+        deep = {one.name: float(self.depth[index, self.severities.index(one.name)]) for one in fault(name).asked_by}
+        return _gone_wrong(normal, severe(name, deep, step_type=normal.step))
 
     @property
     def extremes(self) -> list[Condition]:
@@ -263,7 +260,7 @@ def _warn_beyond(
 ) -> None:
     """Warn once of each label and severity some of whose values `(N, S)` lie outside of what the model has seen."""
     for i, name in enumerate(labels):
-        for one in asked_by(name):
+        for one in fault(name).asked_by:
             least, most = profile.ranges[name][one.name]
             own = depth[label == i, severities.index(one.name)]
             share = float(((own < least - ROUNDING) | (own > most + ROUNDING)).mean()) if own.size else 0.0

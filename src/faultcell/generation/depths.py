@@ -17,12 +17,6 @@ SEVERITIES = ("between", "grid")
 Depths = str | Sequence[float] | Mapping[str, float | Sequence[float]]  # how severe faults shall be, see `Plan.of`
 
 
-def asked_by(name: str) -> tuple[Severity, ...]:
-    """The severities that a fault is asked for by: what drives it, or how far it goes beyond its limit."""
-    kind = fault(name)
-    return kind.drivers or (kind.main,)
-
-
 def depths_of(
     name: str,
     count: int,
@@ -33,7 +27,7 @@ def depths_of(
     rng: np.random.Generator,
 ) -> Array:
     """How severe the faults of one label are, by the severities they are asked for by `(count, S)`."""
-    asked = asked_by(name)
+    asked = fault(name).asked_by
     if isinstance(severity, Mapping):
         for given in severity:
             severity_named(given, name)

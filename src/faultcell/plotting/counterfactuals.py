@@ -6,7 +6,7 @@ from itertools import zip_longest
 from typing import Any
 
 from faultcell.curves.curves import Curves
-from faultcell.curves.faults import FAULTS, severities_of
+from faultcell.curves.faults import severities_of, stays_inside
 from faultcell.curves.plausibility import loaded_curves
 from faultcell.curves.schema import KEYS, SOURCE
 from faultcell.plotting.figures import INK, LIMIT, legend, sheet
@@ -39,7 +39,7 @@ def gone_wrong_figure(normal: Curves, drawn: Curves) -> bytes:
             axes.plot((other.time - other.time[:1]) / 60, other.voltage, color=COLOR, lw=1.0, label="drawn from it")
             axes.axhline(other.limit, color=LIMIT, lw=0.8, ls=":", label="rated limit")
             axes.set_title(f"{row[0]}, cycle {row[1]}: {row[3]}, {severity}", fontsize=8)
-            if row[3] in FAULTS and FAULTS[row[3]].side is None:
+            if stays_inside(row[3]):
                 warm = axes.twinx()  # what breaks no limit shows in the temperature as well
                 for curve, color in ((one, INK), (other, COLOR)):
                     warm.plot((curve.time - curve.time[:1]) / 60, curve.celsius, color=color, lw=0.8, ls="--", alpha=0.7)

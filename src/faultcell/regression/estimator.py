@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from faultcell.config import GridConfig
 from faultcell.curves.condition import Condition
 from faultcell.curves.schema import Array
-from faultcell.encoding.grid import CHANNELS, MODES, SHARES, STEPS, SURGE, VOLTAGE, prior, shares
+from faultcell.encoding.grid import CHANNELS, MODES, STEPS, SURGE, VOLTAGE, prior
 from faultcell.regression.fault_effect import FaultEffect, at_first_order, begun_warmer, rise_of
+from faultcell.regression.fit_targets import fit_targets, thinned
 from faultcell.regression.holdout import nearest_cells, own_cell, with_fallback
 from faultcell.regression.kernel import (
     FAR,
     FIRST_SCALE,
-    FIT_CURVES,
     HEAD,
     LASTS,
     LOOKS_AT,
@@ -45,7 +45,6 @@ from faultcell.regression.prediction import TYPICAL_LOG_SECONDS, Prediction
 from faultcell.regression.reference_shift import ReferenceShift
 from faultcell.regression.support import ERRORS, SupportSet, log_steepness
 
-COMPONENTS = 8  # of the voltages, in which distances are learnt
 PAST_WEIGHT = 16.0  # curves for which it counts that the next fault of a cell lasts as its faults have lasted so far
 Z_WEIGHT, LARGEST_Z = 4.0, 6.0
 EMPTIED = 0.5  # of the cells, at most, that are closed to a curve slopes are learnt from, the nearest first
@@ -91,7 +90,7 @@ class KernelRegression:
         metric = _first_scales()
         for step in range(len(MODES)):
             same = known.take(np.flatnonzero((known.queries.mode == step) & ~known.queries.inside))
-            for kernel, (rows, targets) in enumerate(_targets(same, grid)):
+            for kernel, (rows, targets) in enumerate(fit_targets(same, grid)):
                 if len(rows):
                     part = same.take(rows)
                     metric[kernel, step] = fit_metric(part.queries, targets, cell=part.cell, looks_at=LOOKS_AT[kernel])
@@ -104,7 +103,7 @@ class KernelRegression:
         """With those of a half-cycle: from curves to which their own cell, and then the nearest others, too, are closed."""
         whole = self.known.mask[:, VOLTAGE, : self.grid.head].all(axis=1)
         whole &= (self.known.queries.mode == step) & ~self.known.queries.inside
-        some, rng = self.known.take(_even(whole)), np.random.default_rng(0)
+        some, rng = self.known.take(thinned(whole)), np.random.default_rng(0)
         if not len(some):
             return self.trend
         near = own_cell(some, self.known)
@@ -232,7 +231,7 @@ class KernelRegression:
         values, distance, z = inside.values.copy(), inside.distance.copy(), inside.z.copy()
         beyond = slice(self.grid.head, self.grid.length)
         expected = self._mean_of(tail, TAIL, otherwise=values[..., beyond])
-        if asked.inside.any():
+        if (asked.inside & ~inside.own).any():  # the others have their tail
             expected += self._effect_on(asked, excluded, rise_of(inside.values, None, self.grid))[0][..., beyond]
         values[..., beyond] = np.where(inside.own[:, None, None], values[..., beyond], expected)
         distance[:, TAIL] = tail_distance
@@ -351,39 +350,6 @@ class KernelRegression:
 def _first_scales() -> Array:
     """Scales of the kernels before any are learnt `(K, S, F + 1)`."""
     return np.stack([np.where(looks_at, FIRST_SCALE, 0.0) for looks_at in LOOKS_AT])[:, None].repeat(len(MODES), axis=1)
-
-
-def _targets(known: SupportSet, grid: GridConfig) -> list[tuple[NDArray[np.int64], Array]]:
-    """For each kernel: which curves it is learnt from, and what of them is to be expected `(n, D)`."""
-    voltage, mask = known.values[:, VOLTAGE].astype(np.float64), known.mask[:, VOLTAGE]
-    sections = {HEAD: slice(0, grid.head), TAIL: slice(grid.head, grid.length)}
-    whole = {kernel: _even(np.asarray(mask[:, part].all(axis=1))) for kernel, part in sections.items()}
-    with_duration = _even(np.isfinite(known.log_seconds[:, 1]))
-    return [
-        (whole[HEAD], _components(_by_time(voltage[whole[HEAD], sections[HEAD]]))),
-        (with_duration, known.log_seconds[with_duration, 1:]),
-        (whole[TAIL], _components(np.cumsum(shares(voltage[whole[TAIL], sections[TAIL]]), axis=1))),
-    ]
-
-
-def _by_time(heads: Array) -> Array:
-    """Heads as the share of their time that has gone by at each voltage, after where they start `(n, head)`."""
-    return np.column_stack([heads[:, :SHARES], np.cumsum(shares(heads[:, SHARES:]), axis=1)])
-
-
-def _even(usable: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Rows that are usable, thinned evenly to what a fit needs."""
-    rows = np.flatnonzero(usable)
-    return rows[np.linspace(0, len(rows) - 1, FIT_CURVES).astype(np.int64)] if len(rows) > FIT_CURVES else rows
-
-
-def _components(curves: Array) -> Array:
-    """The leading principal components of curves `(n, L)`, `(n, D)`."""
-    if not len(curves):
-        return curves
-    centred = curves - curves.mean(axis=0)
-    u, s, _ = np.linalg.svd(centred, full_matrices=False)
-    return np.asarray((u * s)[:, :COMPONENTS])
 
 
 def _amounts(queries: Queries) -> Array:

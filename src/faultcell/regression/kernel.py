@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from faultcell.curves.condition import Condition
-from faultcell.curves.faults import FAULTS, FirstOrder, Severity, inside
+from faultcell.curves.faults import FAULTS, FirstOrder, Severity, inside, stays_inside
 from faultcell.curves.schema import PULSED_REST_SHARE, Array
 from faultcell.encoding.condition_vector import CONTEXT, ConditionEncoder, scaled_severity
 from faultcell.encoding.grid import STEPS, SURGE
@@ -217,7 +217,7 @@ def drivers(faults: Sequence[str]) -> list[Severity]:
 
 def _first_order(condition: Condition) -> FirstOrder:
     """What physics says of a fault inside all limits, its volts in rated windows."""
-    if condition.fault not in FAULTS or FAULTS[condition.fault].side is not None or condition.limits is None:
+    if not stays_inside(condition.fault) or condition.limits is None:
         return FirstOrder()
     found = FAULTS[condition.fault].effect(condition)
     return found._replace(volt=found.volt / (condition.limits.upper - condition.limits.lower))

@@ -17,9 +17,9 @@ from faultcell.regression.support import SupportSet
 
 
 def with_effect(regression: KernelRegression) -> KernelRegression:
-    """A regression with what its known faults inside all limits do beyond what physics says of the cell's own normal curve.
+    """A regression that has none yet, with what its known faults inside all limits do beyond what physics says.
 
-    Where the cell has none, of what other cells let expect.
+    Physics is held against the cell's own normal curve; where it has none, against what other cells let expect.
     """
     rows = np.flatnonzero(regression.known.queries.inside)
     if not rows.size or not regression.predicts:
@@ -34,8 +34,7 @@ def with_effect(regression: KernelRegression) -> KernelRegression:
     apart = np.where(partner >= 0, regression.apart(some.queries, earlier.queries), np.nan)
     moved = regression.shift_by(earlier, plain, apart=apart)
     moved = moved.told_from(OwnNormals.of(earlier, partner >= 0).begun_as(some, regression.grid))
-    without = replace(regression, effect=FaultEffect.none(regression.grid))
-    prediction = without.predict(some.queries, some.log_seconds, excluded=excluded, cell=some.cell, correction=moved)
+    prediction = regression.predict(some.queries, some.log_seconds, excluded=excluded, cell=some.cell, correction=moved)
     values = smoothed(np.where(some.mask, some.values - prediction.values, 0.0), regression.grid)
     log_seconds = np.nan_to_num(some.log_seconds - prediction.log_seconds)
     kelvin = _warmer(some, earlier, partner >= 0)

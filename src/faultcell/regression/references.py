@@ -14,7 +14,7 @@ from faultcell.config import GridConfig
 from faultcell.curves import against_normal
 from faultcell.curves.condition import Condition, Load
 from faultcell.curves.curves import Curves
-from faultcell.curves.faults import FAULTS, inside
+from faultcell.curves.faults import FAULTS, inside, stays_inside
 from faultcell.curves.schema import KEYS, REST_C_RATE, Array, Key
 from faultcell.encoding.condition_vector import CONTEXT, unscaled_context
 from faultcell.encoding.dataset import on_grid
@@ -115,8 +115,7 @@ class References:
 
     def measured_against(self, curves: Curves, rows: NDArray[np.int64]) -> Curves:
         """Drawn curves with how severe their faults inside all limits came out, beside the normal curve that helped each."""
-        kinds = [label for label in curves.labels if label in FAULTS and FAULTS[label].side is None]
-        if not kinds:
+        if not any(map(stays_inside, curves.labels)):
             return curves
         references = [self.keys[row] if row >= 0 else None for row in rows.tolist()]
         found = against_normal.measured(curves, self.curves, references)

@@ -16,6 +16,7 @@ from nicegui.elements.markdown import prepare_content
 from faultcell.app.page.narrow import labelled
 from faultcell.app.registry import Entry, Registry
 from faultcell.plotting.theme import look
+from faultcell.report.describe import evened
 from faultcell.report.scores import environment
 
 NUMBER = re.compile(r"-|[-+]?[\d.,]+(e[-+]?\d+)?")
@@ -98,11 +99,7 @@ def _narrowed(facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _even(facts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Facts whose tables have the same columns in every row; a fault has no value in a severity of another."""
     for title, value in facts.items():
-        if _is_table(value):
-            columns = dict.fromkeys(name for row in value for name in row)
-            yield title, [{name: row.get(name, "-") for name in columns} for row in value]
-        else:
-            yield title, value
+        yield title, evened(value) if _is_table(value) else value
 
 
 def _row_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:

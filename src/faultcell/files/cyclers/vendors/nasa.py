@@ -17,8 +17,8 @@ import numpy as np
 import polars as pl
 
 from faultcell.curves.curves import Curves
+from faultcell.curves.per_curve import seconds_above
 from faultcell.curves.schema import HALFCYCLES, KEYS, NORMAL, TIMESERIES, Array
-from faultcell.curves.severity import seconds_above
 from faultcell.errors import DataError, first_line
 from faultcell.files.bounded import _child
 from faultcell.files.bounded.sandbox import MEBIBYTE, Allowance, ApartError, read_apart
