@@ -10,6 +10,7 @@ from faultcell.augmentation import adapted
 from faultcell.config import Config, FinetuneConfig, TrainConfig
 from faultcell.curves import FAULTS, Curves
 from faultcell.diagnosis import classify
+from faultcell.diagnosis.views import WARM
 from faultcell.errors import ConditionError, DataError
 
 pytestmark = pytest.mark.filterwarnings("ignore::faultcell.errors.OutOfRangeWarning", "ignore::faultcell.errors.LeftOutWarning")
@@ -204,7 +205,7 @@ def test_classifiers_have_the_temperature_and_the_cells_own_normal_curve(model, 
         train=known, test=test, synthetic=sets, seeds=1, classifiers=["cnn", "forest"], controls=["splice"], steps=20
     )
     assert {(row.task, row.view) for row in gain.rows} == {
-        (f"internal_short {step}", view) for step in ("charge", "discharge") for view in ("thermal", "relative")
+        (f"internal_short {step}", view) for step in ("charge", "discharge") for view in WARM
     }
     assert {row.arm for row in gain.rows} == {"before", "class_weights", "more", "splice"}
     found = {(row.task, row.view): row.roc_auc for row in gain.rows if (row.arm, row.classifier) == ("more", "forest")}

@@ -26,13 +26,19 @@ NEAR_LIMIT_VOLT = 0.015  # a charge held at its limit does no more tell time by 
 BEGUN = 0.1  # of the charge moved: until then a voltage still settles to its load
 SHIFTS, MOST_SHIFT = 61, 0.15  # trial shifts along the charge, up to that share of it
 MIDDLE = (0.1, 0.8)  # of the charge moved, where a shift of the voltage is read
+REST_SECOND, LEAST_REST = 600.0, 60.0  # of the rest behind a load, in which its voltage is read
 RISE_SECOND = 60.0  # shortest time over which a rise of the temperature is told
 LIMIT_CELSIUS = {"charge": 45.0, "discharge": 60.0}  # where no table names one: what data sheets of most cells say
 
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """The loaded part of a curve: s, V, A (without sign), degC `(n,)`, whether it is a charge, Ah, its limits, V and degC."""
+    """The loaded part of a curve: s, V, A (without sign), degC `(n,)`, whether it is a charge, Ah, its limits, V and degC.
+
+    Attributes:
+        ambient_celsius: of the surroundings, NaN where no table tells.
+        rest_volt: how far the voltage goes in the rest behind the load, within `REST_SECOND`; NaN where there is none.
+    """
 
     second: Array
     volt: Array
@@ -42,6 +48,8 @@ class Loaded:
     nominal_ah: float
     limit: float
     most_celsius: float
+    ambient_celsius: float = float("nan")
+    rest_volt: float = float("nan")
 
     @cached_property
     def progress(self) -> Array:
@@ -106,12 +114,24 @@ def loaded(curves: Curves, rows: Sequence[int]) -> Iterator[Loaded]:
     nominal, steps = curves.known("nominal_capacity_ah"), curves.halfcycles["step_type"].to_list()
     limits = {"charge": curves.known("upper_voltage_limit_volt"), "discharge": curves.known("lower_voltage_limit_volt")}
     told, slices = curves.known("upper_temperature_limit_celsius"), list(curves.slices())
+    ambient = curves.known("ambient_temperature_celsius")
     for row in rows:
         part, step = loaded_part(curves, slices[row]), steps[row]
         second, volt, ampere, celsius = (values[part] for values in samples)
         most = told[row] if np.isfinite(told[row]) else LIMIT_CELSIUS.get(step, np.inf)
         limit = limits[step][row] if step in limits else np.nan
-        yield Loaded(second, volt, np.abs(ampere), celsius, step == "charge", float(nominal[row]), float(limit), float(most))
+        rated = float(nominal[row]), float(limit), float(most)
+        rest = _rested(samples[0], samples[1], slice(part.stop - 1, slices[row].stop)) if second.size else float("nan")
+        yield Loaded(second, volt, np.abs(ampere), celsius, step == "charge", *rated, float(ambient[row]), rest)
+
+
+def _rested(second: Array, volt: Array, rows: slice) -> float:
+    """How far the voltage goes from the first of these samples, the last under load, to the end of the rest behind, V."""
+    passed = second[rows] - second[rows.start]
+    within = passed <= REST_SECOND
+    if passed[within][-1] < LEAST_REST:
+        return float("nan")
+    return float(volt[rows][within][-1] - volt[rows.start])
 
 
 def own_normals(curves: Curves, among: Curves) -> list[Key | None]:

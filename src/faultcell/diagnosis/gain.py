@@ -23,8 +23,10 @@ MEASURES = (
     "roc_auc",
     "pr_auc",
     "recall_at_1_percent",
+    "recall_at_0_1_percent",
     "false_alarm_rate",
 )
+DETECTION = ("severity_at_50_percent_recall", "severity_at_90_percent_recall", "delay_cycle")  # where they can be told
 TESTED = {"recall": "recall", "f1": "F1", "pr_auc": "PR-AUC"}
 HARMED = {"recall": "recall", "pr_auc": "PR-AUC", "recall_at_1_percent": "recall at 1 % false alarms"}
 SIX = ("mlp", "cnn", "lstm", "gru", "bilstm", "cnn_lstm")
@@ -32,6 +34,7 @@ BEFORE, WEIGHTED, THRESHOLD = "before", "class_weights", "threshold"
 FOREST, PROTOCOL_ONLY = "forest", "protocol"
 ALL_SIX = "all six"
 FEW_FALSE_ALARMS = 0.01
+FALSE_ALARMS = {"recall_at_1_percent": FEW_FALSE_ALARMS, "recall_at_0_1_percent": 0.001}  # of the normal curves
 CONFIDENCE = 0.95
 ENOUGH = 0.95  # a recall above which little is left to gain
 AS_GOOD = 0.02  # of PR-AUC: the protocol alone explains what is no further above it
@@ -42,8 +45,19 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Found(_Record):
+    """Faults of a range of severity, and how many of them are found at 1 % and at .1 % false alarms."""
+
+    severity: str
+    low: float
+    high: float
+    faults: int
+    found_at_1_percent: int
+    found_at_0_1_percent: int
+
+
 class Fit(_Record):
-    """One classifier, fitted on one arm with one seed, on the test cells; see `measures.measure`."""
+    """One classifier, fitted on one arm with one seed, on the test cells; see `measures.measure` and `detection.Graded`."""
 
     task: str
     view: str
@@ -59,7 +73,12 @@ class Fit(_Record):
     roc_auc: float
     pr_auc: float
     recall_at_1_percent: float
+    recall_at_0_1_percent: float | None = None
     false_alarm_rate: float
+    severity_at_50_percent_recall: float | None = None
+    severity_at_90_percent_recall: float | None = None
+    delay_cycle: float | None = None
+    by_severity: list[Found] = []
 
 
 class Interval(_Record):
@@ -124,7 +143,7 @@ class Gain(Plotted, Tabular, _Record):
 
     def to_polars(self) -> pl.DataFrame:
         """A row for each fit: task, view, arm, classifier, seed, and what was measured."""
-        return pl.DataFrame([row.model_dump() for row in self.rows], infer_schema_length=None)
+        return pl.DataFrame([row.model_dump(exclude={"by_severity"}) for row in self.rows], infer_schema_length=None)
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -177,12 +196,14 @@ class FitTable:
             self._groups[row.task, row.view, row.arm, row.classifier].append(row)
 
     def by_seed(self, place: tuple[str, str], arm: str, *, classifier: str, measure: str) -> list[float]:
-        """A measure of one classifier, or of the mean of the nets, for each seed; empty if there is no such fit."""
+        """A measure of one classifier, or of the mean of the nets, for each seed; empty if no fit has it."""
         one_of = [classifier] if classifier in self.classifiers else [name for name in self.classifiers if name in SIX]
         found: dict[int, list[float]] = defaultdict(list)
         for name in one_of:
             for row in self._groups.get((*place, arm, name), ()):
-                found[row.seed].append(getattr(row, measure))
+                value = getattr(row, measure)
+                if value is not None:
+                    found[row.seed].append(value)
         return [float(np.mean(found[seed])) for seed in sorted(found)]
 
     def of_nets(self, place: tuple[str, str], arm: str, *, measure: str) -> list[float]:
@@ -193,7 +214,8 @@ class FitTable:
         """Means over seeds, of each classifier and of the nets together."""
         mean = [mean_name(self.classifiers)] if any(name in SIX for name in self.classifiers) else []
         for place, arm, classifier in product(self.places, self.arms, (*self.classifiers, *mean)):
-            values = {name: self.by_seed(place, arm, classifier=classifier, measure=name) for name in MEASURES}
+            names = (*MEASURES, *DETECTION)
+            values = {name: self.by_seed(place, arm, classifier=classifier, measure=name) for name in names}
             if values["recall"]:
                 yield Summary(
                     task=place[0],
@@ -201,7 +223,7 @@ class FitTable:
                     arm=arm,
                     classifier=classifier,
                     seeds=len(values["recall"]),
-                    measures={name: interval(found) for name, found in values.items()},
+                    measures={name: interval(found) for name, found in values.items() if found},
                 )
 
     def tests(self, generated: Sequence[str]) -> Iterator[Comparison]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from faultcell.diagnosis.gain import FEW_FALSE_ALARMS
+from faultcell.diagnosis.gain import FALSE_ALARMS, FEW_FALSE_ALARMS
 
 
 def measure(truth: NDArray[np.int64], *, score: NDArray[np.float64], alarm: NDArray[np.int64]) -> dict[str, float]:
@@ -25,7 +25,7 @@ def measure(truth: NDArray[np.int64], *, score: NDArray[np.float64], alarm: NDAr
         "f1": metrics.f1_score(truth, alarm, zero_division=0),
         "roc_auc": metrics.roc_auc_score(truth, score),
         "pr_auc": metrics.average_precision_score(truth, score),
-        "recall_at_1_percent": recall_at(truth, score),
+        **{name: recall_at(truth, score, false_alarms=share) for name, share in FALSE_ALARMS.items()},
         "false_alarm_rate": np.mean(alarm[truth == 0]),
     }
     return {name: float(value) for name, value in values.items()}

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
 
 from faultcell.curves.against_normal import (
     NEAR_LIMIT_VOLT,
@@ -32,7 +33,7 @@ from faultcell.curves.against_normal import (
 )
 from faultcell.curves.curves import Curves
 from faultcell.curves.schema import KEYS, NORMAL, Array, Key
-from faultcell.diagnosis.cell_model import CellModel, cusum
+from faultcell.diagnosis.cell_model import LENGTH, CellModel, ThermalModel, cusum, innovations
 
 # What is known: the curve alone, a normal one of its cell, the other half of its cycle, each with what came before.
 LEVELS = ("curve", "reference", "cycle")
@@ -47,18 +48,18 @@ class Evidence:
     Attributes:
         curve: itself.
         normal: a normal curve of its cell and half-cycle, None where there is none.
-        model: the cell's circuit, from that curve and the other half of its cycle.
-        usual: CUSUM of the filter on that curve.
         other: the other half of its cycle.
         other_normal: the other half of the normal curve's.
+        filtered: CUSUM of a filter on the cell's own circuit, less that on the normal curve; NaN where there is no circuit.
+        warmer: how much warmer it is at last than its circuit and its surroundings make it, less that of the normal curve, K.
     """
 
     curve: Loaded
     normal: Loaded | None
-    model: CellModel | None
-    usual: float
     other: Loaded | None
     other_normal: Loaded | None
+    filtered: float
+    warmer: float
 
 
 def _ends(curve: Loaded) -> float:
@@ -96,11 +97,9 @@ def _imbalance(given: Evidence) -> float:
     return _balance(given.curve, given.other) - _balance(given.normal, given.other_normal)
 
 
-def _filtered(given: Evidence) -> float:
-    """CUSUM of a filter on the cell's own circuit, less that on the normal curve."""
-    if given.model is None or given.curve.second.size < 8:
-        return float("nan")
-    return cusum(given.model.innovations(given.curve)) - given.usual
+def _rested(given: Evidence) -> float:
+    """How far the voltage falls in the rest behind a charge (rises behind a discharge), beyond what the normal one does, V."""
+    return float("nan") if given.normal is None else given.normal.rest_volt - given.curve.rest_volt
 
 
 # Each detector: what it has to know, and its feature.
@@ -112,7 +111,9 @@ DETECTORS: dict[str, tuple[str, Callable[[Evidence], float]]] = {
     "mean_temperature": ("reference", lambda given: warmer(given.curve, given.normal, np.mean)),
     "peak_temperature": ("reference", lambda given: warmer(given.curve, given.normal, np.max)),
     "voltage_at_charge": ("reference", lambda given: added_resistance_milliohm(given.curve, given.normal)),
-    "filter": ("reference", _filtered),
+    "rest_drop": ("reference", _rested),
+    "filter": ("reference", lambda given: given.filtered),
+    "thermal_residual": ("reference", lambda given: given.warmer),
     "charge_balance": ("cycle", _imbalance),
 }
 
@@ -124,14 +125,25 @@ def features(curves: Curves, among: Curves) -> Array:
         curves: charges or discharges.
         among: all curves of their cells, normal ones among them.
     """
-    found = Cycles(among)
-    table = np.full((len(curves), len(DETECTORS)), np.nan)
-    keys, own = curves.halfcycles.select(KEYS).rows(), first_normals(curves, among)
-    for row, one in enumerate(loaded(curves, range(len(curves)))):
-        if one.second.size >= 2:
-            given = found.evidence(one, keys[row], own[row])
+    table, keys = np.full((len(curves), len(DETECTORS)), np.nan), curves.halfcycles.select(KEYS).rows()
+    ones = list(loaded(curves, range(len(curves))))
+    for row, given in enumerate(Cycles(among).evidence(ones, keys, first_normals(curves, among))):
+        if given.curve.second.size >= 2:
             table[row] = [feature(given) for _, feature in DETECTORS.values()]
     return table
+
+
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """What models of a cell, from its normal curves, do not foresee of a curve; NaN where there is none `(N, LENGTH)`.
+
+    Attributes:
+        volt: innovations of the filter on its circuit, over what it expected of itself.
+        kelvin: temperature beyond that of its thermal model.
+    """
+
+    volt: Array
+    kelvin: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,26 +161,47 @@ class Cycles:
     def _normal(self) -> set[Key]:
         return set(self.curves.halfcycles.filter(label=NORMAL).select(KEYS).rows())
 
-    def evidence(self, curve: Loaded, key: Key, own: Key | None) -> Evidence:
-        """What is known of a curve of that key, whose own normal curve is named."""
-        other = self._by_key.get(_other(key))
-        if own is None:
-            return Evidence(curve, None, None, np.nan, other, None)
-        model, usual = self._circuit(own)
-        return Evidence(curve, self._by_key[own], model, usual, other, self._by_key.get(_other(own)))
-
-    def _circuit(self, own: Key) -> tuple[CellModel | None, float]:
-        """The circuit of a cell from a normal curve and the other half of its cycle, and what its filter says of that curve."""
-        if own not in self._circuits:
-            normal, partner = self._by_key[own], self._by_key.get(_other(own)) if _other(own) in self._normal else None
-            halves = None if partner is None else ((normal, partner) if normal.rising else (partner, normal))
-            model = CellModel.of(*halves) if halves else None
-            self._circuits[own] = model, cusum(model.innovations(normal)) if model else np.nan
-        return self._circuits[own]
-
     @cached_property
-    def _circuits(self) -> dict[Key, tuple[CellModel | None, float]]:
+    def _models(self) -> dict[Key, tuple[CellModel | None, ThermalModel | None]]:
         return {}
+
+    def evidence(self, curves: Sequence[Loaded], keys: Sequence[Key], own: Sequence[Key | None]) -> list[Evidence]:
+        """What is known of curves of these keys, whose own normal curves are named."""
+        normals = sorted({key for key in own if key is not None})
+        all_own: list[Key | None] = [*own, *normals]
+        left = self.residuals([*curves, *(self._by_key[key] for key in normals)], all_own)
+        sums, late = cusum(left.volt), left.kelvin[:, LENGTH // 2 :].mean(axis=1)
+        usual = {key: row for row, key in enumerate(normals, len(curves))}
+        found = []
+        for row, (curve, key, reference) in enumerate(zip(curves, keys, own, strict=True)):
+            other, known = self._by_key.get(_other(key)), [] if reference is None else [reference, _other(reference)]
+            normal, other_normal = (self._by_key.get(one) for one in known) if known else (None, None)
+            apart = [float(one[row] - one[usual[reference]]) if reference else float("nan") for one in (sums, late)]
+            found.append(Evidence(curve, normal, other, other_normal, *apart))
+        return found
+
+    def residuals(self, curves: Sequence[Loaded], own: Sequence[Key | None]) -> Residuals:
+        """What the models of the cells do not foresee of curves, whose own normal curves are named."""
+        models = [self._model(key) if one.second.size >= 8 else (None, None) for one, key in zip(curves, own, strict=True)]
+        volt, kelvin = np.full((2, len(curves), LENGTH), np.nan)
+        some = [row for row, (circuit, _) in enumerate(models) if circuit is not None]
+        if some:
+            volt[some] = innovations([circuit for circuit, _ in models if circuit is not None], [curves[row] for row in some])
+        for row, (_, thermal) in enumerate(models):
+            if thermal is not None:
+                kelvin[row] = thermal.residual(curves[row])
+        return Residuals(volt, kelvin)
+
+    def _model(self, own: Key | None) -> tuple[CellModel | None, ThermalModel | None]:
+        """The models of a cell from a normal curve and the other half of its cycle; None where that is missing."""
+        if own is None:
+            return None, None
+        if own not in self._models:
+            normal, partner = self._by_key[own], self._by_key[_other(own)] if _other(own) in self._normal else None
+            halves = None if partner is None else ((normal, partner) if normal.rising else (partner, normal))
+            circuit = CellModel.of(*halves) if halves else None
+            self._models[own] = circuit, ThermalModel.of(circuit, halves) if circuit and halves else None
+        return self._models[own]
 
 
 def _other(key: Key) -> Key:
@@ -208,6 +241,35 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(X[:, list(DETECTORS).index(self.feature)], dtype=np.float64)
 
 
+class FeatureModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A logistic regression on all features that a level of knowledge gives, gaps filled, both classes alike.
+
+    Args:
+        level: of `LEVELS`.
+    """
+
+    def __init__(self, level: str = LEVELS[0]) -> None:
+        self.level = level
+
+    def fit(self, X: Array, y: NDArray[np.int64]) -> FeatureModel:
+        """Learn from features `(N, F)` and truth `(N,)`."""
+        self.like_ = self._some(X)
+        self.model_ = LogisticRegression(class_weight="balanced", max_iter=2000).fit(filled(self.like_, self.like_), y)
+        self.classes_ = self.model_.classes_
+        return self
+
+    def decision_function(self, X: Array) -> Array:
+        """Above zero for a fault `(N,)`."""
+        return np.asarray(self.model_.decision_function(filled(self._some(X), self.like_)))
+
+    def predict(self, X: Array) -> NDArray[np.int64]:
+        """One for an alarm `(N,)`."""
+        return (self.decision_function(X) > 0).astype(np.int64)
+
+    def _some(self, X: Array) -> Array:
+        return np.asarray(X[:, [list(DETECTORS).index(name) for name in of_level(self.level)]], dtype=np.float64)
+
+
 def filled(table: Array, like: Array) -> Array:
     """Features with what is not known put to the middle of training curves, and scaled by these `(N, F)`."""
     some = np.isfinite(like).any(axis=0)
@@ -220,3 +282,10 @@ def of_level(level: str) -> Sequence[str]:
     """The detectors that need no more than that."""
     most = LEVELS.index(level)
     return [name for name, (needs, _) in DETECTORS.items() if LEVELS.index(needs) <= most]
+
+
+# All of them by name, as `classify` knows them: one feature each, and all features of a level.
+MODEL_BASED: dict[str, Callable[[], Detector | FeatureModel]] = {
+    **{name: partial(Detector, name) for name in DETECTORS},
+    **{f"features_{level}": partial(FeatureModel, level) for level in LEVELS},
+}

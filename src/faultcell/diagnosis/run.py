@@ -34,6 +34,7 @@ from faultcell.diagnosis.gain import (
     verdicts,
 )
 from faultcell.diagnosis.measures import measure
+from faultcell.diagnosis.model_based import MODEL_BASED
 from faultcell.diagnosis.tasks import Task, remarks, tasks_of
 from faultcell.diagnosis.views import LENGTH, MARGIN, VIEWS
 from faultcell.errors import DataError, MissingExtraError
@@ -41,7 +42,7 @@ from faultcell.models.classifiers import NETS, PATCH, STEPS, TREES, Threshold, f
 from faultcell.runtime.workers import one_thread, spread
 
 ROCKET = "minirocket"
-CLASSIFIERS = (*NETS, FOREST, ROCKET, PROTOCOL_ONLY, THRESHOLD)
+CLASSIFIERS = (*NETS, FOREST, ROCKET, PROTOCOL_ONLY, THRESHOLD, *MODEL_BASED)
 PROTOCOL = (
     "A task is one fault against normal curves of the same half-cycle; no test cell is in training, nor behind a generated "
     "curve. The view `whole` is the loaded part, `in_limits` what of it lies before the voltage under load first comes within "
@@ -53,6 +54,8 @@ PROTOCOL = (
     "what the taken curves of the first generated set were asked for (without one, for conditions of known faults); `splice` "
     "puts the end of the nearest known fault on the normal curve that a generated one was drawn from, or on any. `forest` has "
     f"{TREES} trees on the same points, `protocol` is a logistic regression on C-rate, ambient temperature and duration alone. "
+    "The model-based rival learns from the real curves alone: one number of a curve each, or (`features_...`) a logistic "
+    "regression on all numbers that the curve alone, a normal curve of its cell, or the other half of its cycle, too, give. "
     "Each fit "
     f"of a net takes {{steps}} optimiser steps on batches drawn with replacement; recurrent nets take {PATCH} points together. "
     "A seed sets initial weights, batches and which generated curves are taken. An alarm is a score above even odds; recall at "
@@ -117,7 +120,7 @@ def classify(
     asked = tuple(classifiers or (name for name in CLASSIFIERS if name != ROCKET or has_rocket()))
     _refuse_names(classifiers=asked, views=tuple(VIEWS) if views is None else views, controls=cheap, generated=tuple(generated))
     refuse_leaks(train=train, test=test, generated=generated)
-    train = severity.complete(train)
+    train, test = severity.complete(train), severity.complete(test)
     sets = {"train": train, "test": test, "generated": generated}
     found = [task for view in views or VIEWS for task in tasks_of(**sets, view=view, usual=views is None)]  # type: ignore[arg-type]
     tasks, notes = [task for task in found if isinstance(task, Task)], [note for note in found if isinstance(note, str)]
@@ -180,9 +183,9 @@ def _run(jobs: Sequence[_Job], plan: _Plan, *, workers: int, on_fit: Callable[[i
 
 
 def _fitted(job: _Job, plan: _Plan) -> tuple[str, ...]:
-    """The classifiers fitted on an arm: the threshold has nothing to learn and is looked at once."""
+    """The classifiers fitted on an arm: the threshold and the model-based rival take no drawn curves nor seed."""
     once = job.arm == BEFORE and job.seed == 0
-    return tuple(name for name in plan.classifiers if once or name != THRESHOLD)
+    return tuple(name for name in plan.classifiers if once or name not in (THRESHOLD, *MODEL_BASED))
 
 
 def _arm(plan: _Plan, job: _Job) -> list[Fit]:
@@ -192,7 +195,8 @@ def _arm(plan: _Plan, job: _Job) -> list[Fit]:
     place = {"task": task.name, "view": task.view, "arm": job.arm, "seed": job.seed, "added": data.added}
     for name in _fitted(job, plan):
         score, alarm = _alarms(name, data, job=job, steps=plan.steps)
-        rows.append(Fit(classifier=name, **place, **measure(task.test.truth, score=score, alarm=alarm)))
+        values = {**measure(task.test.truth, score=score, alarm=alarm), **task.graded.measures(score)}
+        rows.append(Fit(classifier=name, **place, **values, by_severity=task.graded.by_severity(score)))
     return rows
 
 
@@ -202,6 +206,9 @@ def _alarms(name: str, data: Data, *, job: _Job, steps: int) -> tuple[Array, NDA
     if name == THRESHOLD:
         detector = Threshold(severity.NOISE_VOLT)
         return detector.decision_function(data.beyond), detector.predict(data.beyond)
+    if name in MODEL_BASED:
+        rival = MODEL_BASED[name]().fit(job.task.features[0], job.task.train.truth)
+        return rival.decision_function(job.task.features[1]), rival.predict(job.task.features[1])
     if name == ROCKET:
         ridge = rocket(seed=job.seed, class_weight="balanced" if weighted else None).fit(data.train, data.truth)
         return ridge.decision_function(data.test), ridge.predict(data.test)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -16,9 +17,11 @@ from faultcell.curves.condition import Condition
 from faultcell.curves.conditions import conditions_of
 from faultcell.curves.curves import Curves
 from faultcell.curves.faults import FAULTS, half_cycles
-from faultcell.curves.schema import NORMAL, SEVERITY, SOURCE
+from faultcell.curves.schema import NORMAL, SEVERITY, SOURCE, Array
+from faultcell.diagnosis.detection import Graded
 from faultcell.diagnosis.gain import BEFORE, WEIGHTED, Sizes, percent
-from faultcell.diagnosis.views import MARGIN, PLAIN, WARM, Seen, see
+from faultcell.diagnosis.model_based import features
+from faultcell.diagnosis.views import BESIDE, MARGIN, PLAIN, WARM, Seen, see
 from faultcell.encoding.assemble import REQUESTED
 
 FEWEST_FAULTS = 2
@@ -62,6 +65,7 @@ class Task:
         generated: curves of that fault by name of their set, in order.
         added: curves that an arm adds.
         known: all real training curves, of any half-cycle.
+        unseen: all test curves, of any half-cycle.
     """
 
     name: str
@@ -73,6 +77,19 @@ class Task:
     generated: dict[str, Curves]
     added: int
     known: Curves
+    unseen: Curves
+
+    @cached_property
+    def graded(self) -> Graded:
+        """The test curves with how severe they are."""
+        real = self.test
+        return Graded.of(self.label, normal=real.normal, faults=real.faults, truth=real.truth)
+
+    @cached_property
+    def features(self) -> tuple[Array, Array]:
+        """What the model-based rival knows of training and of test curves `(N, F)` and `(M, F)`."""
+        pairs = ((self.train, self.known), (self.test, self.unseen))
+        return tuple(features(Curves.concat([real.normal, real.faults]), among) for real, among in pairs)  # type: ignore[return-value]
 
     @property
     def sizes(self) -> Sizes:
@@ -173,7 +190,7 @@ def tasks_of(
             sets = {other: curves for other, curves in sets.items() if len(curves)}
             missing = max(learnt.count(0) - learnt.count(1), 0)
             added = min([missing, *map(len, sets.values())])
-            yield Task(name, label, step, view, learnt, unseen, sets, added, train)
+            yield Task(name, label, step, view, learnt, unseen, sets, added, train, test)
 
 
 def _real(curves: Curves, label: str, step: str, *, view: str) -> Real:
@@ -202,7 +219,7 @@ def seen_beside(drawn: Curves, view: str, train: Curves) -> Seen:
         view: a name of `views.VIEWS`.
         train: the real curves they were drawn from.
     """
-    if view != "relative":
+    if view not in BESIDE:
         return see(drawn, view)
     cells = drawn.halfcycles[SOURCE[0]].to_list() if SOURCE[0] in drawn.halfcycles.columns else None
     return see(drawn, view, normal=train, references=first_normals(drawn, train, cells=cells))

@@ -3,7 +3,8 @@
 Whole faults beyond a limit are told apart by their voltage alone: every battery management system has that threshold. The part
 inside the limits, cut by one rule for normal and fault curves, asks for more: does the shape before the limit tell what comes?
 Faults inside all limits ask for what a model-based diagnosis has, too: the temperature, and a normal curve that the same cell
-had before (`relative`).
+had before (`relative`), or what models of the cell made from such curves do not foresee (`residual`: the nets see what the
+model-based rival does).
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from faultcell.curves.against_normal import loaded
 from faultcell.curves.curves import Curves, loaded_part
 from faultcell.curves.schema import KEYS, Array, Key
+from faultcell.diagnosis.model_based import Cycles
 
 LENGTH = 64
 CHANNELS = ("voltage", "current", "charge")
@@ -24,6 +27,7 @@ KELVIN = 10.0  # what counts as one
 # The in-limits part ends this far before the limit, V: holds and cut-offs are not exactly at it.
 MARGIN = 0.01
 FEWEST = 4
+MOST_MISSED = 10.0  # of what a filter expects of itself: beyond, it has lost its cell
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +36,9 @@ class Seen:
 
     Attributes:
         values: voltage as a fraction of the rated window, |current| in C and charge moved so far over nominal capacity, at
-            equal steps over the part's own duration; of the view `thermal` the temperature over the surroundings, too, and of
-            `relative` all four less those of the cell's own normal curve `(N, C, L)`; zero where not usable.
+            equal steps over the part's own duration; of the view `thermal` the temperature over the surroundings, too, of
+            `relative` all four less those of the cell's own normal curve, and of `residual` what the cell's circuit and its
+            thermal model do not foresee `(N, C, L)`; zero where not usable.
         beyond: how far the part goes beyond the limit it can break, under load, V; zero where it does not `(N,)`.
         at_limit: whether the curve comes within `MARGIN` of that limit `(N,)`.
         usable: curves with a part to speak of `(N,)`.
@@ -92,14 +97,21 @@ def in_limits(trace: Trace) -> Trace:
     kept = trace.second < end
     under_load = (np.interp(end, trace.second[trace.loaded], y[trace.loaded]) for y in (trace.inside, trace.rate))
     inside, rate = (np.append(y[kept], last) for y, last in zip((trace.inside, trace.rate), under_load, strict=True))
-    second, loaded = np.append(trace.second[kept], end), np.append(trace.loaded[kept], True)
+    second, on = np.append(trace.second[kept], end), np.append(trace.loaded[kept], True)
     celsius = np.append(trace.celsius[kept], np.interp(end, trace.second, trace.celsius))
-    return Trace(second, inside, rate, loaded, trace.window, trace.rising, celsius)
+    return Trace(second, inside, rate, on, trace.window, trace.rising, celsius)
 
 
-VIEWS: dict[str, Callable[[Trace], Trace]] = {"whole": whole, "in_limits": in_limits, "thermal": whole, "relative": whole}
+VIEWS: dict[str, Callable[[Trace], Trace]] = {
+    "whole": whole,
+    "in_limits": in_limits,
+    "thermal": whole,
+    "relative": whole,
+    "residual": whole,
+}
+BESIDE = ("relative", "residual")  # of a curve beside the cell's own normal ones
 PLAIN = ("whole", "in_limits")  # of the curve's own voltage, current and charge; what is usual for faults beyond a limit
-WARM = ("thermal", "relative")  # with the temperature; what is usual for faults inside all limits
+WARM = ("thermal", "relative", "residual")  # with the temperature; what is usual for faults inside all limits
 
 
 def crossing(trace: Trace) -> float | None:
@@ -116,7 +128,8 @@ def crossing(trace: Trace) -> float | None:
 
 def channels(view: str) -> int:
     """How many channels a view has."""
-    return len(CHANNELS) + (view in WARM) + (len(CHANNELS) + 1) * (view == "relative")
+    more = {"thermal": 1, "relative": 2 + len(CHANNELS), "residual": 3}
+    return len(CHANNELS) + more.get(view, 0)
 
 
 def see(
@@ -132,13 +145,14 @@ def see(
     Args:
         curves: charges and discharges.
         view: a name of `VIEWS`.
-        normal: where the cells' own normal curves are, for the view `relative`.
+        normal: where the cells' own normal curves are, for the views that are `BESIDE`; of `residual` both half-cycles.
         references: key of each curve's own normal one there, None where there is none: then it is not usable.
         length: L.
     """
     shape = (len(curves), channels(view), length)
     values, beyond = np.zeros(shape, dtype=np.float32), np.zeros(len(curves))
     own = _own(normal, references or (), length) if view == "relative" and normal is not None else {}
+    left = _left(curves, normal, references or ()) if view == "residual" else None
     ambient = np.nan_to_num(curves.known("ambient_temperature_celsius"), nan=TYPICAL_CELSIUS)
     at_limit, usable = np.zeros(len(curves), dtype=bool), np.zeros(len(curves), dtype=bool)
     protocol = np.column_stack([np.zeros(len(curves)), curves.known("ambient_temperature_celsius") - 25, np.zeros(len(curves))])
@@ -154,6 +168,11 @@ def see(
             if reference is None:
                 continue
             shown = np.concatenate([shown, shown - reference])
+        if left is not None:
+            if not np.isfinite(left[0, i]).all():
+                continue
+            even = np.linspace(0, 1, length), np.linspace(0, 1, left.shape[-1])
+            shown = np.concatenate([shown, [np.interp(*even, np.nan_to_num(one[i])) for one in left]])
         values[i], usable[i] = shown, True
         beyond[i] = max(0.0, -float(part.inside[part.loaded].min()))
         at_limit[i] = crossing(trace) is not None
@@ -170,6 +189,13 @@ def _own(normal: Curves, references: Sequence[Key | None], length: int) -> dict[
     return {key: seen.values[i] for i, key in enumerate(some.halfcycles.select(KEYS).rows()) if seen.usable[i]}
 
 
+def _left(curves: Curves, normal: Curves | None, references: Sequence[Key | None]) -> Array:
+    """What the filter on the cell's circuit and its thermal model do not foresee, about one; NaN where unknown `(2, N, L)`."""
+    own: Sequence[Key | None] = references if normal is not None else [None] * len(curves)
+    residuals = Cycles(curves if normal is None else normal).residuals(list(loaded(curves, range(len(curves)))), own)
+    return np.stack([np.clip(residuals.volt, -MOST_MISSED, MOST_MISSED) / MOST_MISSED, residuals.kelvin / KELVIN])
+
+
 def _warm(part: Trace, ambient: float, length: int) -> Array:
     """The temperature over that of the surroundings, about one; zero where it is unknown `(1, L)`."""
     known = np.isfinite(part.celsius)
@@ -184,7 +210,7 @@ def _traces(curves: Curves) -> Iterator[Trace | None]:
     names = ("step_time_second", "voltage_volt", "current_ampere", "surface_temperature_celsius")
     second, volt, ampere, celsius = (curves.column(name) for name in names)
     limits = curves.known("lower_voltage_limit_volt"), curves.known("upper_voltage_limit_volt")
-    nominal, steps, loaded = curves.known("nominal_capacity_ah"), curves.halfcycles["step_type"].to_list(), curves.under_load
+    nominal, steps, on = curves.known("nominal_capacity_ah"), curves.halfcycles["step_type"].to_list(), curves.under_load
     for i, rows in enumerate(curves.slices()):
         lower, upper, part = float(limits[0][i]), float(limits[1][i]), loaded_part(curves, rows)
         if steps[i] not in ("charge", "discharge") or not np.isfinite([lower, upper, nominal[i]]).all():
@@ -193,7 +219,7 @@ def _traces(curves: Curves) -> Iterator[Trace | None]:
         rising = steps[i] == "charge"
         inside = upper - volt[part] if rising else volt[part] - lower
         rate = np.abs(ampere[part]) / nominal[i]
-        yield Trace(second[part], inside, rate, loaded[part], upper - lower, rising, celsius[part])
+        yield Trace(second[part], inside, rate, on[part], upper - lower, rising, celsius[part])
 
 
 def _resampled(part: Trace, length: int) -> Array:

@@ -86,12 +86,27 @@ CLASSIFIERS = {
     "minirocket": "MiniRocket",
     "protocol": "protocol alone",
     "threshold": "voltage threshold",
+    "temperature_limit": "temperature limit",
+    "fastest_rise": "fastest rise of temperature",
+    "time_to_limit": "time to the limit",
+    "charge_between_voltages": "charge between voltages",
+    "mean_temperature": "mean temperature",
+    "peak_temperature": "peak temperature",
+    "voltage_at_charge": "voltage at equal charge",
+    "rest_drop": "voltage of the rest",
+    "filter": "Kalman filter, CUSUM",
+    "thermal_residual": "thermal model",
+    "charge_balance": "charge balance",
+    "features_curve": "features: curve alone",
+    "features_reference": "features: and a normal curve",
+    "features_cycle": "features: and the other half-cycle",
 }
 VIEWS = {
     "whole": "whole curve",
     "in_limits": "within the limits",
     "thermal": "with the temperature",
     "relative": "beside the cell's own normal curve",
+    "residual": "with what models of the cell do not foresee",
 }
 
 
