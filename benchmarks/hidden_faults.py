@@ -54,7 +54,7 @@ def one_split(curves: Curves, args: argparse.Namespace, seed: int) -> list[Fit]:
     keep = pl.col("label").is_in([NORMAL, args.fault])
     train, test = (some.where(keep) for some in split_of(curves, args.fault, seed))
     faults, normal = (train.where(pl.col("label") == label) for label in (args.fault, NORMAL))
-    chosen = faults.where(pl.col("step_type") == "charge").few(args.known, seed=seed).halfcycles
+    chosen = faults.where(pl.col("step_type") == "charge").few(args.known // 2, seed=seed).halfcycles
     cycles = chosen.select(pl.struct("cell_id", "cycle_count")).to_series().implode()
     few = faults.where(pl.struct("cell_id", "cycle_count").is_in(cycles))
     drawn = adapted(normal, few, seed=seed).augment(normal, count=len(normal), seed=1000 * seed)
@@ -62,7 +62,7 @@ def one_split(curves: Curves, args: argparse.Namespace, seed: int) -> list[Fit]:
         train=Curves.concat([normal, few]),
         test=test,
         synthetic={"augment": drawn},
-        seeds=1,
+        seeds=args.seeds,
         classifiers=args.classifiers.split(",") if args.classifiers else None,
         views=args.views.split(","),
         controls=CONTROLS,
@@ -130,17 +130,22 @@ def main() -> None:
     parser.add_argument("--fault", default="internal_short", choices=hidden)
     parser.add_argument("--data", type=Path, default=None, help="curve set; the embedded one if not given")
     parser.add_argument("--splits", type=int, default=5)
-    parser.add_argument("--known", type=int, default=24)
+    parser.add_argument("--known", type=int, default=24, help="fault curves, both halves of half as many cycles")
+    parser.add_argument("--seeds", type=int, default=1, help="of the classifiers, in each split")
     parser.add_argument("--views", default="thermal,relative,residual")
     parser.add_argument("--classifiers", default="", help=f"of {', '.join(CLASSIFIERS)}; all if not given")
     parser.add_argument("--between", type=float, nargs=2, default=OHM_20_TO_50, help="severities")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--again", type=Path, default=None, help="JSON file of fits: print these, fit none")
     parser.add_argument("--out", type=Path, default=None, help="JSON file of all fits")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     curves = read(args.data) if args.data else demo_data(args.fault)
     splits = []
-    for seed in range(args.splits):
+    if args.again:
+        splits = [[Fit(**fit) for fit in fits] for fits in json.loads(args.again.read_text())]
+        args.splits = len(splits)
+    for seed in range(0 if args.again else args.splits):
         began = time.perf_counter()
         splits.append(one_split(curves, args, seed))
         print(f"split {seed}: {time.perf_counter() - began:.0f} s", flush=True)

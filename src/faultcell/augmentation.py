@@ -11,6 +11,7 @@ from faultcell.augmenter import Augmenter
 from faultcell.config import Config, FinetuneConfig, TrainConfig
 from faultcell.curves.curves import Curves
 from faultcell.generation.depths import Depths
+from faultcell.generation.rest_shorts import RestShorts, all_at_rest
 from faultcell.training.run import OnStep
 
 
@@ -29,6 +30,8 @@ def augment(
 ) -> Curves:
     """From normal curves and a handful of faults to many faults: learn, adapt, and draw, see `Augmenter.augment`.
 
+    Known faults that are all shorts of cells at rest need no training, see `RestShorts`: `count` and `seed` alone tell there.
+
     Args:
         normal: normal curves, to learn from and to draw from.
         few: known faults.
@@ -41,6 +44,8 @@ def augment(
         on_step: called after each training step.
         on_chunk: called with curves done and curves in all.
     """
+    if all_at_rest(few):
+        return RestShorts(few).augment(normal, count=count, seed=seed)
     model = adapted(normal, few, config=config, finetune=finetune, seed=seed, on_step=on_step)
     return model.augment(normal, count=count, faults=faults, severity=severity, seed=seed, on_chunk=on_chunk)
 

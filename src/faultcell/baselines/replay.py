@@ -16,10 +16,10 @@ from faultcell.curves import severity
 from faultcell.curves.condition import Condition
 from faultcell.curves.conditions import conditions_of
 from faultcell.curves.curves import Curves, loaded_part
-from faultcell.curves.faults import FAULTS
+from faultcell.curves.faults import FAULTS, resting
 from faultcell.curves.schema import SOURCE, Array
 from faultcell.encoding.assemble import assemble
-from faultcell.encoding.condition_vector import ConditionEncoder
+from faultcell.encoding.condition_vector import ConditionEncoder, scaled_severity
 from faultcell.encoding.decode import CurveSamples
 from faultcell.errors import ConditionError
 
@@ -85,13 +85,14 @@ class CurveLibrary:
         rows = np.array(self.of(condition))
         known, has, spread = self._encoded
         asked, asks = self._vocabulary.encode([condition])
+        asked, asks = _with_rests(asked, asks, [condition])
         both = has[rows] * asks
         distance = (((known[rows] - asked) / spread) ** 2 * both).sum(axis=1) / both.sum(axis=1)
         return [int(row) for row in rows[distance.argsort(kind="stable")[:count]]]
 
     @cached_property
     def _encoded(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        known, has = self._vocabulary.encode(self.conditions)
+        known, has = _with_rests(*self._vocabulary.encode(self.conditions), self.conditions)
         return known, has, np.maximum(known.std(axis=0), LEAST_SPREAD)
 
     def filled(self, condition: Condition) -> Condition:
@@ -102,6 +103,15 @@ class CurveLibrary:
             limits=condition.limits or donor.limits,
             nominal_capacity_ah=condition.nominal_capacity_ah or donor.nominal_capacity_ah,
         )
+
+
+def _with_rests(
+    values: NDArray[np.float32], has: NDArray[np.float32], conditions: Sequence[Condition]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Condition vectors and flags `(N, F)`, followed by how severe faults at rest are, which no network is told."""
+    more = np.column_stack([scaled_severity(one, conditions) for one in resting(FAULTS)])
+    known = np.isfinite(more)
+    return np.hstack([values, np.where(known, more, 0.0)]), np.hstack([has, known])
 
 
 class ResamplingSource(ABC):

@@ -6,7 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -62,6 +62,7 @@ def augment(
     from faultcell.curves.curves import Curves
     from faultcell.files.curve_set import CONTENTS
     from faultcell.files.durable.atomic import refuse_other
+    from faultcell.generation.rest_shorts import all_at_rest
     from faultcell.scoring.verdict import of_shapes
 
     if (bundle is None) == (faults is None) and not (bundle and with_real):
@@ -76,6 +77,12 @@ def augment(
     depths = _depths(severity or ["between"])
     source = _normal(normal)
     few = faults_of(faults, label=None, cells=None, step_type=None) if faults else None
+    if few is not None and bundle is None and all_at_rest(few):
+        if keep is not None or fault or severity:
+            raise ConditionError("shorts at rest are drawn from known ones as they are: leave out --keep, --fault, --severity")
+        shared = {"verb": "augment", "normal": normal.name, "faults": faults.name if faults else None, "seed": seed}
+        _at_rest(source, few, out, count=count, settings=shared, with_real=with_real, as_json=as_json)
+        return
     with progress() as tick:
         model = _model(bundle, source, few, keep=keep, config=knobs, tick=tick)
         plan = model.plan(source, count=count, faults=fault, severity=depths, seed=seed)
@@ -99,6 +106,26 @@ def augment(
     facts = {"out": str(out), "curves": labels.total(), "verdict": verdict, "redrawn": again["curves"]}
     facts |= {"model_sha256": model.sha256, "left_out": [str(one) for one in plan.unserved]}
     say(facts, as_json, _said(plan, out, labels, verdict=verdict, again=again, looked=len(looked[0])))
+
+
+def _at_rest(
+    source: Curves, few: Curves, out: Path, *, count: int | None, settings: dict[str, Any], with_real: bool, as_json: bool
+) -> None:
+    """Shorts of resting cells, which no model draws."""
+    from faultcell import files, plotting
+    from faultcell.augmentation import beside_real
+    from faultcell.curves.curves import Curves
+    from faultcell.generation.rest_shorts import RestShorts
+
+    shorts = RestShorts(few)
+    drawn = shorts.augment(source, count=count, seed=settings["seed"])
+    blocks = beside_real([drawn], Curves.concat([source, few])) if with_real else iter([drawn])
+    settings = {**settings, "cells_seen": list(few.cells)}
+    files.write_blocks(blocks, out, config=settings, picture=lambda: plotting.gone_wrong_figure(source, drawn))
+    facts = {"out": str(out), "curves": len(drawn), "known": len(shorts.known), "width": shorts.width}
+    cells = len(set(drawn.halfcycles["source_cell_id"]))
+    said = f"{many(len(drawn), 'short')} at rest of {many(cells, 'resting cell')}, in {out}; see augment.png"
+    say(facts, as_json, f"{said}\nfrom {many(len(shorts.known), 'known collapse')}: no model is trained for a rest")
 
 
 def _model(

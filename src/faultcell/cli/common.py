@@ -29,6 +29,10 @@ Cells = Annotated[
     typer.Option("--cells", help="Only curves of this cell; repeat for more, or separate by commas."),
 ]
 StepTypes = Annotated[list[str] | None, typer.Option("--step-type", help="Only charge or discharge curves.")]
+Rename = Annotated[
+    list[str] | None,
+    typer.Option("--rename", metavar="OLD=NEW", help="Name a label or step type of the set otherwise; repeat for more."),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all that is random.")]
 TrainSteps = Annotated[int | None, typer.Option("--steps", min=1, help="Training steps.")]
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Model to draw from.")]
@@ -54,12 +58,27 @@ Tick = Callable[[str, int, int], None]
 
 
 def read(
-    path: Path, *, label: list[str] | None = None, cells: list[str] | None = None, step_type: list[str] | None = None
+    path: Path,
+    *,
+    label: list[str] | None = None,
+    cells: list[str] | None = None,
+    step_type: list[str] | None = None,
+    rename: list[str] | None = None,
 ) -> Curves:
-    """The curves of a folder that the options select."""
+    """The curves of a folder that the options select, by the names that they then have."""
     from faultcell import files
 
-    return select(files.read(path), label=label, cells=cells, step_type=step_type)
+    if not rename:
+        return select(files.read(path), label=label, cells=cells, step_type=step_type)
+    from faultcell.curves.severity import complete
+
+    names = dict(pair for text in rename if len(pair := text.split("=")) == 2 and all(pair))
+    if len(names) < len(rename):
+        raise ConditionError(f"--rename takes OLD=NEW, once for each name, found '{' '.join(rename)}'")
+    told = read_as_told(path)
+    there = {*told.labels, *told.halfcycles["step_type"]}
+    named = complete(told.renamed({old: new for old, new in names.items() if old in there}))
+    return select(named, label=label, cells=cells, step_type=step_type)
 
 
 def read_as_told(path: Path) -> Curves:

@@ -12,6 +12,7 @@ from faultcell.cli.common import (
     Json,
     Labels,
     Out,
+    Rename,
     Seed,
     StepTypes,
     check,
@@ -121,6 +122,7 @@ def split(
     label: Labels = None,
     cells: Cells = None,
     step_type: StepTypes = None,
+    rename: Rename = None,
     as_json: Json = False,
 ) -> None:
     """Divide a curve set by cell: a share of the cells of each fault, and of those without any, is kept back."""
@@ -138,7 +140,7 @@ def split(
         if out.resolve() == folder.resolve():
             raise ConditionError(f"{out} is the set to divide: choose other folders for its parts")
         refuse_other(out, CONTENTS)
-    curves = read(folder, label=label, cells=cells, step_type=step_type)
+    curves = read(folder, label=label, cells=cells, step_type=step_type, rename=rename)
     if len(curves.cells) < 2:
         raise DataError(f"{folder} holds one cell only ({curves.cells[0]}): there is none to keep back")
     faults = [name for name in curves.labels if name not in (None, NORMAL)]

@@ -14,6 +14,7 @@ from faultcell.cli.common import (
     Everything,
     Json,
     Labels,
+    Rename,
     Seed,
     StepTypes,
     Workers,
@@ -43,7 +44,10 @@ def evaluate(
     ] = None,
     train: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The faults the model was adapted to: scores replay and mean curve too."),
+        typer.Option(
+            metavar="DIR",
+            help="The faults the model was adapted to: scores replay and mean curve too. Of shorts at rest, draws from them.",
+        ),
     ] = None,
     bundle: Annotated[
         Path | None, typer.Option(metavar="BUNDLE", help="Draw from this model for the real curves' conditions: with --draws.")
@@ -62,15 +66,19 @@ def evaluate(
 ) -> None:
     """Can single generated curves be told from real ones, and how near are they? Begins with a verdict in words."""
     from faultcell.files.durable.atomic import write_text
+    from faultcell.generation.rest_shorts import all_at_rest
     from faultcell.scoring import evaluate as score
     from faultcell.scoring import same_part
 
     known = read(train) if train else None
     whole = read(real)
     chosen = select(whole, label=label, cells=cells, step_type=step_type)
-    if bundle is None and (synthetic is None or reference is not None):
+    rests = known is not None and all_at_rest(known)
+    if bundle is None and not rests and (synthetic is None or reference is not None):
         raise ConditionError("evaluate needs --synthetic DIR, --bundle BUNDLE or both; --reference goes with --bundle")
     drawn = _ensemble(bundle, chosen, draws, reference, seed) if bundle else []
+    if bundle is None and rests and known is not None:
+        drawn = _rests(known, chosen, draws, reference, seed)
     if synthetic is not None:
         made = read(synthetic)
         warn_of_measured(made, synthetic)
@@ -103,6 +111,18 @@ def _ensemble(bundle: Path, real: Curves, draws: int, reference: Path | None, se
             )
             for turn in range(draws)
         ]
+
+
+def _rests(known: Curves, real: Curves, draws: int, reference: Path | None, seed: int) -> list[Curves]:
+    """So many sets of shorts at rest, for the conditions of real ones; no network is asked."""
+    from faultcell.curves.conditions import conditions_of
+    from faultcell.curves.severity import complete
+    from faultcell.generation.rest_shorts import RestShorts
+
+    source, asked = RestShorts(known), conditions_of(complete(real))
+    earlier = read(reference) if reference else None
+    seeds = range(seed, seed + draws * len(asked))
+    return [source.draw(asked, seeds[turn * len(asked) :][: len(asked)], reference=earlier) for turn in range(draws)]
 
 
 def _further(tick: Callable[[str, int, int], None], before: int, total: int, done: int, _: int) -> None:
@@ -157,6 +177,7 @@ def classify(
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps of each classifier.")] = None,
     workers: Workers = None,
     label: Labels = None,
+    rename: Rename = None,
     everything: Everything = False,
     as_json: Json = False,
 ) -> None:
@@ -172,7 +193,7 @@ def classify(
     with progress() as tick:
         gain = measure(
             train=read(train, label=names),
-            test=read(test, label=names),
+            test=read(test, label=names, rename=rename),
             synthetic=sets,
             seeds=seeds,
             workers=workers or cores(),

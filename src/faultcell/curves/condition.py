@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from faultcell.curves.faults import FAULTS, breaks_limit, fault, inside, severity_named
+from faultcell.curves.faults import FAULTS, breaks_limit, fault, inside, resting, severity_named
 from faultcell.curves.schema import (
     FEWEST_PULSES,
     LOAD_REST_SHARE,
@@ -82,7 +82,7 @@ class Condition:
         ambient_temperature_celsius: degC.
         cycle_count: number of the cycle in the life of the cell.
         state_of_health: capacity over nominal capacity.
-        step_type: `charge` or `discharge`; the fault's own where not given.
+        step_type: `charge`, `discharge` or `rest`; the fault's own half-cycle where not given.
         nominal_capacity_ah: Ah; the model's typical one where not given.
         limits: rated limits; the model's typical ones where not given.
         load: the load current, where it is known.
@@ -105,7 +105,7 @@ class Condition:
     severities: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        steps = None if self.fault == NORMAL else fault(self.fault).step_types
+        steps = None if self.fault == NORMAL else fault(self.fault).records
         if steps is not None and self.step not in steps:
             shows = " or a ".join(steps)
             raise ConditionError(f"{self.fault} shows in a {shows}, found step_type '{self.step_type}'")
@@ -126,9 +126,14 @@ class Condition:
             if self.severities:
                 raise ConditionError(f"a normal curve has no {next(iter(self.severities))}: name the fault it belongs to")
             return
+        kind = FAULTS[self.fault]
         for name, value in self.severities.items():
-            severity_named(name, self.fault).check(value)
-        drivers = FAULTS[self.fault].drivers
+            severity = severity_named(name, self.fault)
+            if severity not in kind.severities_in(self.step) and value:
+                names = ", ".join(one.name for one in kind.severities_in(self.step))
+                raise ConditionError(f"{name} says nothing of a {self.step}: {self.fault} takes {names} there")
+            severity.check(value)
+        drivers = kind.at_rest[:1] if self.step == "rest" else kind.drivers
         if drivers and not any(self.severities.get(one.name) for one in drivers):
             names = " or ".join(one.name for one in drivers)
             raise ConditionError(
@@ -140,7 +145,7 @@ class Condition:
         if name in SEVERITY:
             value: float | None = getattr(self, name)
             return value
-        own = self.fault != NORMAL and name in FAULTS[self.fault].names
+        own = self.fault != NORMAL and any(one.name == name for one in FAULTS[self.fault].severities_in(self.step))
         return self.severities.get(name) if own else 0.0
 
     @property
@@ -180,7 +185,7 @@ def grid(fault: str, *, repeat: int = 1, **values: float | Sequence[float] | Non
         ConditionError: an unknown fault or attribute, a severity of another fault, or a value out of its domain.
     """
     attributes = [name for name in Condition.__dataclass_fields__ if name != "severities"]
-    own = {one.name for one in inside(FAULTS)}
+    own = {one.name for one in (*inside(FAULTS), *resting(FAULTS))}
     unknown = set(values) - {*attributes, *own}
     if unknown:
         raise ConditionError(f"unknown condition '{sorted(unknown)[0]}': known are {', '.join((*attributes, *sorted(own)))}")

@@ -100,11 +100,13 @@ def _severities(curves: Curves) -> list[dict[str, float]]:
     """What is known of the severities of faults inside all limits, of each curve."""
     found = [dict[str, float]() for _ in range(len(curves))]
     for label in filter(stays_inside, curves.labels):
+        kind, steps = FAULTS[label], curves.halfcycles["step_type"].to_list()
         rows = np.flatnonzero((curves.halfcycles["label"] == label).to_numpy())
-        for one in FAULTS[label].severities:
+        for one in (*kind.severities, *kind.at_rest):
             values = curves.known(one.name)
             for row in rows[np.isfinite(values[rows])].tolist():
-                found[row][one.name] = _in_domain(one, float(values[row]))
+                if one in kind.severities_in(steps[row]):
+                    found[row][one.name] = _in_domain(one, float(values[row]))
     return found
 
 

@@ -110,6 +110,20 @@ class Curves(Plotted):
         threshold = np.where(least.to_numpy() < 0, -1.0, least.to_numpy() * self.known("nominal_capacity_ah"))
         return np.abs(self.column("current_ampere")) > np.repeat(threshold, np.diff(self.offsets))
 
+    def renamed(self, names: Mapping[str, str]) -> Curves:
+        """The same curves with other names of labels and step types, from those of who recorded them to those of `FAULTS`.
+
+        Raises:
+            DataError: neither a label nor a step type has a name that is to be replaced.
+        """
+        known = {*self.labels, *self.halfcycles["step_type"]}
+        for name in names:
+            if name not in known:
+                raise DataError(f"nothing is named '{name}': labels and step types are {', '.join(sorted(map(str, known)))}")
+        columns = [name for name in ("label", "step_type") if name in self.halfcycles.columns]
+        halfcycles = self.halfcycles.with_columns(pl.col(columns).replace(names))
+        return Curves(self.timeseries.with_columns(pl.col("step_type").replace(names)), halfcycles)
+
     def slices(self) -> Iterator[slice]:
         """The rows of each curve in `timeseries`."""
         return (slice(start, stop) for start, stop in itertools.pairwise(self.offsets.tolist()))

@@ -6,6 +6,7 @@ on the command line and the page, its columns in curve sets, the condition vecto
 A fault either breaks a voltage limit (`side`), or it goes on inside all limits. Of the latter a row also says what physics
 knows of it (`effect`): by how much a normal curve is moved along its voltage, stretched in time and warmed at first order. What
 the known faults show beyond that is learnt (`regression.fault_effect`), in proportion to the severities that `drive` it.
+One that also shows in a cell at rest has severities of such a record (`at_rest`), which say nothing of a half-cycle.
 
 References:
     Batteries 2025, 11(7), 248 (condition vector: peak deviation, repetitions, duration of over-charge and -discharge).
@@ -121,6 +122,7 @@ class Fault:
         side: the rated voltage limit it breaks; None if it breaks none.
         effect: what physics says it does to a normal curve of that condition.
         needs: columns of `timeseries` without which it cannot be told.
+        at_rest: how severe it can be in the record of a rest, the first before all others; none where it does not show there.
     """
 
     name: str
@@ -129,6 +131,16 @@ class Fault:
     side: Side | None = None
     effect: Callable[[Condition], FirstOrder] = _unknown
     needs: tuple[str, ...] = ()
+    at_rest: tuple[Severity, ...] = ()
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        """What kinds of record it shows in: half-cycles, and rests."""
+        return (*self.step_types, *(("rest",) if self.at_rest else ()))
+
+    def severities_in(self, step: str) -> tuple[Severity, ...]:
+        """How severe it can be in a kind of record."""
+        return self.at_rest if step == "rest" else self.severities
 
     @property
     def step_type(self) -> str:
@@ -179,6 +191,10 @@ FAULTS = {
                 ),
             ),
             effect=_leak,
+            at_rest=(
+                Severity("collapse_depth_volt", "V", "how far the voltage of a resting cell falls at most", 2.0, 6.0, True),
+                Severity("collapse_second", "s", "time from a tenth to nine tenths of that fall", 10.0, np.inf),
+            ),
         ),
         Fault(
             "cooling_failure",
@@ -229,6 +245,14 @@ FAULTS = {
 }
 
 
+TYPICAL_VOLT = 3.7  # of a lithium-ion cell, over which a leak is told as a resistance
+
+
+def ohm_of_leak(c_rate: float, nominal_ah: float) -> float:
+    """The resistance inside a cell through which so much leaks, Ohm."""
+    return TYPICAL_VOLT / (c_rate * nominal_ah)
+
+
 def fault(name: str) -> Fault:
     """The fault of that name; raises ConditionError if there is none."""
     if name not in FAULTS:
@@ -256,6 +280,11 @@ def inside(names: Iterable[str]) -> tuple[Severity, ...]:
     return tuple({one.name: one for kind in kinds for one in kind.severities}.values())
 
 
+def resting(names: Iterable[str]) -> tuple[Severity, ...]:
+    """The severities of those of these faults that show in a cell at rest, in its record, in order."""
+    return tuple(one for name in names if name in FAULTS for one in FAULTS[name].at_rest)
+
+
 def severities_of(label: str) -> tuple[Severity, ...]:
     """The severities of a label; those of what breaks a limit for normal curves and unknown labels."""
     return FAULTS[label].severities if label in FAULTS else BEYOND
@@ -274,7 +303,7 @@ def stays_inside(label: str | None) -> bool:
 def severity_named(name: str, label: str) -> Severity:
     """A severity of a fault by its name; raises ConditionError where the fault has none of that name."""
     kind = fault(label)
-    for one in kind.severities:
+    for one in (*kind.severities, *kind.at_rest):
         if one.name == name:
             return one
     owners = [other.name for other in FAULTS.values() if name in other.names]

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from faultcell.curves import against_normal
+from faultcell.curves import against_normal, at_rest
 from faultcell.curves.condition import Limits
 from faultcell.curves.curves import Curves
 from faultcell.curves.faults import FAULTS, inside, stays_inside
@@ -100,6 +100,8 @@ def complete(curves: Curves) -> Curves:
     all limits have columns of their own where there are any.
     """
     whole = completed(curves.halfcycles, measure(curves))
+    if not set(curves.halfcycles["step_type"]).isdisjoint({at_rest.REST}):
+        whole = _filled(whole, at_rest.measured(curves))
     kinds = [label for label in curves.labels if stays_inside(label)]
     names = [one.name for one in inside(kinds)]
     if not any(_lacks(whole, label) for label in kinds):

@@ -43,16 +43,17 @@ class Graded:
     cycles: NDArray[np.int64]
 
     @classmethod
-    def of(cls, label: str, *, normal: Curves, faults: Curves, truth: NDArray[np.int64]) -> Graded:
+    def of(cls, label: str, step: str, *, normal: Curves, faults: Curves, truth: NDArray[np.int64]) -> Graded:
         """The test curves of a task, normal ones first.
 
         Args:
             label: the fault.
+            step: the kind of record.
             normal: normal curves.
             faults: the others, their severities filled in.
             truth: one for a fault, normal curves first `(M,)`.
         """
-        main = FAULTS[label].main
+        main = FAULTS[label].severities_in(step)[0]
         told = np.abs(faults.known(main.name))
         both = [table.halfcycles for table in (normal, faults)]
         cells, cycles = (np.concatenate([table[name].to_numpy() for table in both]) for name in ("cell_id", "cycle_count"))

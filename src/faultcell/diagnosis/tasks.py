@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from faultcell.baselines.classical import CHEAP, FROM_NORMAL
 from faultcell.curves import severity
 from faultcell.curves.against_normal import first_normals
+from faultcell.curves.at_rest import REST
 from faultcell.curves.condition import Condition
 from faultcell.curves.conditions import conditions_of
 from faultcell.curves.curves import Curves
@@ -83,7 +84,7 @@ class Task:
     def graded(self) -> Graded:
         """The test curves with how severe they are."""
         real = self.test
-        return Graded.of(self.label, normal=real.normal, faults=real.faults, truth=real.truth)
+        return Graded.of(self.label, self.step, normal=real.normal, faults=real.faults, truth=real.truth)
 
     @cached_property
     def features(self) -> tuple[Array, Array]:
@@ -175,22 +176,40 @@ def tasks_of(
         usual: only of faults for which the view is usual.
     """
     for label in FAULTS:
-        if label not in {*train.labels, *test.labels} or (usual and view not in usual_views(label)):
+        places = _records(label, view, usual=usual, train=train, test=test)
+        if not places:
             continue
         if view in WARM and not (has_temperature(train) and has_temperature(test)):
             yield f"{view} view: {label} is left out, since a set has no surface_temperature_celsius"
             continue
-        for name, step in half_cycles(label).items():
-            learnt, unseen = _real(train, label, step, view=view), _real(test, label, step, view=view)
-            lacking = _lacking(label, step, train=learnt, test=unseen)
-            if lacking:
-                yield f"{view} view: {name} is left out, since {lacking}"
-                continue
-            sets = {other: _faults(curves, label, step, view=view, train=train) for other, curves in generated.items()}
-            sets = {other: curves for other, curves in sets.items() if len(curves)}
-            missing = max(learnt.count(0) - learnt.count(1), 0)
-            added = min([missing, *map(len, sets.values())])
-            yield Task(name, label, step, view, learnt, unseen, sets, added, train, test)
+        for name, step in places.items():
+            yield _task(name, label, step, view=view, train=train, test=test, generated=generated)
+
+
+def _task(
+    name: str, label: str, step: str, *, view: str, train: Curves, test: Curves, generated: Mapping[str, Curves]
+) -> Task | str:
+    """A fault in a kind of record; what a set lacks of it, in words, where there is no task."""
+    learnt, unseen = _real(train, label, step, view=view), _real(test, label, step, view=view)
+    lacking = _lacking(label, step, train=learnt, test=unseen)
+    if lacking:
+        return f"{view} view: {name} is left out, since {lacking}"
+    sets = {other: _faults(curves, label, step, view=view, train=train) for other, curves in generated.items()}
+    sets = {other: curves for other, curves in sets.items() if len(curves)}
+    missing = max(learnt.count(0) - learnt.count(1), 0)
+    added = min([missing, *map(len, sets.values())])
+    return Task(name, label, step, view, learnt, unseen, sets, added, train, test)
+
+
+def _records(label: str, view: str, *, usual: bool, train: Curves, test: Curves) -> dict[str, str]:
+    """The kinds of record in which a fault is looked for, by a name for it there: rests only where both sets have any."""
+    steps = [set(curves.halfcycles.filter(label=label)["step_type"]) for curves in (train, test)]
+    found = dict[str, str]()
+    if (steps[0] | steps[1]) - {REST} and (not usual or view in usual_views(label)):
+        found |= half_cycles(label)
+    if REST in steps[0] & steps[1] and view not in BESIDE and (not usual or view == PLAIN[0]):
+        found[f"{label} {REST}"] = REST
+    return found
 
 
 def _real(curves: Curves, label: str, step: str, *, view: str) -> Real:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell.curves.against_normal import loaded
+from faultcell.curves.at_rest import REST
 from faultcell.curves.curves import Curves, loaded_part
 from faultcell.curves.schema import KEYS, Array, Key
 from faultcell.diagnosis.model_based import Cycles
@@ -213,12 +214,15 @@ def _traces(curves: Curves) -> Iterator[Trace | None]:
     nominal, steps, on = curves.known("nominal_capacity_ah"), curves.halfcycles["step_type"].to_list(), curves.under_load
     for i, rows in enumerate(curves.slices()):
         lower, upper, part = float(limits[0][i]), float(limits[1][i]), loaded_part(curves, rows)
-        if steps[i] not in ("charge", "discharge") or not np.isfinite([lower, upper, nominal[i]]).all():
+        rests = steps[i] == REST
+        known = np.isfinite([lower, upper, 1.0 if rests else nominal[i]]).all()
+        if not known or not (rests or steps[i] in ("charge", "discharge")):
             yield None
             continue
         rising = steps[i] == "charge"
         inside = upper - volt[part] if rising else volt[part] - lower
-        rate = np.abs(ampere[part]) / nominal[i]
+        # A rest has no load; what passes a cell of a parked vehicle is that of its pack.
+        rate = np.zeros(part.stop - part.start) if rests else np.abs(ampere[part]) / nominal[i]
         yield Trace(second[part], inside, rate, on[part], upper - lower, rising, celsius[part])
 
 

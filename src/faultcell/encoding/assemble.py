@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from faultcell.curves import severity
+from faultcell.curves import at_rest, severity
+from faultcell.curves.at_rest import REST
 from faultcell.curves.condition import Condition
 from faultcell.curves.conditions import CONTEXT
 from faultcell.curves.curves import Curves
-from faultcell.curves.faults import inside
+from faultcell.curves.faults import inside, resting
 from faultcell.curves.per_curve import charge_ah, typical_current
 from faultcell.curves.schema import SEVERITY, Array, Key
 from faultcell.encoding.decode import CurveSamples
@@ -65,8 +66,11 @@ def assemble(
     marks = {"synthetic": pl.lit(True), "model_sha256": pl.lit(origin, dtype=pl.Categorical)}
     timeseries = timeseries.with_columns(**marks, seed=pl.Series(np.repeat(np.array(seeds, dtype=np.int64), lengths)))
     inside_limits = [one.name for one in inside({c.fault: 0 for c in conditions})] if severities is None else severities
-    table = _halfcycles(conditions, seeds, origin, beyond, requested or conditions, (*REQUESTED, *inside_limits))
+    rests = [one.name for one in resting({c.fault: 0 for c in conditions if c.step == REST})]
+    table = _halfcycles(conditions, seeds, origin, beyond, requested or conditions, (*REQUESTED, *inside_limits, *rests))
     curves = Curves(timeseries, keys.hstack(table))
+    if rests:
+        curves = Curves(timeseries, curves.halfcycles.with_columns(at_rest.measured(curves)))
     back = {name: pl.Series(name, values) for name, values in measured_back(curves, conditions, history_before).items()}
     time, current = (curves.column(name) for name in ("step_time_second", "current_ampere"))
     charge = charge_ah(time, current, curves.offsets[:-1], curves.offsets[1:])

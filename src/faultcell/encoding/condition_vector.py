@@ -63,7 +63,8 @@ class ConditionEncoder:
         table = np.zeros((len(conditions), len(self)))
         place = {name: i for i, name in enumerate(self.names)}
         for i, condition in enumerate(conditions):
-            table[i, place[condition.step]] = 1.0
+            if condition.step in place:  # a rest is neither
+                table[i, place[condition.step]] = 1.0
             if condition.fault in place:
                 table[i, place[condition.fault]] = 1.0
         high = charging(conditions)

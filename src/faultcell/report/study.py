@@ -16,6 +16,7 @@ from faultcell.report.sections import (
     embedding,
     epochs,
     fidelity,
+    hidden,
     method,
     overview,
     sets,
@@ -38,6 +39,7 @@ SECTIONS = (
     severity.section,
     ablations.section,
     diagnosis.section,
+    hidden.section,
     correlations.section,
     embedding.section,
     method.protocols,
@@ -56,7 +58,7 @@ def study_page(folder: Path) -> str:
         DataError: the folder holds no study, or a file of it is damaged.
     """
     study = Study.open(folder)
-    sections = [make(study) for make in SECTIONS]
+    sections = [found for make in SECTIONS if (found := make(study)) is not None]
     return (
         environment()
         .get_template("study.html.j2")

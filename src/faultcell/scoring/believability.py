@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from faultcell.curves.at_rest import REST
 from faultcell.curves.curves import Curves
 from faultcell.curves.plausibility import (
     AGAINST_VOLT,
@@ -31,7 +32,10 @@ def broken(curves: Curves) -> dict[str, Array]:
     `flat_at_limit`: within 3 mV of its limit for more than 2 % of its time (discharges).
     `hot`: a surface below -40 or above 80 degC, or that jumps by more than 8 K between samples.
     `surges`: a current of more than twice its median (discharges).
+
+    Of a rest none of them can be told: a cell that shorts collapses, comes back and burns.
     """
+    steps = curves.halfcycles["step_type"].to_list()
     rows = [
         (
             one.against > AGAINST_VOLT,
@@ -39,9 +43,9 @@ def broken(curves: Curves) -> dict[str, Array]:
             _hot(one),
             np.nan if np.isnan(one.surge) else one.surge > MOST_SURGE,
         )
-        if one.time.size > 1
+        if one.time.size > 1 and step != REST
         else (np.nan,) * len(SHARES)  # never under load
-        for one in loaded_curves(curves)
+        for one, step in zip(loaded_curves(curves), steps, strict=True)
     ]
     return dict(zip(SHARES, np.array(rows, dtype=np.float64).reshape(-1, len(SHARES)).T, strict=True))
 

@@ -20,6 +20,14 @@ FLOOR, NOISE = "floor", "noise"
 GROUPS = ("by_label", "by_severity", "by_cell")
 SHOWN = 300  # curves of each source in the pictures of the two-dimensional embeddings
 
+FOUND = {
+    **dict.fromkeys(("task", "view", "arm", "classifier"), pl.String),
+    "seed": pl.Int64,
+    "severity": pl.String,
+    **dict.fromkeys(("low", "high"), pl.Float64),
+    **dict.fromkeys(("faults", "found_at_1_percent", "found_at_0_1_percent"), pl.Int64),
+}
+
 
 def fidelity(adapted: Mapping[str, Result], cheap: Mapping[str, Result]) -> pl.DataFrame:
     """Paired scores: one row for each source and group of curves."""
@@ -127,7 +135,7 @@ def cost(base: Mapping[str, Result], adapted: Mapping[str, Result]) -> pl.DataFr
 
 
 def classifiers(gain: Gain) -> dict[str, pl.DataFrame]:
-    """Every fit, their means over seeds, and the paired tests."""
+    """Every fit, what each finds by severity, their means over seeds, and the paired tests."""
     summary = [
         {
             "task": row.task,
@@ -140,9 +148,14 @@ def classifiers(gain: Gain) -> dict[str, pl.DataFrame]:
         for row in gain.summary
         for measure, found in row.measures.items()
     ]
+    place = ("task", "view", "arm", "classifier", "seed")
+    found = [
+        {**{name: getattr(row, name) for name in place}, **one.model_dump()} for row in gain.rows for one in row.by_severity
+    ]
     tests = [{**row.model_dump(exclude={"difference"}), **row.difference.model_dump()} for row in gain.tests]
     return {
-        "fits": pl.DataFrame([row.model_dump() for row in gain.rows]),
+        "fits": gain.to_polars(),
+        "found": pl.DataFrame(found, schema=FOUND) if found else pl.DataFrame(schema=FOUND),
         "gain": pl.DataFrame(summary, infer_schema_length=None),
         "tests": pl.DataFrame(tests, infer_schema_length=None),
     }

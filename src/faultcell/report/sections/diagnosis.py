@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from faultcell.diagnosis.gain import BEFORE, SIX, THRESHOLD, WEIGHTED
-from faultcell.diagnosis.views import PLAIN
+from faultcell.diagnosis.model_based import MODEL_BASED
+from faultcell.diagnosis.tasks import usual_views
 from faultcell.plotting.figures import GRID, LIMIT, Axes, few_ticks, legend, rows_named, sheet
 from faultcell.plotting.theme import CLASSIFIERS, VIEWS, kind, look
 from faultcell.report.arms import MEASURES, best_cheap, of_nets
@@ -43,11 +44,12 @@ def section(study: Study) -> Section:
     """Each fault in both views, then the tests."""
     blocks: list[Block] = [Text(READING), _sizes(study)]
     for label in study.labels:
-        for view in VIEWS:
-            found = study.rows("gain", task=label, view=view)
-            if not found and view not in PLAIN:
-                continue
-            blocks += _place(study, label, view=view) if found else [not_measured(f"{label}, {VIEWS[view]}")]
+        for task in [name for name in study.names("gain", "task") if name.split()[0] == label] or [label]:
+            for view in VIEWS:
+                found = study.rows("gain", task=task, view=view)
+                if not found and view not in usual_views(label):
+                    continue
+                blocks += _place(study, task, view=view) if found else [not_measured(f"{task}, {VIEWS[view]}")]
     blocks += [*comparisons.blocks(study), Text(APART, note=True)]
     return Section("diagnosis", "Fault classifiers, before and after (the paper's Figure 9)", blocks)
 
@@ -149,7 +151,7 @@ def _table(study: Study, label: str, *, view: str, measure: str) -> Table:
     """Arms against classifiers; the best arm of each classifier marked."""
     rows = study.rows("gain", task=label, view=view, measure=measure)
     arms = list(dict.fromkeys(str(row["arm"]) for row in rows))
-    names = list(dict.fromkeys(str(row["classifier"]) for row in rows if row["classifier"] != THRESHOLD))
+    names = list(dict.fromkeys(str(row["classifier"]) for row in rows if row["classifier"] not in (THRESHOLD, *MODEL_BASED)))
     found = {(row["arm"], row["classifier"]): row for row in rows}
     means = {
         name: [row["mean"] for (_, other), row in found.items() if other == name and row["mean"] is not None] for name in names
