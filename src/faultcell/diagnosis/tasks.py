@@ -17,7 +17,7 @@ from faultcell.curves.at_rest import REST
 from faultcell.curves.condition import Condition
 from faultcell.curves.conditions import conditions_of
 from faultcell.curves.curves import Curves
-from faultcell.curves.faults import FAULTS, half_cycles
+from faultcell.curves.faults import FAULTS, half_cycles, inside, resting
 from faultcell.curves.schema import NORMAL, SEVERITY, SOURCE, Array
 from faultcell.diagnosis.detection import Graded
 from faultcell.diagnosis.gain import BEFORE, WEIGHTED, Sizes, percent
@@ -153,8 +153,13 @@ def requested(curves: Curves) -> list[Condition]:
     told = curves.halfcycles.select(pl.col(f"requested_{name}").fill_nan(None).alias(name) for name in known)
     deep, whole = SEVERITY[0], severity.complete(curves)
     peaks = [pl.Series(told[deep])] if deep in known else []
+    hidden = [
+        pl.coalesce(pl.col(f"requested_{one.name}").cast(pl.Float64).fill_nan(None), one.name).alias(one.name)
+        for one in (*inside(FAULTS), *resting(FAULTS))
+        if {one.name, f"requested_{one.name}"} <= set(whole.halfcycles.columns)
+    ]
     peak = pl.max_horizontal(pl.coalesce(*peaks, deep), pl.lit(severity.NOISE_VOLT)).alias(deep)
-    conditions = conditions_of(Curves(whole.timeseries, whole.halfcycles.with_columns(peak)))
+    conditions = conditions_of(Curves(whole.timeseries, whole.halfcycles.with_columns(peak, *hidden)))
     others = told.drop(deep, strict=False).with_columns(pl.col("^cycle_count$").cast(pl.Int64)).to_dicts()
     found = [replace(c, **row) for c, row in zip(conditions, others, strict=True)] if others else conditions
     if "source_cell_id" in curves.halfcycles.columns:

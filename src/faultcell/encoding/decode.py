@@ -96,7 +96,9 @@ def cooling_little(curve: CurveSamples, most: float) -> CurveSamples:
 def with_noise(
     curve: CurveSamples, condition: Condition, stream: Sequence[int], *, volt: float, celsius: float
 ) -> CurveSamples:
-    """As sensors read it: noise of these standard deviations; the peak stays, and is not passed, nor is a limit inside it.
+    """As sensors read it: noise of these standard deviations; the peak of a fault beyond its limit stays, and is not passed.
+
+    A charge that is held at its limit is read about it, as real ones are: a noise to one side alone would give it away.
 
     Args:
         curve: a drawn curve.
@@ -108,8 +110,10 @@ def with_noise(
     first, second = np.random.default_rng([*stream, NOISE_STREAM]).normal(size=(2, curve.second.size))
     sign = 1.0 if condition.step == "charge" else -1.0
     top = sign * curve.volt
-    noisy = np.minimum(top + volt * first, top.max())
-    noisy[np.argmax(top)] = top.max()
+    noisy = top + volt * first
+    if condition.step != "charge" or condition.peak_deviation_volt > 0:
+        noisy = np.minimum(noisy, top.max())
+        noisy[np.argmax(top)] = top.max()
     return CurveSamples(curve.second, sign * noisy, curve.ampere, curve.celsius + celsius * second)
 
 

@@ -125,16 +125,17 @@ def smoothed(values: Array, grid: GridConfig) -> Array:
 
 
 def slowly_warming(values: Array, grid: GridConfig) -> Array:
-    """Coded channels `(N, C, L)` whose temperatures change no faster than heat goes through a cell, head and tail apart."""
-    found = values.copy()
-    for part in (slice(0, grid.head), slice(grid.head, values.shape[-1])):
-        found[:, TEMPERATURE, part] = _binomial(found[:, TEMPERATURE, part], HEAT_SMOOTHING)
+    """Coded channels `(N, C, L)` whose temperatures change no faster than heat goes through a cell, at the crossing, too."""
+    found, tail = values.copy(), slice(grid.head, values.shape[-1])
+    found[:, TEMPERATURE, : grid.head] = _binomial(found[:, TEMPERATURE, : grid.head], HEAT_SMOOTHING)
+    found[:, TEMPERATURE, tail] = _binomial(found[:, TEMPERATURE, tail], HEAT_SMOOTHING, first=0.0)
     return found
 
 
-def _binomial(values: Array, passes: int) -> Array:
-    """Rows `(N, n)` after so many passes of a binomial filter."""
+def _binomial(values: Array, passes: int, *, first: float | None = None) -> Array:
+    """Rows `(N, n)` after so many passes of a binomial filter; before them lies a value that is known, or their own first."""
     for _ in range(passes if values.shape[1] else 0):
-        padded = np.concatenate([values[:, :1], values, values[:, -1:]], axis=1)
+        before = values[:, :1] if first is None else np.full((len(values), 1), first)
+        padded = np.concatenate([before, values, values[:, -1:]], axis=1)
         values = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
     return values

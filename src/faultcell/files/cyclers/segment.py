@@ -280,9 +280,7 @@ def _largest_capacity(table: pl.DataFrame, where: str) -> float:
     if not moved or max(moved) <= 0:
         largest = float(np.abs(table["current_ampere"].to_numpy()).max(initial=0.0))
         found = f"no load in {table.height} rows (|current| up to {largest:.2g} A)"
-        action = (
-            "export a test in which the cell is charged or discharged; for a record of a rest give --nominal-capacity-ah"
-        )
+        action = "export a test in which the cell is charged or discharged; for a record of a rest give --nominal-capacity-ah"
         refuse(where, "column current_ampere", found=found, expected="a charge or a discharge", action=action)
     return max(moved)
 
