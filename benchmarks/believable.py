@@ -188,12 +188,13 @@ def scored(job: Job, trial: Trial, model: fc.Augmenter) -> Iterator[Row]:
 
 
 def from_own(model: fc.Augmenter, test: fc.Curves, asked: list[fc.Condition], reference: fc.Curves) -> list[fc.Curves]:
-    """Sets of draws, each curve from that normal one of its cell which begins most like it, cut to begin as it does.
+    """Sets of draws, each curve from that normal one of its cell which begins and ends most like it, cut to do so.
 
-    So a normal curve goes wrong, as in `augment`. Cycles of a cell differ by where they begin, of which a fault says nothing.
+    So a normal curve goes wrong, as in `augment`. Cycles of a cell differ by where they begin and where a hold is ended, of
+    which a fault says nothing.
     """
     normal = reference.where(pl.col("label") == "normal")
-    begins = [(one.voltage[0], one.warm[0] if one.warm.size else 25.0) for one in loaded_curves(normal)]
+    begins = [(one.voltage[0], one.warm[0], np.abs(one.current[-1])) for one in loaded_curves(normal)]
     cells, made = normal.halfcycles["cell_id"].to_list(), []
     for row, (condition, one) in enumerate(zip(asked, loaded_curves(test), strict=True)):
         moved = 0.001 * (condition.severities.get("added_resistance_milliohm") or 0.0) * float(np.abs(one.current[0]))
@@ -203,12 +204,18 @@ def from_own(model: fc.Augmenter, test: fc.Curves, asked: list[fc.Condition], re
         # What begins too late cannot be cut.
         late = [max(sign * (begins[i][0] - start), 0.0) * 10 for i in own]
         far = [
-            late[n] / 0.01 + abs(begins[i][0] - start) / 0.1 + abs(begins[i][1] - (one.warm[0] if one.warm.size else 25.0))
+            late[n] / 0.01
+            + abs(begins[i][0] - start) / 0.1
+            + abs(begins[i][1] - one.warm[0])
+            + 5 * abs(np.log(begins[i][2] / np.abs(one.current[-1])))
             for n, i in enumerate(own)
         ]
         best = normal.take([own[int(np.argmin(far))]])
         ahead = np.flatnonzero(sign * (best.column("voltage_volt") - start) >= 0)
-        best = fc.Curves.from_tables(best.timeseries[int(ahead[0]) :] if ahead.size else best.timeseries, best.halfcycles)
+        over = np.flatnonzero(np.abs(best.column("current_ampere")) < np.abs(one.current[-1]))
+        over = over[over > len(best.timeseries) // 2]
+        kept = slice(int(ahead[0]) if ahead.size else 0, int(over[0]) if over.size and one.charge_step else None)
+        best = fc.Curves.from_tables(best.timeseries[kept], best.halfcycles)
         made.append(model.draw([condition] * DRAWS, range(row * DRAWS, (row + 1) * DRAWS), reference=best))
     return [fc.Curves.concat([keyed(drawn, turn, asked[row]) for row, drawn in enumerate(made)]) for turn in range(DRAWS)]
 

@@ -405,6 +405,14 @@ def test_sensors_add_noise_but_never_pass_the_peak(seed, volt, fault):
     np.testing.assert_array_equal(noisy.ampere, curve.ampere)
 
 
+def test_a_charge_held_at_its_limit_is_read_about_it():
+    condition = Condition("normal", step_type="charge", nominal_capacity_ah=NOMINAL, limits=LIMITS)
+    curve = rebuild(prior(GRID)[None], np.array([[2000.0, 1500.0]]), [condition], np.array([MODES.index("charge")]), GRID)[0]
+    noisy = with_noise(curve, condition, [3], volt=0.002, celsius=0.1)
+    held = curve.volt > UPPER - 1e-4
+    assert 0.3 < (noisy.volt[held] > UPPER).mean() < 0.7
+
+
 # --- pulsed loads
 
 

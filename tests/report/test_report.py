@@ -16,7 +16,7 @@ from faultcell.errors import DataError
 from faultcell.files import write
 from faultcell.plotting import theme
 from faultcell.report import arms, blocks, dot_plot, study_page, write_study
-from faultcell.report.folder import Study
+from faultcell.report.folder import Study, Summary
 from faultcell.report.sections import (
     ablations,
     comparisons,
@@ -26,6 +26,7 @@ from faultcell.report.sections import (
     embedding,
     epochs,
     fidelity,
+    hidden,
     sets,
     short,
     summary,
@@ -504,3 +505,50 @@ def test_it_begins_with_what_fits_one_screen(study, text):
     assert len(table.rows) <= 4 * len(study.labels)
     assert all("MAE" in sentence or "claims" in sentence for sentence in said.items)
     assert text.index('id="short"') < text.index("<nav")
+
+
+def hidden_study(tmp_path):
+    """A study of a leak in charges: what each classifier finds, by severity, in two views."""
+    task, nets = "internal_short charge", "all six"
+    lines = [("thermal", "before", nets, 0.3), ("thermal", "augment", nets, 0.8), ("relative", "augment", nets, 0.9)]
+    lines += [("thermal", "jitter", nets, 0.4), ("thermal", "before", "threshold", 0.0), ("thermal", "before", "filter", 0.1)]
+    lines += [("thermal", "before", "thermal_residual", 0.7), ("thermal", "before", "features_cycle", 0.95)]
+    place = [dict(zip(("view", "arm", "classifier"), line, strict=False), task=task) for line in lines]
+    measures = {"recall_at_1_percent": 1.0, "recall_at_0_1_percent": 0.5, "false_alarm_rate": 0.01, "delay_cycle": 2.0}
+    gain = [
+        {**one, "measure": name, "mean": line[3] * times, "low": None, "high": None}
+        for one, line in zip(place, lines, strict=True)
+        for name, times in measures.items()
+    ]
+    gain += [{**place[1], "measure": "severity_at_50_percent_recall", "mean": 0.02, "low": None, "high": None}]
+    found = [
+        {
+            **one,
+            "classifier": who,
+            "low": low,
+            "high": 2 * low,
+            "faults": 10,
+            "found_at_1_percent": 5,
+            "found_at_0_1_percent": 2,
+        }
+        for one in place
+        for who in (("cnn", "mlp") if one["classifier"] == nets else (one["classifier"],))
+        for low in (0.01, 0.02)
+    ]
+    return Study(tmp_path, Summary(version="0", config={}, data={}, labels=["internal_short"]), {"gain": gain, "found": found})
+
+
+def test_faults_a_threshold_cannot_see_have_a_section_of_their_own(study, tmp_path):
+    assert hidden.section(study) is None
+    made = hidden.section(hidden_study(tmp_path))
+    _, picture, table = made.blocks
+    assert b"<svg" in picture.svg
+    by_name = {row[0].text: [cell.text for cell in row[1:]] for row in table.rows}
+    assert by_name["voltage threshold"][0] == "0"
+    assert by_name["thermal model"][:2] == ["0.700", "0.350"]
+    assert by_name["features: and the other half-cycle"][0] == "0.950"
+    drawn = by_name[f"nets, {theme.VIEWS['thermal']}: {theme.look('augment').name}"]
+    assert drawn[0] == "0.800"
+    assert drawn[2].startswith("0.0200")
+    assert float(drawn[4]) == pytest.approx(365 * 0.01 * 0.8, rel=0.01)
+    assert f"nets, {theme.VIEWS['thermal']}: jitter" in by_name  # the best cheap control
