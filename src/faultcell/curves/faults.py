@@ -285,9 +285,11 @@ def resting(names: Iterable[str]) -> tuple[Severity, ...]:
     return tuple(one for name in names if name in FAULTS for one in FAULTS[name].at_rest)
 
 
-def severities_of(label: str) -> tuple[Severity, ...]:
-    """The severities of a label; those of what breaks a limit for normal curves and unknown labels."""
-    return FAULTS[label].severities if label in FAULTS else BEYOND
+def severities_of(label: str, steps: Iterable[str] = ("charge",)) -> tuple[Severity, ...]:
+    """The severities of a label in these kinds of record; those of what breaks a limit for normal curves and unknown labels."""
+    if label not in FAULTS:
+        return BEYOND
+    return tuple(dict.fromkeys(one for step in steps for one in FAULTS[label].severities_in(step)))
 
 
 def breaks_limit(label: str) -> bool:

@@ -109,6 +109,19 @@ def complete(curves: Curves) -> Curves:
     return Curves(curves.timeseries, _filled(whole, against_normal.measured(curves).select(names)))
 
 
+def main_severity(curves: Curves) -> Array:
+    """How severe each curve is, by the first severity of its fault in its kind of record, without a sign `(N,)`.
+
+    NaN where that is unknown, and for normal curves and labels that are no faults.
+    """
+    found, rows = np.full(len(curves), np.nan), curves.halfcycles.select("label", "step_type").rows()
+    for label, step in dict.fromkeys(rows):
+        if label in FAULTS:
+            own = np.array([row == (label, step) for row in rows])
+            found[own] = np.abs(curves.known(FAULTS[label].severities_in(step)[0].name)[own])
+    return found
+
+
 def _lacks(halfcycles: pl.DataFrame, label: str) -> bool:
     """Whether a severity of that label is unknown of any of its curves."""
     names = FAULTS[label].names

@@ -16,6 +16,7 @@ from sklearn.isotonic import IsotonicRegression
 from faultcell.curves.curves import Curves
 from faultcell.curves.faults import FAULTS
 from faultcell.curves.schema import Array
+from faultcell.curves.severity import main_severity
 from faultcell.diagnosis.gain import FALSE_ALARMS, Found
 
 PER_OCTAVE = 4  # bins of severity, counted from what is typical
@@ -54,10 +55,9 @@ class Graded:
             truth: one for a fault, normal curves first `(M,)`.
         """
         main = FAULTS[label].severities_in(step)[0]
-        told = np.abs(faults.known(main.name))
         both = [table.halfcycles for table in (normal, faults)]
         cells, cycles = (np.concatenate([table[name].to_numpy() for table in both]) for name in ("cell_id", "cycle_count"))
-        severity = np.concatenate([np.full(len(normal), np.nan), told])
+        severity = main_severity(Curves.concat([normal, faults]))
         return cls(truth, severity, main.typical, main.name, cells.astype(str), cycles.astype(np.int64))
 
     def found_by(self, score: Array, false_alarms: float) -> NDArray[np.bool_]:

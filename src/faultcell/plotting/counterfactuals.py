@@ -54,5 +54,5 @@ def gone_wrong_figure(normal: Curves, drawn: Curves) -> bytes:
 
 def _asked(row: dict[str, Any]) -> str:
     """How severe the fault of a row was asked to be, in words."""
-    values = [(row.get(f"requested_{one.name}"), one.unit) for one in severities_of(row["label"])]
+    values = [(row.get(f"requested_{one.name}"), one.unit) for one in severities_of(row["label"], (row["step_type"],))]
     return next((f"{value:.3g} {unit}" for value, unit in values if value), "")

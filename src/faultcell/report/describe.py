@@ -141,12 +141,11 @@ def _curve_set(path: Path) -> dict[str, Any]:
 
 
 def _label_row(curves: Curves, label: str) -> dict[str, Any]:
-    spans = {}
-    for name in dict.fromkeys((*SEVERITY, *(one.name for one in severities_of(label)))):
+    spans, steps = {}, sorted(set(curves.halfcycles["step_type"]))
+    for name in dict.fromkeys((*SEVERITY, *(one.name for one in severities_of(label, steps)))):
         values = curves.known(name)[np.isfinite(curves.known(name))]
         spans[name] = f"{values.min():.3g} to {values.max():.3g}" if values.size else "unknown"
-    kinds = "+".join(sorted(set(curves.halfcycles["step_type"])))
-    return {"label": label, "curves": len(curves), "cells": len(curves.cells), "half-cycle": kinds, **spans}
+    return {"label": label, "curves": len(curves), "cells": len(curves.cells), "half-cycle": "+".join(steps), **spans}
 
 
 def bundle_facts(bundle: Bundle) -> dict[str, Any]:

@@ -9,7 +9,9 @@ import polars as pl
 
 from faultcell import metrics
 from faultcell.curves.curves import Curves
+from faultcell.curves.faults import breaks_limit, severities_of
 from faultcell.curves.schema import NORMAL, SEVERITY, Array
+from faultcell.curves.severity import main_severity
 from faultcell.scoring.resample import Index, Match
 from faultcell.scoring.scores import LEAST_STRATUM, Score
 
@@ -19,9 +21,9 @@ Values = Mapping[str, Array]
 
 
 def tertiles(real: Curves) -> Edges:
-    """Where the strata of each fault end: quantiles of the known peak deviations of its real curves, V `(4,)` each."""
-    peaks, labels = real.known("peak_deviation_volt"), real.halfcycles["label"].to_numpy()
-    found = {label: peaks[(labels == label) & np.isfinite(peaks)] for label in real.labels if label != NORMAL}
+    """Where the strata of each fault end: quantiles of the known main severities of its real curves `(4,)` each."""
+    severe, labels = main_severity(real), real.halfcycles["label"].to_numpy()
+    found = {label: severe[(labels == label) & np.isfinite(severe)] for label in real.labels if label != NORMAL}
     return {label: np.quantile(values, np.linspace(0, 1, BINS + 1)) for label, values in found.items() if values.size}
 
 
@@ -84,14 +86,19 @@ def _adherence(generated: Curves) -> dict[str, Array]:
 
 def _strata(real: Curves, edges: Edges) -> list[str | None]:
     """The severity stratum of each curve, like `overdischarge 0.35 to 0.52 V`; None where it is in none."""
-    rows = zip(real.halfcycles["label"], real.known("peak_deviation_volt").tolist(), strict=True)
-    return [_stratum(label, peak, edges=edges[label]) if label in edges and np.isfinite(peak) else None for label, peak in rows]
+    rows = zip(real.halfcycles["label"], real.halfcycles["step_type"], main_severity(real).tolist(), strict=True)
+    return [
+        _stratum(label, step, severe, edges=edges[label]) if label in edges and np.isfinite(severe) else None
+        for label, step, severe in rows
+    ]
 
 
-def _stratum(label: str, peak: float, *, edges: Array) -> str:
-    # Equal edges, as of equal peaks, leave strata empty: the last one that begins at or below the peak is taken.
-    place = min(int(np.searchsorted(edges[:-1], peak, side="right")) - 1, BINS - 1)
-    return f"{label} {edges[max(place, 0)]:.2f} to {edges[max(place, 0) + 1]:.2f} V"
+def _stratum(label: str, step: str, severe: float, *, edges: Array) -> str:
+    # Equal edges, as of equal severities, leave strata empty: the last one that begins at or below it is taken.
+    place = max(min(int(np.searchsorted(edges[:-1], severe, side="right")) - 1, BINS - 1), 0)
+    digits = ".2f" if breaks_limit(label) else ".3g"
+    unit = severities_of(label, (step,))[0].unit
+    return f"{label} {edges[place]:{digits}} to {edges[place + 1]:{digits}} {unit}"
 
 
 def _summary(values: Values, scaled: tuple[Array, Array], *, rows: Index) -> Score:
