@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 
 from faultcell import report
 from faultcell.curves import Curves
+from faultcell.diagnosis import CLASSIFIERS
+from faultcell.diagnosis.views import VIEWS
 from faultcell.errors import DataError
 from faultcell.files import write
 from faultcell.plotting import theme
@@ -552,3 +554,8 @@ def test_faults_a_threshold_cannot_see_have_a_section_of_their_own(study, tmp_pa
     assert drawn[2].startswith("0.0200")
     assert float(drawn[4]) == pytest.approx(365 * 0.01 * 0.8, rel=0.01)
     assert f"nets, {theme.VIEWS['thermal']}: jitter" in by_name  # the best cheap control
+
+
+def test_whatever_is_measured_has_a_name_for_readers():
+    assert set(CLASSIFIERS) <= set(theme.CLASSIFIERS)
+    assert set(VIEWS) == set(theme.VIEWS)

@@ -305,8 +305,8 @@ def _threshold(table: FitTable, place: tuple[str, str]) -> Iterator[str]:
 
 def _room(table: FitTable, place: tuple[str, str]) -> Iterator[str]:
     """Whether anything is left to gain, and whether anything can be seen at all."""
-    before = table.of_nets(place, BEFORE, measure="recall")
-    if before and np.mean(before) >= ENOUGH:
+    before, sure = (table.of_nets(place, BEFORE, measure=name) for name in ("recall", "recall_at_1_percent"))
+    if before and min(np.mean(before), np.mean(sure)) >= ENOUGH:
         yield f"without augmentation the nets find {percent(np.mean(before))} already: little is left to gain"
     areas = {arm: float(np.mean(values)) for arm in table.arms if (values := table.of_nets(place, arm, measure="roc_auc"))}
     if areas and max(areas.values()) < BLIND:

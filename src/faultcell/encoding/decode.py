@@ -98,7 +98,7 @@ def with_noise(
 ) -> CurveSamples:
     """As sensors read it: noise of these standard deviations; the peak of a fault beyond its limit stays, and is not passed.
 
-    A charge that is held at its limit is read about it, as real ones are: a noise to one side alone would give it away.
+    What goes to its limit and no further is read about it, as real curves are: noise to one side alone would give it away.
 
     Args:
         curve: a drawn curve.
@@ -111,7 +111,7 @@ def with_noise(
     sign = 1.0 if condition.step == "charge" else -1.0
     top = sign * curve.volt
     noisy = top + volt * first
-    if condition.step != "charge" or condition.peak_deviation_volt > 0:
+    if condition.peak_deviation_volt > 0:
         noisy = np.minimum(noisy, top.max())
         noisy[np.argmax(top)] = top.max()
     return CurveSamples(curve.second, sign * noisy, curve.ampere, curve.celsius + celsius * second)

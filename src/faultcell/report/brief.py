@@ -17,6 +17,7 @@ from faultcell.scoring import Scores
 
 FEW = 3  # names of a longer list
 SENTENCES = 5
+MANY_FALSE_ALARMS = 5  # percent, beyond which a recall says little without them
 MORE = "more: --all, as JSON: --json"
 LEFT_OUT = ("in contexts", "left out", "protocol")
 # What a number is called, whether less of it is better, and how it is written.
@@ -113,7 +114,8 @@ def _best(rows: list[Summary]) -> Summary | None:
 
 
 def _recall(row: Summary) -> str:
-    return f"{100 * row.measures['recall'].mean:.0f} %"
+    found, false = (100 * row.measures[name].mean for name in ("recall", "false_alarm_rate"))
+    return f"{found:.0f} %" + (f" (at {false:.0f} % false alarms)" if false > MANY_FALSE_ALARMS else "")
 
 
 def _arm(row: Summary, *, best: bool) -> dict[str, str]:
