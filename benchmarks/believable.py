@@ -43,6 +43,7 @@ from unseen_cells import CHOSEN_ON, LEFT_OUT
 Row = dict[str, Any]
 SHAPE = ("rises", "flat_at_limit", "hot", "surges", "forest_auc", "forest_auc_worst")
 DRAWS, FEW = 20, 24
+SETTLING_VOLT = 0.03
 KINDS = {"diffusion": None, "untrained": (1, 1), "timevae": None, "wgan_gp": None}  # steps, the default's where None
 HIDDEN = tuple(name for label, kind in FAULTS.items() if kind.side is None for name in half_cycles(label))
 SETS = (
@@ -212,6 +213,8 @@ def from_own(model: fc.Augmenter, test: fc.Curves, asked: list[fc.Condition], re
         ]
         best = normal.take([own[int(np.argmin(far))]])
         ahead = np.flatnonzero(sign * (best.column("voltage_volt") - start) >= 0)
+        if ahead.size and abs(best.column("voltage_volt")[0] - start) < SETTLING_VOLT:
+            ahead = ahead[:0]  # a curve that is cut where it begins has lost how it settles to its load
         over = np.flatnonzero(np.abs(best.column("current_ampere")) < np.abs(one.current[-1]))
         over = over[over > len(best.timeseries) // 2]
         kept = slice(int(ahead[0]) if ahead.size else 0, int(over[0]) if over.size and one.charge_step else None)
