@@ -96,7 +96,7 @@ def test_a_leak_of_a_kiloohm_is_not_found(monkeypatch):
 
     tiny = replace(SCENARIOS["internal_short"], ranges=(Range("leak_siemens", 0.9e-3, 1.1e-3),))
     monkeypatch.setattr(scenarios, "SCENARIOS", {**SCENARIOS, "internal_short": tiny})
-    made = simulate(cells=48, cycles=8, faults=("internal_short",), seed=5)
+    made = simulate(cells=36, cycles=8, faults=("internal_short",), seed=5)
     curves = Curves.from_tables(made.timeseries, made.halfcycles)
     for step in ("charge", "discharge"):
         (seen, truth), (unseen, hidden) = parts(curves, step)

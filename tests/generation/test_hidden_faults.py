@@ -201,14 +201,12 @@ def test_classifiers_have_the_temperature_and_the_cells_own_normal_curve(model, 
     known = Curves.concat([parts[0], parts[1].select(label=["internal_short"])])
     test = parts[2].select(label=["internal_short", "normal"])
     sets = {"more": model.augment(parts[0], count=100, faults=["internal_short"])}
-    gain = classify(
-        train=known, test=test, synthetic=sets, seeds=1, classifiers=["cnn", "forest"], controls=["splice"], steps=20
-    )
+    gain = classify(train=known, test=test, synthetic=sets, seeds=1, classifiers=["cnn"], controls=["splice"], steps=80)
     assert {(row.task, row.view) for row in gain.rows} == {
         (f"internal_short {step}", view) for step in ("charge", "discharge") for view in WARM
     }
     assert {row.arm for row in gain.rows} == {"before", "class_weights", "more", "splice"}
-    found = {(row.task, row.view): row.roc_auc for row in gain.rows if (row.arm, row.classifier) == ("more", "forest")}
+    found = {(row.task, row.view): row.roc_auc for row in gain.rows if row.arm == "more"}
     assert found["internal_short charge", "relative"] > 0.8
     bare = Curves(test.timeseries.with_columns(surface_temperature_celsius=pl.lit(None, dtype=pl.Float64)), test.halfcycles)
     with pytest.raises(DataError, match="internal_short is left out, since a set has no surface_temperature_celsius"):

@@ -152,7 +152,8 @@ def test_shorts_at_rest_are_scored_and_found(known):
     test = records(seed=2)
     source = RestShorts(known)
     drawn = source.draw(conditions_of(test.select(label=["internal_short"])), range(16))
-    scores = evaluate(real=test.select(label=["internal_short"]), synthetic=drawn, train=known.select(label=["internal_short"]))
+    shorts = known.select(label=["internal_short"])
+    scores = evaluate(real=test.select(label=["internal_short"]), synthetic=drawn, train=shorts, thorough=False)
     assert scores.sources["synthetic"].all.mae < scores.sources["noise"].all.mae
     assert "temperatures" not in scores.verdict
     more = source.augment(known.select(label=["normal"]), count=8)

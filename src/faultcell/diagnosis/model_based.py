@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,7 +127,7 @@ def features(curves: Curves, among: Curves) -> Array:
     """
     table, keys = np.full((len(curves), len(DETECTORS)), np.nan), curves.halfcycles.select(KEYS).rows()
     ones = list(loaded(curves, range(len(curves))))
-    for row, given in enumerate(Cycles(among).evidence(ones, keys, first_normals(curves, among))):
+    for row, given in enumerate(cycles_of(among).evidence(ones, keys, first_normals(curves, among))):
         if given.curve.second.size >= 2:
             table[row] = [feature(given) for _, feature in DETECTORS.values()]
     return table
@@ -202,6 +202,12 @@ class Cycles:
             circuit = CellModel.of(*halves) if halves else None
             self._models[own] = circuit, ThermalModel.of(circuit, halves) if circuit and halves else None
         return self._models[own]
+
+
+@lru_cache(maxsize=2)  # each arm of a task asks for the same
+def cycles_of(curves: Curves) -> Cycles:
+    """The curves of a set by key."""
+    return Cycles(curves)
 
 
 def _other(key: Key) -> Key:

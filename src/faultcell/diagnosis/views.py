@@ -19,7 +19,7 @@ from faultcell.curves.against_normal import loaded
 from faultcell.curves.at_rest import REST
 from faultcell.curves.curves import Curves, loaded_part
 from faultcell.curves.schema import KEYS, Array, Key
-from faultcell.diagnosis.model_based import Cycles
+from faultcell.diagnosis.model_based import cycles_of
 
 LENGTH = 64
 CHANNELS = ("voltage", "current", "charge")
@@ -193,7 +193,7 @@ def _own(normal: Curves, references: Sequence[Key | None], length: int) -> dict[
 def _left(curves: Curves, normal: Curves | None, references: Sequence[Key | None]) -> Array:
     """What the filter on the cell's circuit and its thermal model do not foresee, about one; NaN where unknown `(2, N, L)`."""
     own: Sequence[Key | None] = references if normal is not None else [None] * len(curves)
-    residuals = Cycles(curves if normal is None else normal).residuals(list(loaded(curves, range(len(curves)))), own)
+    residuals = cycles_of(curves if normal is None else normal).residuals(list(loaded(curves, range(len(curves)))), own)
     return np.stack([np.clip(residuals.volt, -MOST_MISSED, MOST_MISSED) / MOST_MISSED, residuals.kelvin / KELVIN])
 
 
