@@ -13,7 +13,7 @@ from faultcell.curves import Curves
 from faultcell.curves.at_rest import Collapse
 from faultcell.curves.condition import Condition
 from faultcell.curves.conditions import conditions_of
-from faultcell.curves.severity import complete
+from faultcell.curves.severity import complete, main_severity
 from faultcell.diagnosis import classify
 from faultcell.errors import ConditionError, DataError
 from faultcell.generation.rest_shorts import RestShorts
@@ -135,7 +135,7 @@ def test_your_own_rests_go_wrong(known):
     )
     for row, rows in zip(drawn.halfcycles.to_dicts(), drawn.slices(), strict=True):
         assert drawn.column("voltage_volt")[rows][0] == pytest.approx(level[row["source_cell_id"]], abs=0.02)
-    with pytest.raises(DataError, match="no rest is labelled normal"):
+    with pytest.raises(DataError, match="no rest of two samples and more is labelled normal"):
         RestShorts(few).augment(few)
     with pytest.raises(DataError, match="rests are among half-cycles under load"):
         fc.augment(normal, Curves.concat([few, fc.demo_data("internal_short").select(label=["internal_short"])]))
@@ -222,3 +222,39 @@ def test_a_file_without_any_load_is_the_record_of_a_rest(tmp_path):
     assert curves.known(DEPTH)[0] == pytest.approx(1.5, abs=0.01)
     with pytest.raises(DataError, match="for a record of a rest give --nominal-capacity-ah"):
         files.ingest([tmp_path / "rests.csv"], **given)
+
+
+def test_what_a_stranger_gets_wrong_is_one_sentence(known, tmp_path, run):
+    single = Curves(known.timeseries, known.halfcycles).select(label=["normal"])
+    short = single.take([0])
+    short = Curves.from_tables(short.timeseries[:1], short.halfcycles)
+    mixed = Curves.concat([short, single.take([1])])
+    drawn = RestShorts(known).augment(mixed, count=2)
+    assert set(drawn.halfcycles["source_cell_id"]) == {single.halfcycles["cell_id"][1]}
+    with pytest.raises(DataError, match="no rest of two samples and more"):
+        RestShorts(known).augment(short)
+    wrong = known.renamed({"internal_short": "overcharge"})
+    assert np.isnan(main_severity(wrong)).all()  # does not show at rest
+    with pytest.raises(ConditionError, match="is of internal_short"):
+        Condition("contact_fault", severities={"added_resistance_milliohm": 3.0, DEPTH: 1.0})
+    halves = pl.concat([single.halfcycles, single.halfcycles.with_columns(step_type=pl.lit("charge"))])
+    samples = pl.concat([single.timeseries, single.timeseries.with_columns(step_type=pl.lit("charge"))])
+    with pytest.raises(DataError, match="would be of one step type"):
+        Curves.from_tables(samples, halves).renamed({"charge": "rest"})
+    files.write(known, tmp_path / "known")
+    done = run("evaluate", "--real", tmp_path / "known", "--train", tmp_path / "known", "--out", tmp_path / "scores.json")
+    assert done.code != 0
+    assert "ask for an internal_short" in done.err
+
+
+def test_a_reference_is_a_normal_rest(known):
+    source, cell = RestShorts(known), known.select(label=["normal"]).cells[0]
+    asked = [Condition("internal_short", severities={DEPTH: 1.0, FALLS: 5.0}, step_type="rest", cell_id=cell)]
+    rests = known.where(pl.col("cell_id") == cell)
+    others = Curves(
+        rests.timeseries.with_columns(pl.col("voltage_volt") - 0.7, step_type=pl.lit("charge")),
+        rests.halfcycles.with_columns(step_type=pl.lit("charge")),
+    )
+    both = source.draw(asked, [4], reference=Curves.concat([rests, others]))
+    assert both.timeseries.equals(source.draw(asked, [4], reference=rests).timeseries)
+    assert both.column("voltage_volt")[0] == pytest.approx(np.median(rests.column("voltage_volt")[:9]), abs=0.02)

@@ -78,8 +78,9 @@ def augment(
     source = _normal(normal)
     few = faults_of(faults, label=None, cells=None, step_type=None) if faults else None
     if few is not None and bundle is None and all_at_rest(few):
-        if keep is not None or fault or severity:
-            raise ConditionError("shorts at rest are drawn from known ones as they are: leave out --keep, --fault, --severity")
+        if keep is not None or fault or severity or config_file is not None:
+            said = "leave out --keep, --fault, --severity and --config"
+            raise ConditionError(f"shorts at rest are drawn from known ones as they are: {said}")
         shared = {"verb": "augment", "normal": normal.name, "faults": faults.name if faults else None, "seed": seed}
         _at_rest(source, few, out, count=count, settings=shared, with_real=with_real, as_json=as_json)
         return
@@ -120,7 +121,7 @@ def _at_rest(
     shorts = RestShorts(few)
     drawn = shorts.augment(source, count=count, seed=settings["seed"])
     blocks = beside_real([drawn], Curves.concat([source, few])) if with_real else iter([drawn])
-    settings = {**settings, "cells_seen": list(few.cells)}
+    settings = {**settings, "cells_seen": sorted({*few.cells, *source.cells})}
     files.write_blocks(blocks, out, config=settings, picture=lambda: plotting.gone_wrong_figure(source, drawn))
     facts = {"out": str(out), "curves": len(drawn), "known": len(shorts.known), "width": shorts.width}
     cells = len(set(drawn.halfcycles["source_cell_id"]))

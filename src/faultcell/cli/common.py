@@ -31,7 +31,7 @@ Cells = Annotated[
 StepTypes = Annotated[list[str] | None, typer.Option("--step-type", help="Only charge or discharge curves.")]
 Rename = Annotated[
     list[str] | None,
-    typer.Option("--rename", metavar="OLD=NEW", help="Name a label or step type of the set otherwise; repeat for more."),
+    typer.Option("--rename", metavar="OLD=NEW", help="Name a label or step type (of the test set) otherwise; repeat for more."),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all that is random.")]
 TrainSteps = Annotated[int | None, typer.Option("--steps", min=1, help="Training steps.")]
@@ -75,10 +75,7 @@ def read(
     names = dict(pair for text in rename if len(pair := text.split("=")) == 2 and all(pair))
     if len(names) < len(rename):
         raise ConditionError(f"--rename takes OLD=NEW, once for each name, found '{' '.join(rename)}'")
-    told = read_as_told(path)
-    there = {*told.labels, *told.halfcycles["step_type"]}
-    named = complete(told.renamed({old: new for old, new in names.items() if old in there}))
-    return select(named, label=label, cells=cells, step_type=step_type)
+    return select(complete(read_as_told(path).renamed(names)), label=label, cells=cells, step_type=step_type)
 
 
 def read_as_told(path: Path) -> Curves:

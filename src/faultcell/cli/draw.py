@@ -208,6 +208,7 @@ def asked_for(
     fault: str, count: int, values: dict[str, Any], *, severities: Mapping[str, float], step: str | None = None
 ) -> list[Condition]:
     """The conditions of `sample --fault`."""
+    from faultcell.curves.at_rest import REST
     from faultcell.curves.condition import grid
     from faultcell.curves.faults import fault as known_fault
     from faultcell.curves.faults import severity_named
@@ -216,6 +217,10 @@ def asked_for(
     if fault == NORMAL:
         return grid(fault, **values) * count
     kind = known_fault(fault)  # before its depth is asked for
+    if step == REST:
+        raise ConditionError(
+            "a model draws charges and discharges: shorts at rest are drawn by augment --normal DIR --faults DIR"
+        )
     values = {**values, **severities}
     for name in values:
         if name in (*SEVERITY, *severities):

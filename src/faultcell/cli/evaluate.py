@@ -73,11 +73,11 @@ def evaluate(
     known = read(train) if train else None
     whole = read(real)
     chosen = select(whole, label=label, cells=cells, step_type=step_type)
-    rests = known is not None and all_at_rest(known)
+    rests = known is not None and bundle is None and synthetic is None and all_at_rest(known)
     if bundle is None and not rests and (synthetic is None or reference is not None):
         raise ConditionError("evaluate needs --synthetic DIR, --bundle BUNDLE or both; --reference goes with --bundle")
     drawn = _ensemble(bundle, chosen, draws, reference, seed) if bundle else []
-    if bundle is None and rests and known is not None:
+    if rests and known is not None:
         drawn = _rests(known, chosen, draws, reference, seed)
     if synthetic is not None:
         made = read(synthetic)
@@ -193,7 +193,7 @@ def classify(
     with progress() as tick:
         gain = measure(
             train=read(train, label=names),
-            test=read(test, label=names, rename=rename),
+            test=read(test, label=names, rename=rename),  # who learns from a set has named it
             synthetic=sets,
             seeds=seeds,
             workers=workers or cores(),
@@ -221,7 +221,8 @@ def study(
         typer.Option("--generators", help="diffusion, wgan_gp, timevae, timegan, paper, paper_wgan_gp; all if not given."),
     ] = None,
     view: Annotated[
-        list[str] | None, typer.Option("--view", help="What of a curve classifiers get: whole, in_limits; both if not given.")
+        list[str] | None,
+        typer.Option("--view", help="What classifiers get of a curve; whole and in_limits, or thermal, relative, residual."),
     ] = None,
     splits: Annotated[int | None, typer.Option(min=1, help="Splits by cell, over which intervals are taken.")] = None,
     steps: Annotated[

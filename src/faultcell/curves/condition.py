@@ -136,9 +136,8 @@ class Condition:
         drivers = kind.at_rest[:1] if self.step == "rest" else kind.drivers
         if drivers and not any(self.severities.get(one.name) for one in drivers):
             names = " or ".join(one.name for one in drivers)
-            raise ConditionError(
-                f"{self.fault} needs {names} other than 0: name it, or give a normal curve of the same cell to measure it by"
-            )
+            how = "" if self.step == "rest" else ", or give a normal curve of the same cell to measure it by"
+            raise ConditionError(f"{self.fault} needs {names} other than 0: name it{how}")
 
     def severity(self, name: str) -> float | None:
         """The severity of that name, None where it is unknown; what belongs to another fault is 0."""

@@ -114,7 +114,7 @@ class Curves(Plotted):
         """The same curves with other names of labels and step types, from those of who recorded them to those of `FAULTS`.
 
         Raises:
-            DataError: neither a label nor a step type has a name that is to be replaced.
+            DataError: neither a label nor a step type has a name that is to be replaced, or two curves would have one key.
         """
         known = {*self.labels, *self.halfcycles["step_type"]}
         for name in names:
@@ -122,6 +122,8 @@ class Curves(Plotted):
                 raise DataError(f"nothing is named '{name}': labels and step types are {', '.join(sorted(map(str, known)))}")
         columns = [name for name in ("label", "step_type") if name in self.halfcycles.columns]
         halfcycles = self.halfcycles.with_columns(pl.col(columns).replace(names))
+        if halfcycles.select(KEYS).is_duplicated().any():
+            raise DataError("two curves of a cell and cycle would be of one step type: rename one kind of step alone")
         return Curves(self.timeseries.with_columns(pl.col("step_type").replace(names)), halfcycles)
 
     def slices(self) -> Iterator[slice]:

@@ -308,6 +308,6 @@ def severity_named(name: str, label: str) -> Severity:
     for one in (*kind.severities, *kind.at_rest):
         if one.name == name:
             return one
-    owners = [other.name for other in FAULTS.values() if name in other.names]
+    owners = [other.name for other in FAULTS.values() if any(name == one.name for one in (*other.severities, *other.at_rest))]
     whose = f" is of {', '.join(owners)}" if owners else f" is unknown{meant(name, kind.names)}"
     raise ConditionError(f"severity '{name}'{whose}: {label} takes {', '.join(kind.names)}")

@@ -112,13 +112,15 @@ def complete(curves: Curves) -> Curves:
 def main_severity(curves: Curves) -> Array:
     """How severe each curve is, by the first severity of its fault in its kind of record, without a sign `(N,)`.
 
-    NaN where that is unknown, and for normal curves and labels that are no faults.
+    NaN where that is unknown, where another severity drives the fault (a sensor that is off in its current alone), and for
+    normal curves and labels that are no faults, or do not show in such a record.
     """
     found, rows = np.full(len(curves), np.nan), curves.halfcycles.select("label", "step_type").rows()
     for label, step in dict.fromkeys(rows):
-        if label in FAULTS:
+        if label in FAULTS and FAULTS[label].severities_in(step):
             own = np.array([row == (label, step) for row in rows])
-            found[own] = np.abs(curves.known(FAULTS[label].severities_in(step)[0].name)[own])
+            values = np.abs(curves.known(FAULTS[label].severities_in(step)[0].name)[own])
+            found[own] = np.where(values > 0, values, np.nan) if len(FAULTS[label].drivers) > 1 else values
     return found
 
 

@@ -67,7 +67,7 @@ class Graded:
         return np.asarray(score > (normal[allowed] if allowed < len(normal) else -np.inf))
 
     def measures(self, score: Array) -> dict[str, float | None]:
-        """Least severities of which a share is found, and how late a cell's fault is found, at 1 % false alarms.
+        """Least severities of which a share is found, and how many faulty cycles pass before one is, at 1 % false alarms.
 
         Args:
             score: higher for a fault `(M,)`.
@@ -84,7 +84,7 @@ class Graded:
         return {**values, "delay_cycle": self._delay(found)}
 
     def _delay(self, found: NDArray[np.bool_]) -> float | None:
-        """Cycles from the first fault of a cell to the first that is found, mean over cells; all of them where none is."""
+        """Faults of a cell that pass before the first is found, mean over cells; all of them where none is."""
         late = []
         for cell in np.unique(self.cells[self.truth == 1]):
             rows = np.flatnonzero((self.cells == cell) & (self.truth == 1))

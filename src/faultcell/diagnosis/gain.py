@@ -196,14 +196,18 @@ class FitTable:
             self._groups[row.task, row.view, row.arm, row.classifier].append(row)
 
     def by_seed(self, place: tuple[str, str], arm: str, *, classifier: str, measure: str) -> list[float]:
-        """A measure of one classifier, or of the mean of the nets, for each seed; empty if no fit has it."""
+        """A measure of one classifier, or of the mean of the nets, for each seed; empty unless every fit has it.
+
+        A mean of those who reach a share of the faults would flatter whoever seldom does.
+        """
         one_of = [classifier] if classifier in self.classifiers else [name for name in self.classifiers if name in SIX]
         found: dict[int, list[float]] = defaultdict(list)
         for name in one_of:
             for row in self._groups.get((*place, arm, name), ()):
                 value = getattr(row, measure)
-                if value is not None:
-                    found[row.seed].append(value)
+                if value is None:
+                    return []
+                found[row.seed].append(value)
         return [float(np.mean(found[seed])) for seed in sorted(found)]
 
     def of_nets(self, place: tuple[str, str], arm: str, *, measure: str) -> list[float]:

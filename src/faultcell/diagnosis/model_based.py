@@ -211,8 +211,9 @@ def cycles_of(curves: Curves) -> Cycles:
 
 
 def _other(key: Key) -> Key:
+    """The other half of a cycle; a rest has none."""
     cell, cycle, step = key
-    return cell, cycle, "discharge" if step == "charge" else "charge"
+    return cell, cycle, {"charge": "discharge", "discharge": "charge"}.get(step, "")
 
 
 class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]

@@ -36,7 +36,7 @@ from faultcell.diagnosis.gain import (
 from faultcell.diagnosis.measures import measure
 from faultcell.diagnosis.model_based import MODEL_BASED
 from faultcell.diagnosis.tasks import Task, remarks, tasks_of
-from faultcell.diagnosis.views import LENGTH, MARGIN, VIEWS
+from faultcell.diagnosis.views import IN_LIMITS, LENGTH, MARGIN, VIEWS
 from faultcell.errors import DataError, MissingExtraError
 from faultcell.models.classifiers import NETS, PATCH, STEPS, TREES, Threshold, forest, has_rocket, protocol_only, rocket
 from faultcell.runtime.workers import one_thread, spread
@@ -54,8 +54,9 @@ PROTOCOL = (
     "what the taken curves of the first generated set were asked for (without one, for conditions of known faults); `splice` "
     "puts the end of the nearest known fault on the normal curve that a generated one was drawn from, or on any. `forest` has "
     f"{TREES} trees on the same points, `protocol` is a logistic regression on C-rate, ambient temperature and duration alone. "
-    "The model-based rival learns from the real curves alone: one number of a curve each, or (`features_...`) a logistic "
-    "regression on all numbers that the curve alone, a normal curve of its cell, or the other half of its cycle, too, give. "
+    "The model-based rival learns from the real, whole curves alone (not in the view `in_limits`): one number of a curve each, "
+    "or (`features_...`) a logistic regression on all numbers that the curve alone, a normal curve of its cell, or the other half "
+    "of its cycle, too, give. "
     "Each fit "
     f"of a net takes {{steps}} optimiser steps on batches drawn with replacement; recurrent nets take {PATCH} points together. "
     "A seed sets initial weights, batches and which generated curves are taken. An alarm is a score above even odds; recall at "
@@ -183,9 +184,13 @@ def _run(jobs: Sequence[_Job], plan: _Plan, *, workers: int, on_fit: Callable[[i
 
 
 def _fitted(job: _Job, plan: _Plan) -> tuple[str, ...]:
-    """The classifiers fitted on an arm: the threshold and the model-based rival take no drawn curves nor seed."""
+    """The classifiers fitted on an arm: the threshold and the model-based rival take no drawn curves nor seed.
+
+    The latter reads whole curves, and so has no place in a view that hides a part of them.
+    """
     once = job.arm == BEFORE and job.seed == 0
-    return tuple(name for name in plan.classifiers if once or name not in (THRESHOLD, *MODEL_BASED))
+    rival = once and job.task.view != IN_LIMITS
+    return tuple(name for name in plan.classifiers if (rival if name in MODEL_BASED else once if name == THRESHOLD else True))
 
 
 def _arm(plan: _Plan, job: _Job) -> list[Fit]:

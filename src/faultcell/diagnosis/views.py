@@ -111,7 +111,8 @@ VIEWS: dict[str, Callable[[Trace], Trace]] = {
     "residual": whole,
 }
 BESIDE = ("relative", "residual")  # of a curve beside the cell's own normal ones
-PLAIN = ("whole", "in_limits")  # of the curve's own voltage, current and charge; what is usual for faults beyond a limit
+IN_LIMITS = "in_limits"
+PLAIN = ("whole", IN_LIMITS)  # of the curve's own voltage, current and charge; what is usual for faults beyond a limit
 WARM = ("thermal", "relative", "residual")  # with the temperature; what is usual for faults inside all limits
 
 

@@ -2,8 +2,9 @@
 
 A rest has no load and no limit to be registered by, and real records of shorts at rest are few and of every form: a step to
 nothing, a dip that burns free, a slow end. So no network draws them. Each draw takes one known collapse, near in severity and
-kind of cell, registered at its onset: its fall is made as deep and as fast as asked for, and laid on the rest that it comes
-from. How near is near is chosen on known cells left out, by their CRPS.
+kind of cell, registered at its onset: its fall is made as deep and as fast as asked for, and begins at the voltage and the
+temperature of the rest that it comes from; how long it lasts and how its logger reads are the known one's. How near is near
+is chosen on known cells left out, by their CRPS.
 
 References:
     Silverman and Young, The bootstrap: to smooth or not to smooth?, 1987, https://doi.org/10.1093/biomet/74.3.469.
@@ -84,7 +85,8 @@ class RestShorts:
             if condition.step != REST or condition.fault not in {one.condition.fault for one in self.known}:
                 named = f"a {condition.step} of {condition.fault}"
                 raise ConditionError(f"known collapses at rest tell nothing of {named}: ask for an internal_short, a rest")
-        given = {} if reference is None else {key[0]: one for key, one in _rests(reference)}
+        normal = pl.col("label") == NORMAL, pl.col("step_type") == REST
+        given = {} if reference is None else {key[0]: one for key, one in _rests(reference.where(*normal))}
         seeds = list(seeds)
         drawn = [
             self._drawn(condition, given.get(condition.cell_id or ""), np.random.default_rng(seed))
@@ -110,8 +112,9 @@ class RestShorts:
         """
         normal.refuse_generated("normal")
         rests = normal.where(pl.col("step_type") == REST, pl.col("label") == NORMAL)
+        rests = rests.take(np.flatnonzero(np.diff(rests.offsets) >= 2).tolist())
         if not len(rests):
-            raise DataError("no rest is labelled normal: give records of cells that rest")
+            raise DataError("no rest of two samples and more is labelled normal: give records of cells that rest")
         rng, own = np.random.default_rng(seed), list(_rests(rests))
         conditions, keys = conditions_of(rests, load=False), [key for key, _ in own]
         wanted = len(own) if count is None else count

@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 
 from faultcell import metrics
+from faultcell.curves.at_rest import REST
 from faultcell.curves.curves import Curves
 from faultcell.curves.faults import breaks_limit, severities_of
-from faultcell.curves.schema import NORMAL, SEVERITY, Array
+from faultcell.curves.schema import SEVERITY, Array
 from faultcell.curves.severity import main_severity
 from faultcell.scoring.resample import Index, Match
 from faultcell.scoring.scores import LEAST_STRATUM, Score
@@ -22,8 +23,8 @@ Values = Mapping[str, Array]
 
 def tertiles(real: Curves) -> Edges:
     """Where the strata of each fault end: quantiles of the known main severities of its real curves `(4,)` each."""
-    severe, labels = main_severity(real), real.halfcycles["label"].to_numpy()
-    found = {label: severe[(labels == label) & np.isfinite(severe)] for label in real.labels if label != NORMAL}
+    severe, kinds = main_severity(real), np.array(_kinds(real))
+    found = {kind: severe[(kinds == kind) & np.isfinite(severe)] for kind in dict.fromkeys(kinds.tolist())}
     return {label: np.quantile(values, np.linspace(0, 1, BINS + 1)) for label, values in found.items() if values.size}
 
 
@@ -86,19 +87,25 @@ def _adherence(generated: Curves) -> dict[str, Array]:
 
 def _strata(real: Curves, edges: Edges) -> list[str | None]:
     """The severity stratum of each curve, like `overdischarge 0.35 to 0.52 V`; None where it is in none."""
-    rows = zip(real.halfcycles["label"], real.halfcycles["step_type"], main_severity(real).tolist(), strict=True)
+    rows = zip(_kinds(real), real.halfcycles.select("label", "step_type").rows(), main_severity(real).tolist(), strict=True)
     return [
-        _stratum(label, step, severe, edges=edges[label]) if label in edges and np.isfinite(severe) else None
-        for label, step, severe in rows
+        _stratum(kind, label, step, severe, edges=edges[kind]) if kind in edges and np.isfinite(severe) else None
+        for kind, (label, step), severe in rows
     ]
 
 
-def _stratum(label: str, step: str, severe: float, *, edges: Array) -> str:
+def _kinds(real: Curves) -> list[str]:
+    """What each curve is graded with: its label, and apart from it what is at rest, whose severities are others."""
+    rows = real.halfcycles.select("label", "step_type").rows()
+    return [f"{label} {REST}" if step == REST else str(label) for label, step in rows]
+
+
+def _stratum(kind: str, label: str, step: str, severe: float, *, edges: Array) -> str:
     # Equal edges, as of equal severities, leave strata empty: the last one that begins at or below it is taken.
     place = max(min(int(np.searchsorted(edges[:-1], severe, side="right")) - 1, BINS - 1), 0)
     digits = ".2f" if breaks_limit(label) else ".3g"
     unit = severities_of(label, (step,))[0].unit
-    return f"{label} {edges[place]:{digits}} to {edges[place + 1]:{digits}} {unit}"
+    return f"{kind} {edges[place]:{digits}} to {edges[place + 1]:{digits}} {unit}"
 
 
 def _summary(values: Values, scaled: tuple[Array, Array], *, rows: Index) -> Score:

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from faultcell.baselines.classical import CHEAP
 from faultcell.config import Config, FinetuneConfig, Kind
-from faultcell.diagnosis.views import PLAIN
 from faultcell.presets import budget, paper, preset_of
 
 MODELS: tuple[Kind, ...] = get_args(Kind)
@@ -45,7 +44,7 @@ class StudyConfig(BaseModel):
     test_share: float = Field(0.3, gt=0, lt=1, description="of the cells with each fault, and of the cells without any")
     chosen_on: tuple[str, ...] = Field((), description="cells on which settings were chosen: never held out")
     splits: int = Field(5, ge=1, description="by cell; classifiers and fidelity on each, ablations on the first")
-    views: tuple[str, ...] = Field(PLAIN, description="of curves, that classifiers get")
+    views: tuple[str, ...] | None = Field(None, description="of curves, that classifiers get; None: those usual for the faults")
     classifiers: tuple[str, ...] | None = Field(None, description="names of `diagnosis.run.CLASSIFIERS`; None: all")
     classifier_seeds: int = Field(1, ge=1, description="of each split")
     classifier_steps: int = Field(200, ge=1)

@@ -17,7 +17,8 @@ from faultcell.curves.fingerprint import fingerprint
 from faultcell.curves.schema import NORMAL
 from faultcell.diagnosis import Gain, classify
 from faultcell.diagnosis.run import over_splits
-from faultcell.diagnosis.views import WARM
+from faultcell.diagnosis.tasks import has_temperature
+from faultcell.diagnosis.views import PLAIN, WARM
 from faultcell.errors import DataError
 from faultcell.files import read
 from faultcell.files.durable.atomic import refuse_other, whole_folder, write_text
@@ -177,7 +178,7 @@ def _gain(place: Place, split: Split, *, workers: int, tick: Tick) -> Gain:
             train=Curves.concat([split.normal, jobs.few_of(place)]),
             test=Curves.concat([split.negatives, split.test]),
             synthetic=drawn,
-            views=_views(place.config, split.test.labels),
+            views=place.config.views or _usual(split.test),
             classifiers=place.config.classifiers,
             controls=(*place.config.controls, *FROM_NORMAL),
             seeds=place.config.classifier_seeds,
@@ -189,11 +190,10 @@ def _gain(place: Place, split: Split, *, workers: int, tick: Tick) -> Gain:
     return Gain.model_validate_json(path.read_text(encoding="utf-8"))
 
 
-def _views(config: StudyConfig, labels: Sequence[str]) -> tuple[str, ...]:
-    """Those that were asked for; where none of them shows faults inside all limits, and there are no others, those that do."""
-    faults = [label for label in labels if label != NORMAL]
-    hidden = all(stays_inside(label) for label in faults) and not set(config.views) & set(WARM)
-    return WARM if hidden else config.views
+def _usual(test: Curves) -> tuple[str, ...]:
+    """The views usual for faults inside all limits where there are no others and their temperature is known; else the plain."""
+    hidden = all(stays_inside(label) for label in test.labels if label != NORMAL)
+    return WARM if hidden and has_temperature(test) else PLAIN
 
 
 def _summary(place: Place, split: Split, *, gain: Gain, **results: Any) -> str:

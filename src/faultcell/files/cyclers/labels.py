@@ -44,6 +44,8 @@ def said_of_labels(labels: Counter[tuple[str, str]], known: dict[str, float]) ->
         else f"a fall of {COLLAPSE_VOLT} V at rest"
     )
     said = [f"the file has no labels; by the rule of {rule}: {counts}, the others {NORMAL}"]
+    if "internal_short" in faults:
+        said.append("a rest that still relaxes from a charge falls by as much: did it?")
     for step, side in (("charge", "upper"), ("discharge", "lower")):
         beyond = sum(count for (kind, label), count in labels.items() if kind == step and label != NORMAL)
         if beyond >= FEWEST_BEYOND and beyond == sum(count for (kind, _), count in labels.items() if kind == step):

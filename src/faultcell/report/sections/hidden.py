@@ -22,7 +22,7 @@ READING = (
     "logistic regression on all such numbers, each with what it has to know. The view with what models of the cell do not "
     "foresee is the hybrid: nets on the residuals of those models. Thresholds leave 1 % (or .1 %) of the normal test curves "
     "above them; false alarms are at each classifier's own threshold, for a cell that is charged once a day. The delay counts "
-    "the faulty cycles of a cell that pass before one is found."
+    "the faulty cycles of a cell that pass before one is found. A severity is given where every net and split comes to it."
 )
 DRAWN = (from_normal(DIFFUSION), DIFFUSION, "augment", "synthetic")  # of the drawn arms, the first there is
 COLUMNS = {
@@ -71,7 +71,8 @@ def _lines(study: Study, task: str) -> list[tuple[str, str, str, Sequence[str]]]
 def _picture(study: Study, task: str) -> Picture:
     """Recall against severity at both shares of false alarms."""
     severity, chosen = _severity(task), _lines(study, task)
-    shown = [line for line in chosen if line[3] == SIX or line[3][0] in (THRESHOLD, "filter", *_best(study, task))]
+    best = _best(study, task, view=chosen[0][1])
+    shown = [line for line in chosen if line[3] == SIX or line[3][0] in (THRESHOLD, "filter", *best)]
     with sheet(1, len(FALSE_ALARMS), size=(11, 3.6), sharey=True) as page:
         for axes, (measure, share) in zip(page.axes[0], FALSE_ALARMS.items(), strict=True):
             for i, (name, view, arm, classifiers) in enumerate(shown):
@@ -85,9 +86,9 @@ def _picture(study: Study, task: str) -> Picture:
     return Picture(page.data, f"{task}: recall against {severity.meaning}, for thresholds, models and nets.", caption)
 
 
-def _best(study: Study, task: str) -> list[str]:
+def _best(study: Study, task: str, *, view: str) -> list[str]:
     """The model-based detector, and the regression on several, with the highest recall."""
-    rows = study.rows("gain", task=task, measure="recall_at_1_percent", arm=BEFORE)
+    rows = study.rows("gain", task=task, view=view, measure="recall_at_1_percent", arm=BEFORE)
     mean = {str(row["classifier"]): row["mean"] or 0.0 for row in rows if row["classifier"] in MODEL_BASED}
     kinds = ([name for name in mean if name.startswith("features_") is together] for together in (False, True))
     return [max(names, key=lambda name: mean[name]) for names in kinds if names]
