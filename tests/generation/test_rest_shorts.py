@@ -207,21 +207,16 @@ def test_from_split_to_scores_on_the_command_line(known, tmp_path, run):
     assert "--rename takes OLD=NEW" in done.err
 
 
-def test_a_file_without_any_load_is_the_record_of_a_rest(tmp_path):
+def test_curve_sets_of_rests_are_brought_in_and_a_file_without_a_load_is_not(known, tmp_path):
+    files.write(known, tmp_path / "known")
+    curves, _ = files.ingest([tmp_path / "known"])
+    assert curves.halfcycles.select("cell_id", "step_type", "label").equals(
+        known.halfcycles.select("cell_id", "step_type", "label")
+    )
     names = {"step_time_second": "Time(s)", "voltage_volt": "Voltage(V)", "current_ampere": "Current(A)"}
-    for name, depth in (("shorted", 1.5), ("rests", 0.0)):
-        made = pl.DataFrame(rest(depth=depth)).select(*names).rename(names)
-        made.write_csv(tmp_path / f"{name}.csv")
-    given = {"lower": 2.7, "upper": 4.2}
-    curves, notes = files.ingest([tmp_path / "shorted.csv", tmp_path / "rests.csv"], nominal_capacity_ah=5.0, **given)
-    assert curves.halfcycles.select("cell_id", "step_type", "label").rows() == [
-        ("shorted", "rest", "internal_short"),
-        ("rests", "rest", "normal"),
-    ]
-    assert any("taken as the record of a rest" in note for note in notes)
-    assert curves.known(DEPTH)[0] == pytest.approx(1.5, abs=0.01)
-    with pytest.raises(DataError, match="for a record of a rest give --nominal-capacity-ah"):
-        files.ingest([tmp_path / "rests.csv"], **given)
+    pl.DataFrame(rest(depth=1.5)).select(*names).rename(names).write_csv(tmp_path / "bare.csv")
+    with pytest.raises(DataError, match="no load"):  # a current in another unit looks the same
+        files.ingest([tmp_path / "bare.csv"], lower=2.7, upper=4.2, nominal_capacity_ah=5.0)
 
 
 def test_what_a_stranger_gets_wrong_is_one_sentence(known, tmp_path, run):

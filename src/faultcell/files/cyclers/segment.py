@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from faultcell.curves.at_rest import REST
 from faultcell.curves.curves import Curves
 from faultcell.curves.per_curve import charge_ah
 from faultcell.curves.schema import HALFCYCLES, KEYS, REST_C_RATE, SEVERITY, TIMESERIES
@@ -108,9 +107,6 @@ class Recording:
         self._learn(table)
         check_spikes(table, nominal_capacity_ah=self._known["nominal_capacity_ah"], where=self._where)
         parts = cut(table, nominal_capacity_ah=self._known["nominal_capacity_ah"])
-        if self._whole and not parts and table.height >= LEAST_SAMPLES:
-            parts = [Part(0, table.height, 0, 0.0, REST)]
-            self._notes.append("there is no load in it: taken as the record of a rest")
         settled = len(parts) if self._whole else _settled(table, parts)
         self._kept = [table[parts[settled].start :] if settled < len(parts) else table[-1:]]
         return self._cut(table, parts[:settled])
@@ -123,8 +119,6 @@ class Recording:
         """
         last = None if self._whole else self._last()
         self._check_sign()
-        if not self._done and not self._whole:
-            raise PiecewiseError  # it may all be one rest
         if not self._done:
             told = {"found": "no load", "expected": "a charge or discharge", "action": "check the column"}
             refuse(self._where, "column current_ampere", **told)
@@ -147,8 +141,6 @@ class Recording:
         if not self._whole:
             raise PiecewiseError
         parts = _roughly(table)
-        if not parts:
-            return table
         least = TELLING_SHARE * max((part.moved_ah for part in parts), default=0.0)
         against = [_is_against(table, part) for part in parts if part.moved_ah > least]
         turned = sum(against) > len(against) / 2
@@ -280,7 +272,7 @@ def _largest_capacity(table: pl.DataFrame, where: str) -> float:
     if not moved or max(moved) <= 0:
         largest = float(np.abs(table["current_ampere"].to_numpy()).max(initial=0.0))
         found = f"no load in {table.height} rows (|current| up to {largest:.2g} A)"
-        action = "export a test in which the cell is charged or discharged; for a record of a rest give --nominal-capacity-ah"
+        action = "export a test in which the cell is charged or discharged, or check the column"
         refuse(where, "column current_ampere", found=found, expected="a charge or a discharge", action=action)
     return max(moved)
 
@@ -360,7 +352,7 @@ def _rows(
     found = []
     for part, cycle in keys:
         inside = slice(part.start, part.stop)
-        loaded = magnitude[inside] > REST_C_RATE.get(part.step_type, -1.0) * known["nominal_capacity_ah"]
+        loaded = magnitude[inside] > REST_C_RATE.get(part.step_type, 0.0) * known["nominal_capacity_ah"]
         label = label_of(voltage[inside][loaded], step_type=part.step_type, lower=lower, upper=upper)
         key = dict(zip(KEYS, (cell_id, cycle, part.step_type), strict=True))
         said = {name: table[name][part.start] for name in carried}
