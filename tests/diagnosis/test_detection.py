@@ -5,6 +5,7 @@ import pytest
 
 from faultcell.curves.faults import FAULTS
 from faultcell.diagnosis.detection import PER_OCTAVE, SHARES, Graded
+from faultcell.diagnosis.measures import alarms_at
 
 TYPICAL = FAULTS["internal_short"].main.typical
 NORMALS = 1000
@@ -27,9 +28,9 @@ def scored(graded, faults):
 def test_a_threshold_raises_no_more_false_alarms_than_allowed(graded):
     score = scored(graded, np.linspace(0.9, 1.1, 20))
     for allowed in (0.01, 0.001):
-        found = graded.found_by(score, allowed)
+        found = alarms_at(graded.truth, score, false_alarms=allowed)
         assert found[graded.truth == 0].mean() == allowed
-    assert (graded.found_by(score, 0.01) >= graded.found_by(score, 0.001)).all()
+    assert (alarms_at(graded.truth, score, false_alarms=0.01) >= alarms_at(graded.truth, score, false_alarms=0.001)).all()
 
 
 def test_the_least_severity_of_which_a_share_is_found(graded):

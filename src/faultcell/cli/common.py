@@ -31,7 +31,7 @@ Cells = Annotated[
 StepTypes = Annotated[list[str] | None, typer.Option("--step-type", help="Only charge or discharge curves.")]
 Rename = Annotated[
     list[str] | None,
-    typer.Option("--rename", metavar="OLD=NEW", help="Name a label or step type (of the test set) otherwise; repeat for more."),
+    typer.Option("--rename", metavar="OLD=NEW", help="Name a label or step type of the set otherwise; repeat for more."),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all that is random.")]
 TrainSteps = Annotated[int | None, typer.Option("--steps", min=1, help="Training steps.")]

@@ -208,11 +208,10 @@ def asked_for(
     fault: str, count: int, values: dict[str, Any], *, severities: Mapping[str, float], step: str | None = None
 ) -> list[Condition]:
     """The conditions of `sample --fault`."""
-    from faultcell.curves.at_rest import REST
     from faultcell.curves.condition import grid
     from faultcell.curves.faults import fault as known_fault
     from faultcell.curves.faults import severity_named
-    from faultcell.curves.schema import NORMAL, SEVERITY
+    from faultcell.curves.schema import NORMAL, REST, SEVERITY
 
     if fault == NORMAL:
         return grid(fault, **values) * count

@@ -181,7 +181,10 @@ def classify(
     everything: Everything = False,
     as_json: Json = False,
 ) -> None:
-    """Fit the six classifiers with and without generated curves: what are those worth on cells none has seen?"""
+    """Fit the six classifiers with and without generated curves: what are those worth on cells none has seen?
+
+    --rename is of the test set: whoever learns from a set has named it.
+    """
     from faultcell.curves.schema import NORMAL
     from faultcell.diagnosis import classify as measure
     from faultcell.files.durable.atomic import write_text
@@ -193,7 +196,7 @@ def classify(
     with progress() as tick:
         gain = measure(
             train=read(train, label=names),
-            test=read(test, label=names, rename=rename),  # who learns from a set has named it
+            test=read(test, label=names, rename=rename),
             synthetic=sets,
             seeds=seeds,
             workers=workers or cores(),

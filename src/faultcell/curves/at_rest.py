@@ -14,9 +14,8 @@ import polars as pl
 
 from faultcell.curves.curves import Curves
 from faultcell.curves.faults import FAULTS, resting
-from faultcell.curves.schema import Array
+from faultcell.curves.schema import REST, Array
 
-REST = "rest"
 QUIET = 0.05  # share of a record, and at least that many samples, from which its level before is read
 FEWEST_QUIET = 5
 FALLEN = (0.1, 0.9)  # of the depth, between which the fall is timed

@@ -17,6 +17,7 @@ from faultcell.curves.schema import (
     LOAD_REST_SHARE,
     NORMAL,
     PULSED_REST_SHARE,
+    REST,
     REST_C_RATE,
     SEVERITY,
     Array,
@@ -133,10 +134,10 @@ class Condition:
                 names = ", ".join(one.name for one in kind.severities_in(self.step))
                 raise ConditionError(f"{name} says nothing of a {self.step}: {self.fault} takes {names} there")
             severity.check(value)
-        drivers = kind.at_rest[:1] if self.step == "rest" else kind.drivers
+        drivers = kind.at_rest[:1] if self.step == REST else kind.drivers
         if drivers and not any(self.severities.get(one.name) for one in drivers):
             names = " or ".join(one.name for one in drivers)
-            how = "" if self.step == "rest" else ", or give a normal curve of the same cell to measure it by"
+            how = "" if self.step == REST else ", or give a normal curve of the same cell to measure it by"
             raise ConditionError(f"{self.fault} needs {names} other than 0: name it{how}")
 
     def severity(self, name: str) -> float | None:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from faultcell.curves.schema import NORMAL, Side
+from faultcell.curves.schema import NORMAL, REST, Side
 from faultcell.errors import ConditionError, meant
 
 if TYPE_CHECKING:
@@ -136,11 +136,11 @@ class Fault:
     @property
     def records(self) -> tuple[str, ...]:
         """What kinds of record it shows in: half-cycles, and rests."""
-        return (*self.step_types, *(("rest",) if self.at_rest else ()))
+        return (*self.step_types, *((REST,) if self.at_rest else ()))
 
     def severities_in(self, step: str) -> tuple[Severity, ...]:
         """How severe it can be in a kind of record."""
-        return self.at_rest if step == "rest" else self.severities
+        return self.at_rest if step == REST else self.severities
 
     @property
     def step_type(self) -> str:
@@ -272,6 +272,17 @@ def in_half_cycle(name: str) -> tuple[str, str]:
     if name not in found:
         raise ConditionError(f"unknown fault '{name}'{meant(name, found)}: known are {', '.join(found)}")
     return found[name]
+
+
+def resting_name(label: str) -> str:
+    """The name for a fault in cells at rest, as `half_cycles` has one for each half-cycle."""
+    return f"{label} {REST}"
+
+
+def in_record(name: str) -> tuple[str, str]:
+    """The label and the kind of record that a name of `half_cycles` or `resting_name` means; raises ConditionError so, too."""
+    label = name.removesuffix(resting_name(""))
+    return (label, REST) if label != name and label in FAULTS else in_half_cycle(name)
 
 
 def inside(names: Iterable[str]) -> tuple[Severity, ...]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Side = Literal["low", "high"]
 NORMAL = "normal"
+REST = "rest"  # the step type of a record without a load
 KEYS = ("cell_id", "cycle_count", "step_type")
 Key = tuple[str, int, str]  # of one curve
 TIMESERIES = {

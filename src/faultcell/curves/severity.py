@@ -22,7 +22,7 @@ from faultcell.curves.condition import Limits
 from faultcell.curves.curves import Curves
 from faultcell.curves.faults import FAULTS, inside, stays_inside
 from faultcell.curves.per_curve import above, summed
-from faultcell.curves.schema import KEYS, NORMAL, SEVERITY, Array, Side
+from faultcell.curves.schema import KEYS, NORMAL, REST, SEVERITY, Array, Side
 
 # Below this a deviation cannot be told from sensor noise: 1.5 mV noise gives peaks of 3 to 7 mV on normal charges.
 NOISE_VOLT = 0.01
@@ -100,7 +100,7 @@ def complete(curves: Curves) -> Curves:
     all limits have columns of their own where there are any.
     """
     whole = completed(curves.halfcycles, measure(curves))
-    if not set(curves.halfcycles["step_type"]).isdisjoint({at_rest.REST}):
+    if REST in set(curves.halfcycles["step_type"]):
         whole = _filled(whole, at_rest.measured(curves))
     kinds = [label for label in curves.labels if stays_inside(label)]
     names = [one.name for one in inside(kinds)]
@@ -115,10 +115,10 @@ def main_severity(curves: Curves) -> Array:
     NaN where that is unknown, where another severity drives the fault (a sensor that is off in its current alone), and for
     normal curves and labels that are no faults, or do not show in such a record.
     """
-    found, rows = np.full(len(curves), np.nan), curves.halfcycles.select("label", "step_type").rows()
-    for label, step in dict.fromkeys(rows):
+    found, places = np.full(len(curves), np.nan), curves.halfcycles.select("label", "step_type")
+    for label, step in places.unique().rows():
         if label in FAULTS and FAULTS[label].severities_in(step):
-            own = np.array([row == (label, step) for row in rows])
+            own = ((places["label"] == label) & (places["step_type"] == step)).to_numpy()
             values = np.abs(curves.known(FAULTS[label].severities_in(step)[0].name)[own])
             found[own] = np.where(values > 0, values, np.nan) if len(FAULTS[label].drivers) > 1 else values
     return found

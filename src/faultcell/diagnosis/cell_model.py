@@ -74,8 +74,7 @@ class CellModel:
     def misses(self, curve: Loaded) -> Array:
         """How far a curve is from the model without a filter, V `(LENGTH,)`."""
         step, volt, ampere = self.sampled(curve)
-        moved = np.append(0.0, np.cumsum(ampere[:-1])) * step / 3600 / self.capacity_ah
-        state, place = self.first_charge(curve, volt[0], ampere[0]) + moved, np.linspace(0.0, 1.0, TABLE)
+        state, place = self.counted(curve, step, volt, ampere), np.linspace(0.0, 1.0, TABLE)
         ohm, fades = np.interp(state, place, self.ohm), float(np.exp(-step / self.constant))
         drop = np.append(0.0, (self.share * ohm * ampere)[:-1])
         element = lfilter([1 - fades], [1.0, -fades], drop)
@@ -91,6 +90,11 @@ class CellModel:
     def innovations(self, curve: Loaded) -> Array:
         """What the filter did not foresee, over what it expected of itself `(LENGTH,)`."""
         return np.asarray(innovations([self], [curve])[0])
+
+    def counted(self, curve: Loaded, step: float, volt: Array, ampere: Array) -> Array:
+        """The state of charge at the samples of `sampled`, by counting `(LENGTH,)`."""
+        moved = np.append(0.0, np.cumsum(ampere[:-1])) * step / 3600 / self.capacity_ah
+        return self.first_charge(curve, volt[0], ampere[0]) + moved
 
     def first_charge(self, curve: Loaded, volt: float, ampere: float) -> float:
         """The state of charge at which a curve begins: a discharge full, a charge where its first voltage says."""
@@ -180,8 +184,7 @@ class ThermalModel:
 def _warmth(circuit: CellModel, curve: Loaded) -> tuple[float, Array, Array, float]:
     """Seconds from sample to sample; heat, W, and temperature, degC, at `LENGTH` even times; that of the surroundings."""
     step, volt, ampere = circuit.sampled(curve)
-    moved = np.append(0.0, np.cumsum(ampere[:-1])) * step / 3600 / circuit.capacity_ah
-    state = circuit.first_charge(curve, volt[0], ampere[0]) + moved
+    state = circuit.counted(curve, step, volt, ampere)
     known = np.isfinite(curve.celsius)
     celsius = np.interp(step * np.arange(LENGTH), curve.second[known] - curve.second[0], curve.celsius[known])
     ambient = curve.ambient_celsius if np.isfinite(curve.ambient_celsius) else float(celsius[0])

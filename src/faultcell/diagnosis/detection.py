@@ -17,7 +17,8 @@ from faultcell.curves.curves import Curves
 from faultcell.curves.faults import FAULTS
 from faultcell.curves.schema import Array
 from faultcell.curves.severity import main_severity
-from faultcell.diagnosis.gain import FALSE_ALARMS, Found
+from faultcell.diagnosis.gain import FALSE_ALARMS, FEW_FALSE_ALARMS, Found
+from faultcell.diagnosis.measures import alarms_at
 
 PER_OCTAVE = 4  # bins of severity, counted from what is typical
 SHARES = {"severity_at_50_percent_recall": 0.5, "severity_at_90_percent_recall": 0.9}
@@ -57,14 +58,8 @@ class Graded:
         main = FAULTS[label].severities_in(step)[0]
         both = [table.halfcycles for table in (normal, faults)]
         cells, cycles = (np.concatenate([table[name].to_numpy() for table in both]) for name in ("cell_id", "cycle_count"))
-        severity = main_severity(Curves.concat([normal, faults]))
+        severity = np.concatenate([main_severity(normal), main_severity(faults)])
         return cls(truth, severity, main.typical, main.name, cells.astype(str), cycles.astype(np.int64))
-
-    def found_by(self, score: Array, false_alarms: float) -> NDArray[np.bool_]:
-        """The curves above the lowest threshold with that share of false alarms at most `(M,)`."""
-        normal = np.sort(score[self.truth == 0])[::-1]
-        allowed = int(false_alarms * len(normal) + 1e-9)
-        return np.asarray(score > (normal[allowed] if allowed < len(normal) else -np.inf))
 
     def measures(self, score: Array) -> dict[str, float | None]:
         """Least severities of which a share is found, and how many faulty cycles pass before one is, at 1 % false alarms.
@@ -72,7 +67,7 @@ class Graded:
         Args:
             score: higher for a fault `(M,)`.
         """
-        found = self.found_by(score, FALSE_ALARMS["recall_at_1_percent"])
+        found = alarms_at(self.truth, score, false_alarms=FEW_FALSE_ALARMS)
         known = (self.truth == 1) & np.isfinite(self.severity)
         values: dict[str, float | None] = dict.fromkeys(SHARES)
         if known.any():
@@ -101,7 +96,7 @@ class Graded:
         """
         known = (self.truth == 1) & (self.severity > 0)
         bins = np.floor(PER_OCTAVE * np.log2(self.severity / self.typical, where=known, out=np.full(len(known), np.nan)))
-        counts = {name: self.found_by(score, share) for name, share in FALSE_ALARMS.items()}
+        counts = {name: alarms_at(self.truth, score, false_alarms=share) for name, share in FALSE_ALARMS.items()}
         return [
             Found(
                 severity=self.name,

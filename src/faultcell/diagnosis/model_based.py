@@ -12,6 +12,7 @@ References:
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
@@ -216,7 +217,24 @@ def _other(key: Key) -> Key:
     return cell, cycle, {"charge": "discharge", "discharge": "charge"}.get(step, "")
 
 
-class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class _Rival(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
+    """An estimator on features `(N, F)` that raises an alarm where its score is above zero."""
+
+    @abstractmethod
+    def decision_function(self, X: Array) -> Array:
+        """The score `(N,)`."""
+
+    def predict(self, X: Array) -> NDArray[np.int64]:
+        """One for an alarm `(N,)`."""
+        return (self.decision_function(X) > 0).astype(np.int64)
+
+
+def _columns(X: Array, names: Sequence[str]) -> Array:
+    """The features of these names `(N, n)`."""
+    return np.asarray(X[:, [list(DETECTORS).index(name) for name in names]], dtype=np.float64)
+
+
+class Detector(_Rival):
     """An alarm where one feature lies beyond what normal training curves have, on the side on which known faults lie.
 
     Args:
@@ -240,15 +258,11 @@ class Detector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         value = self.side_ * self._values(X) - self.least_
         return np.where(np.isfinite(value), value, -1e9)
 
-    def predict(self, X: Array) -> NDArray[np.int64]:
-        """One for an alarm `(N,)`."""
-        return (self.decision_function(X) > 0).astype(np.int64)
-
     def _values(self, X: Array) -> Array:
-        return np.asarray(X[:, list(DETECTORS).index(self.feature)], dtype=np.float64)
+        return _columns(X, [self.feature])[:, 0]
 
 
-class FeatureModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class FeatureModel(_Rival):
     """A logistic regression on all features that a level of knowledge gives, gaps filled, both classes alike.
 
     Args:
@@ -269,12 +283,8 @@ class FeatureModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Above zero for a fault `(N,)`."""
         return np.asarray(self.model_.decision_function(filled(self._some(X), self.like_)))
 
-    def predict(self, X: Array) -> NDArray[np.int64]:
-        """One for an alarm `(N,)`."""
-        return (self.decision_function(X) > 0).astype(np.int64)
-
     def _some(self, X: Array) -> Array:
-        return np.asarray(X[:, [list(DETECTORS).index(name) for name in of_level(self.level)]], dtype=np.float64)
+        return _columns(X, of_level(self.level))
 
 
 def filled(table: Array, like: Array) -> Array:

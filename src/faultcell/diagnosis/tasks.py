@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from faultcell.baselines.classical import CHEAP, FROM_NORMAL
 from faultcell.curves import severity
 from faultcell.curves.against_normal import first_normals
-from faultcell.curves.at_rest import REST
 from faultcell.curves.condition import Condition
 from faultcell.curves.conditions import conditions_of
 from faultcell.curves.curves import Curves
-from faultcell.curves.faults import FAULTS, half_cycles, inside, resting
-from faultcell.curves.schema import NORMAL, SEVERITY, SOURCE, Array
+from faultcell.curves.faults import FAULTS, half_cycles, inside, resting, resting_name
+from faultcell.curves.schema import NORMAL, REST, SEVERITY, SOURCE, Array
 from faultcell.diagnosis.detection import Graded
 from faultcell.diagnosis.gain import BEFORE, WEIGHTED, Sizes, percent
 from faultcell.diagnosis.model_based import features
@@ -213,7 +212,7 @@ def _records(label: str, view: str, *, usual: bool, train: Curves, test: Curves)
     if (steps[0] | steps[1]) - {REST} and (not usual or view in usual_views(label)):
         found |= half_cycles(label)
     if REST in steps[0] & steps[1] and view not in BESIDE and (not usual or view == PLAIN[0]):
-        found[f"{label} {REST}"] = REST
+        found[resting_name(label)] = REST
     return found
 
 

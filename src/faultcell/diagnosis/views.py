@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell.curves.against_normal import loaded
-from faultcell.curves.at_rest import REST
 from faultcell.curves.curves import Curves, loaded_part
-from faultcell.curves.schema import KEYS, Array, Key
+from faultcell.curves.schema import KEYS, REST, Array, Key
 from faultcell.diagnosis.model_based import cycles_of
 
 LENGTH = 64

@@ -9,13 +9,12 @@ import numpy as np
 import polars as pl
 
 from faultcell.curves import at_rest, severity
-from faultcell.curves.at_rest import REST
 from faultcell.curves.condition import Condition
 from faultcell.curves.conditions import CONTEXT
 from faultcell.curves.curves import Curves
 from faultcell.curves.faults import inside, resting
 from faultcell.curves.per_curve import charge_ah, typical_current
-from faultcell.curves.schema import SEVERITY, Array, Key
+from faultcell.curves.schema import REST, SEVERITY, Array, Key
 from faultcell.encoding.decode import CurveSamples
 
 REQUESTED = (*SEVERITY, *CONTEXT)

@@ -157,7 +157,7 @@ class Plan(Sequence[Condition]):
         rows, depths = list[NDArray[np.int64]](), list[Array]()
         severities = tuple(dict.fromkeys(one.name for name in labels for one in fault(name).asked_by))
         for name in labels:
-            rows.append(np.array(own[name])[_even([cycles[i][0] for i in own[name]], counts[name], rng)])
+            rows.append(np.array(own[name])[even([cycles[i][0] for i in own[name]], counts[name], rng)])
             deep = np.zeros((counts[name], len(severities)))
             columns = [severities.index(one.name) for one in fault(name).asked_by]
             deep[:, columns] = depths_of(name, counts[name], encoder, profile, severity=severity, rng=rng)
@@ -331,7 +331,7 @@ def _counts(own: dict[str, list[int]], profile: Profile, count: int | None) -> d
     return found
 
 
-def _even(cells: Sequence[str], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def even(cells: Sequence[str], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Places of curves `(count,)`: every cell the same share, and within a cell no curve again before each had its turn."""
     if not count:
         return np.zeros(0, dtype=np.int64)

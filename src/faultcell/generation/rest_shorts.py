@@ -21,16 +21,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from faultcell.curves import severity as severities
-from faultcell.curves.at_rest import REST, Collapse, collapses
+from faultcell.curves.at_rest import Collapse, collapses
 from faultcell.curves.condition import Condition
 from faultcell.curves.conditions import conditions_of
 from faultcell.curves.curves import Curves
 from faultcell.curves.faults import FAULTS, resting
-from faultcell.curves.schema import KEYS, NORMAL, Array, Key
+from faultcell.curves.schema import KEYS, NORMAL, REST, SOURCE, Array, Key
 from faultcell.encoding.assemble import assemble
 from faultcell.encoding.decode import CurveSamples
 from faultcell.errors import ConditionError, DataError
-from faultcell.generation.counterfactuals import from_sources
+from faultcell.generation.counterfactuals import even, from_sources
 
 ORIGIN = "known collapses at rest"
 WIDTHS = (0.1, 0.2, 0.4, 0.8, 1.6, 100.0)  # of the kernel, in standard deviations of what it looks at; the last: all alike
@@ -118,19 +118,15 @@ class RestShorts:
         rng, own = np.random.default_rng(seed), list(_rests(rests))
         conditions, keys = conditions_of(rests, load=False), [key for key, _ in own]
         wanted = len(own) if count is None else count
-        rows = np.concatenate([rng.permutation(len(own)) for _ in range(-(-wanted // len(own)))])[:wanted].tolist()
+        rows = even([cell for cell, _, _ in keys], wanted, rng).tolist()
         asked = [self._between(conditions[row], own[row][1], rng) for row in rows]
         drawn = [
             self._drawn(condition, own[row][1], np.random.default_rng(seed + i))
             for i, (condition, row) in enumerate(zip(asked, rows, strict=True))
         ]
         made = assemble(drawn, asked, range(seed, seed + wanted), origin=ORIGIN)
-        sources = pl.DataFrame(
-            [keys[row][:2] for row in rows],
-            schema={"source_cell_id": pl.String, "source_cycle_count": pl.Int64},
-            orient="row",
-        )
-        return from_sources(made, sources)
+        schema = dict(zip(SOURCE, (pl.String, pl.Int64), strict=True))
+        return from_sources(made, pl.DataFrame([keys[row][:2] for row in rows], schema=schema, orient="row"))
 
     def _between(self, normal: Condition, own: Collapse, rng: np.random.Generator) -> Condition:
         """A short of a resting cell, between two known ones in share of its voltage and in logarithm of its time."""

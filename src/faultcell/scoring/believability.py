@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from faultcell.curves.at_rest import REST
 from faultcell.curves.curves import Curves
 from faultcell.curves.plausibility import (
     AGAINST_VOLT,
@@ -19,7 +18,7 @@ from faultcell.curves.plausibility import (
     LoadedCurve,
     loaded_curves,
 )
-from faultcell.curves.schema import Array
+from faultcell.curves.schema import REST, Array
 
 # Of one curve: whether it does what its name says, NaN where it has no such channel.
 SHARES = ("rises", "flat_at_limit", "hot", "surges")

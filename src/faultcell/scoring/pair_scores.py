@@ -8,10 +8,9 @@ import numpy as np
 import polars as pl
 
 from faultcell import metrics
-from faultcell.curves.at_rest import REST
 from faultcell.curves.curves import Curves
-from faultcell.curves.faults import breaks_limit, severities_of
-from faultcell.curves.schema import SEVERITY, Array
+from faultcell.curves.faults import breaks_limit, resting_name, severities_of
+from faultcell.curves.schema import REST, SEVERITY, Array
 from faultcell.curves.severity import main_severity
 from faultcell.scoring.resample import Index, Match
 from faultcell.scoring.scores import LEAST_STRATUM, Score
@@ -97,7 +96,7 @@ def _strata(real: Curves, edges: Edges) -> list[str | None]:
 def _kinds(real: Curves) -> list[str]:
     """What each curve is graded with: its label, and apart from it what is at rest, whose severities are others."""
     rows = real.halfcycles.select("label", "step_type").rows()
-    return [f"{label} {REST}" if step == REST else str(label) for label, step in rows]
+    return [resting_name(label) if step == REST else str(label) for label, step in rows]
 
 
 def _stratum(kind: str, label: str, step: str, severe: float, *, edges: Array) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from faultcell.curves.faults import FAULTS, Severity, in_half_cycle, ohm_of_leak, stays_inside
+from faultcell.curves.faults import FAULTS, Severity, in_record, ohm_of_leak, stays_inside
 from faultcell.diagnosis.gain import BEFORE, FALSE_ALARMS, SIX, THRESHOLD
 from faultcell.diagnosis.model_based import MODEL_BASED
 from faultcell.diagnosis.views import WARM
@@ -37,19 +37,15 @@ COLUMNS = {
 
 def section(study: Study) -> Section | None:
     """A figure and a table for each such fault; nothing where the study has none."""
-    tasks = [task for task in study.names("gain", "task") if stays_inside(_label(task))]
+    tasks = [task for task in study.names("gain", "task") if stays_inside(in_record(task)[0])]
     blocks: list[Block] = [Text(READING)] if tasks else []
     for task in tasks:
         blocks += [_picture(study, task), _table(study, task)]
     return Section("hidden", "Faults a threshold cannot see", blocks) if tasks else None
 
 
-def _label(task: str) -> str:
-    return task.split()[0]
-
-
 def _severity(task: str) -> Severity:
-    label, step = (_label(task), "rest") if task.endswith(" rest") else in_half_cycle(task)
+    label, step = in_record(task)
     return FAULTS[label].severities_in(step)[0]
 
 
