@@ -46,7 +46,7 @@ START, END, SHARES = 0, 1, 2  # places in the voltage channel of a head; shares 
 HOLD_START = 0  # place in the tail's current of a charge: when it begins to fall, as a fraction of the tail's time
 LEVEL_WEIGHT = 4.0  # voltages beside logarithms of shares: what they count for in a distance
 LEAST_SHARE = 1e-3  # of an even share of the time
-SMOOTHING, HEAT_SMOOTHING = 3, 60  # passes of a binomial filter; the latter takes off what is shorter than a sixth of a head
+SMOOTHING = 3  # passes of a binomial filter
 TYPICAL_CELSIUS = 25.0  # where the ambient temperature is unknown
 THERMAL_SECOND = 600.0  # in which a cell's surface follows its heat; what it gains beyond the limit counts over that
 HOLD_POWER = 2.0  # points of a falling current lie at this power of even fractions: it falls fastest at first
@@ -124,18 +124,9 @@ def smoothed(values: Array, grid: GridConfig) -> Array:
     return found
 
 
-def slowly_warming(values: Array, grid: GridConfig) -> Array:
-    """Coded channels `(N, C, L)` whose temperatures change no faster than heat goes through a cell, at the crossing, too."""
-    found, tail = values.copy(), slice(grid.head, values.shape[-1])
-    found[:, TEMPERATURE, : grid.head] = _binomial(found[:, TEMPERATURE, : grid.head], HEAT_SMOOTHING)
-    found[:, TEMPERATURE, tail] = _binomial(found[:, TEMPERATURE, tail], HEAT_SMOOTHING, first=0.0)
-    return found
-
-
-def _binomial(values: Array, passes: int, *, first: float | None = None) -> Array:
-    """Rows `(N, n)` after so many passes of a binomial filter; before them lies a value that is known, or their own first."""
+def _binomial(values: Array, passes: int) -> Array:
+    """Rows `(N, n)` after so many passes of a binomial filter."""
     for _ in range(passes if values.shape[1] else 0):
-        before = values[:, :1] if first is None else np.full((len(values), 1), first)
-        padded = np.concatenate([before, values, values[:, -1:]], axis=1)
+        padded = np.concatenate([values[:, :1], values, values[:, -1:]], axis=1)
         values = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
     return values

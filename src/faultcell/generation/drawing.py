@@ -202,7 +202,7 @@ class Drawing:
         told = self.network.condition_input(asked.condition(), torch.where(mask, drawn, 0.0), mask)
         currents = known_currents(padded, seconds, self.grid)
         sampled = self.network.draw_curve(told, asked.loads(currents, seconds), noise, self.how)
-        coded = self._blanked(asked.coded(sampled)[:count], currents[:count], asked.shown_at_rest()[:count])
+        coded = self._blanked(asked.coded(sampled, seconds)[:count], currents[:count], asked.shown_at_rest()[:count])
         return coded, seconds[:count], asked.queries.mode[:count]
 
     def _blanked(self, coded: Array, currents: Array, shown: Array) -> Array:

@@ -21,7 +21,7 @@ from faultcell.config import GridConfig
 from faultcell.curves.condition import Condition
 from faultcell.curves.schema import Array
 from faultcell.encoding.grid import CHANNELS, MODES, STEPS, SURGE, VOLTAGE, prior
-from faultcell.regression.fault_effect import FaultEffect, at_first_order, begun_warmer, rise_of
+from faultcell.regression.fault_effect import KELVIN, FaultEffect, at_first_order, begun_warmer, rise_of
 from faultcell.regression.fit_targets import fit_targets, thinned
 from faultcell.regression.holdout import nearest_cells, own_cell, with_fallback
 from faultcell.regression.kernel import (
@@ -211,6 +211,8 @@ class KernelRegression:
         if correction and correction.own:
             values, log_seconds = correction.own.begun(values, log_seconds, own, self.grid)
             told = correction.own.warmer(values, own)
+            # A sensor that is off by so much is so from the first sample on: of that nothing is left to learn.
+            kelvin = np.where(own & (asked.first_order[:, KELVIN] != 0), 0.0, kelvin)
             kelvin = np.where(np.isfinite(told), told, kelvin)
         values = begun_warmer(values, log_seconds, kelvin, self.grid)
         values[..., : self.grid.head] += further[..., : self.grid.head]

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faultcell.config import GridConfig
+from faultcell.curves.faults import FirstOrder
 from faultcell.curves.schema import Array
 from faultcell.encoding.grid import (
     CHANNELS,
@@ -50,6 +51,7 @@ TYPICAL_FIRST_ORDER = np.array([0.05, 0.05, 5.0])  # windows, logarithm, K
 TYPICAL_RISE = 10.0  # K
 SECTIONS = 8  # of the voltages of a head
 PARTS = len(ERRORS) + SECTIONS  # of a curve, each with its own ridge; the last is how warm it begins
+KELVIN = FirstOrder._fields.index("kelvin")
 LEAST_HEAD = 0.02  # of the rated window, that a moved curve still has
 
 

@@ -7,11 +7,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from faultcell.curves.faults import FirstOrder
 from faultcell.curves.schema import Array
 from faultcell.encoding.grid import TEMPERATURE, smoothed
 from faultcell.regression.estimator import KernelRegression
-from faultcell.regression.fault_effect import FaultEffect, OwnNormals, rise_of
+from faultcell.regression.fault_effect import KELVIN, FaultEffect, OwnNormals, rise_of
 from faultcell.regression.holdout import own_cell, own_normal
 from faultcell.regression.support import SupportSet
 
@@ -48,4 +47,4 @@ def _warmer(faults: SupportSet, normal: SupportSet, there: NDArray[np.bool_]) ->
     """How much warmer faults begin than these normal curves and the first order say, K; zero where unknown `(N,)`."""
     known = there & faults.mask[:, TEMPERATURE, 0] & normal.mask[:, TEMPERATURE, 0]
     apart = faults.values[:, TEMPERATURE, 0].astype(np.float64) - normal.values[:, TEMPERATURE, 0]
-    return np.where(known, apart - faults.queries.first_order[:, FirstOrder._fields.index("kelvin")], 0.0)
+    return np.where(known, apart - faults.queries.first_order[:, KELVIN], 0.0)

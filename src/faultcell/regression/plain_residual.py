@@ -81,7 +81,7 @@ class _PlainRequest(NetworkRequest):
         residual = self.encoder.scaler.inverse_durations(drawn.double().numpy(), self.kind)
         return np.asarray(np.exp(self.encoder.regression.bounded(self.queries, self.prediction.log_seconds + residual)))
 
-    def coded(self, drawn: Tensor) -> Array:
+    def coded(self, drawn: Tensor, seconds: Array) -> Array:
         return np.asarray(self.prediction.values + self.encoder.scaler.inverse(drawn.double().numpy(), self.kind))
 
     def _lengths(self, residual: Array) -> Array:

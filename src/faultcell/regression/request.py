@@ -15,8 +15,9 @@ from torch import Tensor
 from faultcell.curves.condition import Condition
 from faultcell.curves.schema import Array
 from faultcell.encoding.condition_vector import ConditionEncoder
-from faultcell.encoding.grid import CURRENT, MODES, REST, slowly_warming, smoothed
+from faultcell.encoding.grid import CURRENT, MODES, REST, TEMPERATURE, smoothed
 from faultcell.regression.fault_effect import OwnNormals
+from faultcell.regression.heat import as_heat_goes
 from faultcell.regression.kernel import HEAD, LASTS, Queries
 from faultcell.regression.prediction import Prediction
 from faultcell.regression.reference_shift import ReferenceShift
@@ -102,15 +103,20 @@ class NetworkRequest:
         residual[:, 1] = np.where(np.isfinite(self.queries.known_log_seconds), 0.0, residual[:, 1])
         return np.asarray(np.exp(self.encoder.regression.bounded(self.queries, self.prediction.log_seconds + residual)))
 
-    def coded(self, drawn: Tensor) -> Array:
-        """Coded channels from what a network drew, the direction in which each curve strays `(N, C, L)`."""
+    def coded(self, drawn: Tensor, seconds: Array) -> Array:
+        """Coded channels from what a network drew, the direction in which each curve strays `(N, C, L)`.
+
+        Args:
+            drawn: of the network `(N, C, L)`.
+            seconds: of head and tail `(N, 2)`.
+        """
         grid = self.encoder.regression.grid
         residual = smoothed(self.encoder.scaler.inverse(drawn.double().numpy(), self.kind), grid)
-        inside = self.queries.inside
-        if inside.any():
-            residual[inside] = slowly_warming(residual[inside], grid)
-        residual /= self._lengths(residual)
-        return np.asarray(self.prediction.values + residual * over_grid(self.radius * self.width, grid))
+        strays = residual / self._lengths(residual) * over_grid(self.radius * self.width, grid)
+        if grid.anchored:
+            expected, seen = self.prediction.values[:, TEMPERATURE], self.encoder.warmth[self.queries.mode]
+            strays[:, TEMPERATURE] = as_heat_goes(strays[:, TEMPERATURE], expected, seconds, seen, self.prediction.own, grid)
+        return np.asarray(self.prediction.values + strays)
 
     def shown_at_rest(self) -> Array:
         """The voltage at rest that is expected where a reference shows it, else NaN `(N, L)`."""

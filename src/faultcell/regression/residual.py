@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from faultcell.models.base import Batch
 from faultcell.regression.episodes import Episodes, fit_persistence, make_episodes
 from faultcell.regression.estimator import KernelRegression
 from faultcell.regression.fault_effect import FaultEffect
+from faultcell.regression.heat import seen_warmth
 from faultcell.regression.kernel import Queries
 from faultcell.regression.learn_effect import with_effect
 from faultcell.regression.local_linear import LocalTrend
@@ -106,6 +108,11 @@ class ResidualEncoder:
         scaled = (residual / over_grid(divisors(errors), config.grid), mask, log_seconds / width[:, SECONDS])
         scaler = Scaler.fit(*scaled, kind_of_query(episodes.queries, episodes.referenced), CURVE_KINDS)
         return cls(tuple(faults), regression, scale, radii, before.scaler.adapted(scaler) if before else scaler), episodes
+
+    @cached_property
+    def warmth(self) -> Array:
+        """Between what the temperatures of known curves lie, by how they lie on the grid; see `seen_warmth` `(S, 4, 2)`."""
+        return seen_warmth(self.regression.known, self.regression.grid)
 
     def episodes(self, known: SupportSet, config: Config) -> Episodes:
         """Other curves as a network shall see them."""

@@ -1,0 +1,126 @@
+"""How a surface temperature may stray from what is expected of it: as heat goes, and no otherwise.
+
+A cell that begins warmer than expected loses that within minutes, and one that heats more does so throughout. These two tell
+all but 2 % of the variance by which the temperatures of embedded cells stray from what other cells let expect, and all but 6 %
+of NASA's discharges. A network draws any shape, and of few curves it learns shapes that no cell makes: humps, falls under load,
+a start colder than the chamber. So of what it draws the two numbers are taken, as large as the whole of it was.
+
+Reference:
+    Bernardi et al., A general energy balance for battery systems, 1985, https://doi.org/10.1149/1.2113792 (one thermal mass,
+    which loses heat to its surroundings).
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faultcell.config import GridConfig
+from faultcell.curves.schema import Array
+from faultcell.encoding.grid import MODES, TEMPERATURE, THERMAL_SECOND, head_positions, tail_positions, warming
+from faultcell.regression.support import SupportSet
+
+LITTLE_HEAT = 1.0  # root mean square of an expected warming, K, below which a curve may not be said to heat more or less
+BEYOND_SEEN = 1.25  # times what the warmest and the coldest known curve show
+OWN_GAIN = 2.0  # times as much as its own normal curve with its fault, or as little, that a cell heats
+ROUNDING = 1e-9
+
+
+def seen_warmth(known: SupportSet, grid: GridConfig) -> Array:
+    """Between what the coded temperatures of known curves lie, with room `(S, 4, 2)`.
+
+    That is for each way to lie on the grid the least and the most of starts, of heads, of tails, and of tails in K.
+    """
+    found = np.tile([-np.inf, np.inf], (len(MODES), 4, 1))
+    values, mask = known.values[:, TEMPERATURE].astype(np.float64), known.mask[:, TEMPERATURE]
+    tail = slice(grid.head, None)
+    kelvin = values[:, tail] * _warming(np.exp(known.log_seconds[:, 1]))
+    parts = [
+        (values[:, :1], mask[:, :1]),
+        *((values[:, part], mask[:, part]) for part in (slice(grid.head), tail)),
+        (kelvin, mask[:, tail]),
+    ]
+    for mode, (place, (part, there)) in product(range(len(MODES)), enumerate(parts)):
+        own, room = part[there & (known.queries.mode == mode)[:, None]], BEYOND_SEEN if place else 1.0
+        if own.size:
+            found[mode, place] = own.min() * (room if own.min() < 0 else 1.0), own.max() * (room if own.max() > 0 else 1.0)
+    return found
+
+
+def as_heat_goes(
+    strays: Array,
+    expected: Array,
+    seconds: Array,
+    seen: Array,
+    begun: NDArray[np.bool_],
+    grid: GridConfig,
+) -> Array:
+    """The nearest ways to stray that heat allows, as far as before; `(N, L)` like all temperatures here.
+
+    Args:
+        strays: how far coded temperatures stray from what is expected of them.
+        expected: coded temperatures.
+        seconds: of head and tail `(N, 2)`.
+        seen: between what known curves that lie on the grid alike lie; see `seen_warmth` `(N, 4, 2)`.
+        begun: whether it is known how warm the curve begins `(N,)`.
+        grid: the anchored grid.
+    """
+    head = slice(0, grid.head)
+    lost = np.exp(-seconds[:, :1] * head_positions(grid) / THERMAL_SECOND)
+    warmed = expected[:, head] - expected[:, :1] * lost
+    begins, gain = _coefficients(strays[:, head], lost, _driven(warmed, 1 - lost), begun)
+    gain = _gain(gain, begun)
+    found = np.empty_like(strays)
+    found[:, head] = _within(begins[:, None], expected[:, :1], seen[:, 0]) * lost
+    found[:, head] += _within(gain[:, None] * _driven(warmed, 1 - lost), expected[:, head] + found[:, head], seen[:, 1])
+    if grid.tail:
+        tail, whole = slice(grid.head, None), np.nan_to_num(seconds[:, 1:])
+        ramp = -np.expm1(-whole * tail_positions(grid) / THERMAL_SECOND)
+        reached = _warming(whole[:, 0])
+        ramp /= reached
+        shape = _driven(expected[:, tail], ramp)
+        shift, gain = _coefficients(strays[:, tail], ramp, shape, begun)
+        moved = shift[:, None] * ramp + _gain(gain, begun)[:, None] * shape
+        least = np.maximum(seen[:, 2, :1], seen[:, 3, :1] / reached)
+        most = np.minimum(seen[:, 2, 1:], seen[:, 3, 1:] / reached)
+        found[:, tail] = _within(moved, expected[:, tail], np.concatenate([least, most], axis=1))
+    return found
+
+
+def _warming(seconds: Array) -> Array:
+    """`warming` of each, where there is no time of next to none `(N, 1)`."""
+    return np.array([[warming(float(own))] for own in np.nan_to_num(seconds)])
+
+
+def _driven(warmed: Array, steady: Array) -> Array:
+    """What grows with the heat of a curve: its own warming, or where that is next to none what a steady heat does `(N, n)`."""
+    little = np.sqrt(np.square(warmed).mean(axis=1, keepdims=True)) < LITTLE_HEAT
+    return np.where(little, steady, warmed)
+
+
+def _coefficients(strays: Array, one: Array, other: Array, without: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Of two shapes `(N, n)`, the first missing in some rows: the nearest in squares, as far as before `(N,)` each."""
+    one = np.where(without[:, None], 0.0, one)
+    aa, ab, bb = (one * one).sum(axis=1) + ROUNDING, (one * other).sum(axis=1), (other * other).sum(axis=1) + ROUNDING
+    a, b = (one * strays).sum(axis=1), (other * strays).sum(axis=1)
+    determinant = np.maximum(aa * bb - ab * ab, ROUNDING * aa * bb)
+    first, second = (bb * a - ab * b) / determinant, (aa * b - ab * a) / determinant
+    length = np.sqrt((np.square(first[:, None] * one + second[:, None] * other)).sum(axis=1))
+    again = np.sqrt(np.square(strays).sum(axis=1)) / np.maximum(length, ROUNDING)
+    return first * again, second * again
+
+
+def _gain(gain: Array, own: NDArray[np.bool_]) -> Array:
+    """Gains `g` of which `1 + g` is never below zero, small ones as they are; of the cell's own curve not beyond `OWN_GAIN`."""
+    found = np.where(gain < 0, np.expm1(np.minimum(gain, 0.0)), gain)
+    return np.where(own, np.clip(found, 1 / OWN_GAIN - 1, OWN_GAIN - 1), found)
+
+
+def _within(moved: Array, expected: Array, seen: Array) -> Array:
+    """What is added to an expected curve `(N, n)`, so much smaller that the sum goes no further than what was seen."""
+    least, most = seen[:, :1], seen[:, 1:]
+    room = np.where(moved > 0, np.maximum(most - expected, 0.0), np.maximum(expected - least, 0.0))
+    share = np.where(np.abs(moved) > room, room / np.maximum(np.abs(moved), ROUNDING), 1.0)
+    return np.asarray(moved * share.min(axis=1, keepdims=True))
