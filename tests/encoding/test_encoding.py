@@ -15,12 +15,15 @@ from faultcell.encoding.decode import rebuild, with_noise
 from faultcell.encoding.encode import encode, known_currents
 from faultcell.encoding.grid import (
     CHANNELS,
+    CHARGE,
     CURRENT,
+    DISCHARGE,
     END,
     LEAST_SHARE,
     LEVEL_WEIGHT,
     MODES,
     REST,
+    SAME_FROM,
     SHARES,
     START,
     SURGE,
@@ -28,6 +31,7 @@ from faultcell.encoding.grid import (
     VOLTAGE,
     grid_times,
     has_tail,
+    head_places,
     head_positions,
     hold_positions,
     log_shares,
@@ -99,6 +103,27 @@ def test_log_shares_are_undone_by_shares_and_an_even_share_is_zero(steps):
     times = np.concatenate([[3.0], 3.0 + np.cumsum(steps)])
     np.testing.assert_allclose(shares(log_shares(times)), np.diff(times) / (times[-1] - 3), atol=2e-3)
     np.testing.assert_allclose(log_shares(np.linspace(3.0, times[-1], times.size)), 0, atol=1e-9)
+
+
+def test_what_a_charge_passes_stands_at_the_same_place_wherever_it_begins():
+    """Above some voltage: below, and of discharges, steps are even parts of what a curve passes."""
+    count = GRID.head - SHARES
+    ends = LEVEL_WEIGHT * np.array([[0.1, 1.0], [0.3, 1.0], [0.5, 1.0], [0.9, 1.0]])
+    first, last = (ends / LEVEL_WEIGHT).T
+    places = head_places(ends, np.full(4, CHARGE), count)
+    assert (np.diff(places) > 0).all()
+    np.testing.assert_allclose(places[:, [0, -1]], [[0, 1]] * 4)
+    levels = first[:, None] + (last - first)[:, None] * places
+    np.testing.assert_allclose(levels[:3][:, levels[0] > SAME_FROM], levels[:1, levels[0] > SAME_FROM].repeat(3, axis=0))
+    even = np.linspace(0, 1, count + 1)
+    np.testing.assert_allclose(places[3], even)  # it begins above
+    np.testing.assert_allclose(head_places(ends, np.full(4, DISCHARGE), count), [even] * 4)
+
+
+def test_log_shares_tell_how_fast_a_voltage_is_passed_however_wide_the_steps_are():
+    places = np.append(0.0, np.cumsum([0.1, 0.2, 0.3, 0.4]))
+    np.testing.assert_allclose(log_shares(3600 * places, places), 0, atol=1e-9)
+    np.testing.assert_allclose(shares(np.zeros(4), places), np.diff(places))
 
 
 @given(seed=st.integers(0, 10_000), size=st.sampled_from([0.1, 10.0, 1e6, 1e30]))

@@ -7,7 +7,7 @@ import pytest
 
 from faultcell.curves import FAULTS, Condition
 from faultcell.encoding.condition_vector import CONTEXT
-from faultcell.encoding.grid import END, LEVEL_WEIGHT, SHARES, START, STEPS, VOLTAGE
+from faultcell.encoding.grid import DISCHARGE, END, LEVEL_WEIGHT, SHARES, START, STEPS, VOLTAGE
 from faultcell.regression.estimator import KernelRegression
 from faultcell.regression.holdout import nearest_cells, own_cell
 from faultcell.regression.kernel import HEAD, Differences, Queries
@@ -188,19 +188,20 @@ def test_steepness_is_that_of_the_last_of_the_head():
     values = np.zeros((3, 4, GRID.length))
     values[:, VOLTAGE, START] = LEVEL_WEIGHT * np.array([0.5, 1.0, 1.0])  # down to the limit in even steps
     values[2, VOLTAGE, GRID.head - END_STEPS : GRID.head] = np.log(2)  # but for the last, which take twice as long
-    found = log_steepness(values, np.log([[1000.0, 9]] * 3), GRID)
+    discharges = np.full(3, DISCHARGE)
+    found = log_steepness(values, np.log([[1000.0, 9]] * 3), discharges, GRID)
     steps = GRID.head - SHARES
     half = 0.5 * (steps + END_STEPS) / steps
     np.testing.assert_allclose(found, np.log([0.5 / 1000, 1.0 / 1000, half / 1000]), rtol=1e-6)
     upwards = values.copy()
     upwards[:, VOLTAGE, [START, END]] = values[:, VOLTAGE, [END, START]]
-    np.testing.assert_array_equal(log_steepness(upwards, np.log([[1000.0, 9]] * 3), GRID), found)
+    np.testing.assert_array_equal(log_steepness(upwards, np.log([[1000.0, 9]] * 3), discharges, GRID), found)
 
 
 def test_steepness_of_a_known_curve_is_that_of_its_samples():
     samples = discharge(cutoff=LOWER - 0.4, samples=600)
     known = known_of(curves_of([("X", 1, "discharge", "overdischarge", samples, {})]))[0]
-    found = log_steepness(known.values, known.log_seconds, GRID)[0]
+    found = log_steepness(known.values, known.log_seconds, known.queries.mode, GRID)[0]
     volt, time = samples["voltage_volt"], samples["step_time_second"]
     last = (volt > LOWER) & (volt < volt[0] - (volt[0] - LOWER) * (1 - END_STEPS / (GRID.head - SHARES)))
     measured = -np.polyfit(time[last], volt[last], 1)[0] / (UPPER - LOWER)

@@ -38,7 +38,7 @@ MODEL, CONFIG, SCHEDULER, CARD, METRICS, SUMS = (
 )
 FILES = (MODEL, CONFIG, SCHEDULER, CARD, METRICS)
 CHECKPOINT = "checkpoint"
-FORMAT = 10  # of what `config.json` holds
+FORMAT = 11  # of what `config.json` holds
 STATE = ("state.safetensors", "state.json")
 # Configurations of ten thousand cells have a megabyte, headers of a hundred tensors ten kilobytes.
 MOST_TEXT_BYTE, MOST_SUMS_BYTE, MOST_HEADER_BYTE, MOST_MODEL_BYTE = 8 * 2**20, 2**16, 2**20, 4 * 2**30

@@ -31,6 +31,7 @@ from faultcell.encoding.grid import (
     VOLTAGE,
     grid_times,
     has_tail,
+    head_places,
     hold_positions,
     shares,
     warming,
@@ -180,11 +181,12 @@ class _Curve:
         """Progress at these times `(n,)`."""
         head_seconds, tail_seconds = self.seconds
         first, end = self._ends()
-        head = shares(self.coded[VOLTAGE, SHARES : self.grid.head])
-        levels = [np.linspace(first, end, head.size + 1)]
+        places = self._places(first, end)
+        head = shares(self.coded[VOLTAGE, SHARES : self.grid.head], places)
+        levels = [(1 - places) * first + places * end]
         edges = [np.append(0.0, np.cumsum(head)) * head_seconds]
         if has_tail(self.condition):
-            tail, below = self._tail(entry=float(head[-3:].mean()) * head_seconds / ((end - first) / head.size))
+            tail, below = self._tail(entry=float(head[-3:].sum()) * head_seconds / (levels[0][-1] - levels[0][-4]))
             levels.append(below)
             edges.append(head_seconds + np.append(np.cumsum(tail)[:-1], 1.0) * tail_seconds)
         found = _through(np.concatenate(edges), np.concatenate(levels), times)
@@ -193,6 +195,12 @@ class _Curve:
             found[top] = end
             found[top:] = np.minimum.accumulate(found[top:])
         return found
+
+    def _places(self, first: float, end: float) -> Array:
+        """Where the edges of the head's voltage steps lie between its two ends, by progress."""
+        assert self.condition.limits is not None
+        ends = LEVEL_WEIGHT * (self._sign * np.array([first, end]) - self.condition.limits.lower) / self._window
+        return head_places(ends, self.mode, self.grid.head - SHARES)
 
     def _ends(self) -> tuple[float, float]:
         """Progress at the start and at the end of the head."""

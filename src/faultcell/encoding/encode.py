@@ -28,6 +28,7 @@ from faultcell.encoding.grid import (
     VOLTAGE,
     grid_times,
     has_tail,
+    head_places,
     hold_positions,
     log_shares,
     warming,
@@ -222,12 +223,13 @@ def _coded_voltage(parts: _Parts, condition: Condition, grid: GridConfig, window
     end = float(parts.progress[-1]) if parts.mode == SURGE else parts.end
     coded[:SHARES] = LEVEL_WEIGHT * (sign * np.array([parts.first, end]) - condition.limits.lower) / window
     inside = parts.time <= parts.crossing
+    places = head_places(coded, parts.mode, grid.head - SHARES)
     head = _level_times(
         np.append(parts.time[inside], parts.crossing),
         np.append(parts.progress[inside], parts.end),
-        np.linspace(parts.first, parts.end, grid.head - SHARES + 1),
+        (1 - places) * parts.first + places * parts.end,
     )
-    coded[SHARES : grid.head] = log_shares(head)
+    coded[SHARES : grid.head] = log_shares(head, places)
     if parts.peak <= 0:
         return coded
     rest = parts.time > parts.crossing

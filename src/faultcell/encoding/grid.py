@@ -2,16 +2,18 @@
 
 A curve has two parts, divided where the voltage under load crosses the rated limit: the *head* inside the limits and the
 *tail* beyond it (of a charge that stays inside: its hold at the limit). Within a part the voltage is registered by voltage, not
-by time: the part is cut into equal voltage steps, and a curve is the logarithm of the share of the part's time that it spends
-in each (incremental capacity, dQ/dV, under a constant current). Whatever is drawn there is a monotone curve, and features
-such as a knee stand at the same place for all curves. The other channels stand at fractions of the part's time.
+by time: the part is cut into voltage steps, and a curve is the logarithm of the share of the part's time that it spends in
+each, for its width (incremental capacity, dQ/dV, under a constant current). Whatever is drawn there is a monotone curve, and
+features such as a knee stand at the same place for all curves: also of a charge, which begins where the discharge before left
+the cell, for from some voltage on its steps are the same whatever it begins at (`head_places`). The other channels stand at
+fractions of the part's time.
 
 Layout of the voltage channel `(L,)`, `L = head + tail`:
 
     0               start voltage, `LEVEL_WEIGHT` times its fraction of the rated window
     1               the same of the voltage at which the head ends, which is the limit where there is a tail; of a surge
                     that at which the tail ends
-    2 to head       log shares of the head's time, relative to an even share
+    2 to head       log shares of the head's time, relative to the share of its voltages that the step spans
     head to L       log shares of the tail's time on the way from the limit to the peak
 
 A *surge* (a charge whose voltage peaks within its first moments and then falls back, as most measured over-voltages) has its
@@ -46,6 +48,8 @@ START, END, SHARES = 0, 1, 2  # places in the voltage channel of a head; shares 
 HOLD_START = 0  # place in the tail's current of a charge: when it begins to fall, as a fraction of the tail's time
 LEVEL_WEIGHT = 4.0  # voltages beside logarithms of shares: what they count for in a distance
 LEAST_SHARE = 1e-3  # of an even share of the time
+FIRST_STEPS = 0.22  # of the voltage steps of a charge's head lie below this fraction of the rated window, the others above
+SAME_FROM, MOST_FIRST = 0.62, 0.75  # and span at most so much of its voltages
 SMOOTHING = 3  # passes of a binomial filter
 TYPICAL_CELSIUS = 25.0  # where the ambient temperature is unknown
 THERMAL_SECOND = 600.0  # in which a cell's surface follows its heat; what it gains beyond the limit counts over that
@@ -100,16 +104,40 @@ def warming(seconds: float) -> float:
     return float(-np.expm1(-max(seconds, 1e-3) / THERMAL_SECOND))
 
 
-def shares(values: Array) -> Array:
-    """Log shares `(..., n)` to shares that sum to one `(..., n)`."""
+def head_places(coded: Array, mode: Array | NDArray[np.int64] | int, count: int) -> Array:
+    """Where the edges of a head's voltage steps lie, as fractions of the way from where it begins to where it ends.
+
+    Steps are even, but of a charge, whose steps above `SAME_FROM` of the rated window do not depend on where it begins.
+
+    Args:
+        coded: the voltage channel of heads, of which the two levels are looked at `(..., head)`.
+        mode: how they lie on the grid `(...,)`.
+        count: of the steps.
+
+    Returns:
+        `(..., count + 1)`.
+    """
+    first, end = coded[..., START] / LEVEL_WEIGHT, coded[..., END] / LEVEL_WEIGHT
+    at = np.clip((SAME_FROM - first) / np.maximum(end - first, 1e-6), FIRST_STEPS, MOST_FIRST)
+    at = np.where(np.asarray(mode) == CHARGE, at, FIRST_STEPS)[..., None]
+    even = np.linspace(0.0, 1.0, count + 1)
+    later = 1 - (1 - even) * (1 - at) / (1 - FIRST_STEPS)  # which ends at one exactly
+    return np.asarray(np.where(even < FIRST_STEPS, even * at / FIRST_STEPS, later))
+
+
+def shares(values: Array, places: Array | None = None) -> Array:
+    """Log shares to shares that sum to one `(..., n)`; of steps with these edges `(..., n + 1)`, else of even ones."""
     weight = np.exp(values - values.max(axis=-1, keepdims=True))
+    if places is not None:
+        weight = weight * np.diff(places, axis=-1)
     return np.asarray(weight / weight.sum(axis=-1, keepdims=True))
 
 
-def log_shares(times: Array) -> Array:
-    """Times at the edges of voltage steps, rising `(n + 1,)`, to log shares relative to an even one `(n,)`."""
+def log_shares(times: Array, places: Array | None = None) -> Array:
+    """Times at the edges of voltage steps, rising `(n + 1,)`, to log shares relative to their widths, else to an even one."""
     step = np.diff(times)
-    return np.asarray(np.log(np.maximum(step / max(times[-1] - times[0], 1e-9) * step.size, LEAST_SHARE)))
+    even = 1 / step.size if places is None else np.diff(places)
+    return np.asarray(np.log(np.maximum(step / max(times[-1] - times[0], 1e-9) / even, LEAST_SHARE)))
 
 
 def smoothed(values: Array, grid: GridConfig) -> Array:

@@ -227,7 +227,7 @@ class KernelRegression:
             return inside
         asked, queries = queries, queries.sound
         with_entry_slope = queries.with_duration(log_seconds[:, 1]).with_entry_slope(
-            log_steepness(inside.values, log_seconds, self.grid)
+            log_steepness(inside.values, log_seconds, queries.mode, self.grid)
         )
         tail, tail_distance = self._near(TAIL, with_entry_slope, self._closed(queries, excluded))
         values, distance, z = inside.values.copy(), inside.distance.copy(), inside.z.copy()

@@ -25,6 +25,7 @@ from faultcell.encoding.grid import (
     CHANNELS,
     CHARGE,
     CURRENT,
+    DISCHARGE,
     END,
     LEVEL_WEIGHT,
     SHARES,
@@ -32,6 +33,7 @@ from faultcell.encoding.grid import (
     TEMPERATURE,
     THERMAL_SECOND,
     VOLTAGE,
+    head_places,
     head_positions,
     hold_positions,
     log_shares,
@@ -326,15 +328,18 @@ def _moved(head: Array, moved: float, *, rising: bool, begins: float | None = No
     sign = 1.0 if rising else -1.0
     first, last = (sign * head[place] / LEVEL_WEIGHT for place in (START, END))
     begins = min(first + moved if begins is None else begins, last - LEAST_HEAD)
-    levels, steps = np.linspace(first, last, head.size - SHARES + 1), shares(head[SHARES:])
+    mode, count = CHARGE if rising else DISCHARGE, head.size - SHARES
+    places = head_places(head, mode, count)
+    levels, steps = first + (last - first) * places, shares(head[SHARES:], places)
     times = np.append(0.0, np.cumsum(steps))
     # Beyond where the normal curve ends, it goes on as steeply as it did there.
     levels = np.append(levels, levels[-1] + (levels[-1] - levels[-4]) * 100)
     times = np.append(times, times[-1] + steps[-3:].sum() * 100)
     levels = np.append(levels[0] - (levels[3] - levels[0]) * 100, levels)
     times = np.append(-steps[:3].sum() * 100, times)
-    at = np.interp(np.linspace(begins, last, steps.size + 1) - moved, levels, times)
     found = head.copy()
     found[START] = sign * LEVEL_WEIGHT * begins
-    found[SHARES:] = log_shares(np.maximum.accumulate(at))
+    places = head_places(found, mode, count)
+    at = np.interp(begins + (last - begins) * places - moved, levels, times)
+    found[SHARES:] = log_shares(np.maximum.accumulate(at), places)
     return found, float(np.log(max(at[-1] - at[0], 1e-3)))

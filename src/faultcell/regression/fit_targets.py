@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from faultcell.config import GridConfig
 from faultcell.curves.schema import Array
-from faultcell.encoding.grid import SHARES, VOLTAGE, shares
+from faultcell.encoding.grid import SHARES, VOLTAGE, head_places, shares
 from faultcell.regression.kernel import FIT_CURVES, HEAD, TAIL
 from faultcell.regression.support import SupportSet
 
@@ -21,15 +21,16 @@ def fit_targets(known: SupportSet, grid: GridConfig) -> list[tuple[NDArray[np.in
     whole = {kernel: thinned(np.asarray(mask[:, part].all(axis=1))) for kernel, part in sections.items()}
     with_duration = thinned(np.isfinite(known.log_seconds[:, 1]))
     return [
-        (whole[HEAD], _components(_by_time(voltage[whole[HEAD], sections[HEAD]]))),
+        (whole[HEAD], _components(_by_time(voltage[whole[HEAD], sections[HEAD]], known.queries.mode[whole[HEAD]]))),
         (with_duration, known.log_seconds[with_duration, 1:]),
         (whole[TAIL], _components(np.cumsum(shares(voltage[whole[TAIL], sections[TAIL]]), axis=1))),
     ]
 
 
-def _by_time(heads: Array) -> Array:
+def _by_time(heads: Array, mode: NDArray[np.int64]) -> Array:
     """Heads as the share of their time that has gone by at each voltage, after where they start `(n, head)`."""
-    return np.column_stack([heads[:, :SHARES], np.cumsum(shares(heads[:, SHARES:]), axis=1)])
+    places = head_places(heads, mode, heads.shape[1] - SHARES)
+    return np.column_stack([heads[:, :SHARES], np.cumsum(shares(heads[:, SHARES:], places), axis=1)])
 
 
 def thinned(usable: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 A cell that begins warmer than expected loses that within minutes, and one that heats more does so throughout. These two tell
 all but 2 % of the variance by which the temperatures of embedded cells stray from what other cells let expect, and all but 6 %
 of NASA's discharges. A network draws any shape, and of few curves it learns shapes that no cell makes: humps, falls under load,
-a start colder than the chamber. So of what it draws the two numbers are taken, as large as the whole of it was.
+a start colder than the chamber. So of what it draws the two numbers are taken, and no more.
 
 Reference:
     Bernardi et al., A general energy balance for battery systems, 1985, https://doi.org/10.1149/1.2113792 (one thermal mass,
@@ -31,16 +31,17 @@ ROUNDING = 1e-9
 def seen_warmth(known: SupportSet, grid: GridConfig) -> Array:
     """Between what the coded temperatures of known curves lie, with room `(S, 4, 2)`.
 
-    That is for each way to lie on the grid the least and the most of starts, of heads, of tails, and of tails in K.
+    That is for each way to lie on the grid the least and the most of starts, of heads, of tails, and of these over the ambient
+    temperature, as heads are told.
     """
     found = np.tile([-np.inf, np.inf], (len(MODES), 4, 1))
     values, mask = known.values[:, TEMPERATURE].astype(np.float64), known.mask[:, TEMPERATURE]
     tail = slice(grid.head, None)
-    kelvin = values[:, tail] * _warming(np.exp(known.log_seconds[:, 1]))
+    over = values[:, grid.head - 1 : grid.head] + values[:, tail] * _warming(np.exp(known.log_seconds[:, 1]))
     parts = [
         (values[:, :1], mask[:, :1]),
         *((values[:, part], mask[:, part]) for part in (slice(grid.head), tail)),
-        (kelvin, mask[:, tail]),
+        (over, mask[:, tail]),
     ]
     for mode, (place, (part, there)) in product(range(len(MODES)), enumerate(parts)):
         own, room = part[there & (known.queries.mode == mode)[:, None]], BEYOND_SEEN if place else 1.0
@@ -57,7 +58,7 @@ def as_heat_goes(
     begun: NDArray[np.bool_],
     grid: GridConfig,
 ) -> Array:
-    """The nearest ways to stray that heat allows, as far as before; `(N, L)` like all temperatures here.
+    """The nearest ways to stray that heat allows; `(N, L)` like all temperatures here.
 
     Args:
         strays: how far coded temperatures stray from what is expected of them.
@@ -83,9 +84,9 @@ def as_heat_goes(
         shape = _driven(expected[:, tail], ramp)
         shift, gain = _coefficients(strays[:, tail], ramp, shape, begun)
         moved = shift[:, None] * ramp + _gain(gain, begun)[:, None] * shape
-        least = np.maximum(seen[:, 2, :1], seen[:, 3, :1] / reached)
-        most = np.minimum(seen[:, 2, 1:], seen[:, 3, 1:] / reached)
-        found[:, tail] = _within(moved, expected[:, tail], np.concatenate([least, most], axis=1))
+        moved = _within(moved, expected[:, tail], seen[:, 2])
+        crossing = expected[:, grid.head - 1 : grid.head] + found[:, grid.head - 1 : grid.head]
+        found[:, tail] = _within(moved * reached, crossing + expected[:, tail] * reached, seen[:, 3]) / reached
     return found
 
 
@@ -101,20 +102,18 @@ def _driven(warmed: Array, steady: Array) -> Array:
 
 
 def _coefficients(strays: Array, one: Array, other: Array, without: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """Of two shapes `(N, n)`, the first missing in some rows: the nearest in squares, as far as before `(N,)` each."""
+    """How much of two shapes `(N, n)`, the first missing in some rows, comes nearest in squares `(N,)` each."""
     one = np.where(without[:, None], 0.0, one)
     aa, ab, bb = (one * one).sum(axis=1) + ROUNDING, (one * other).sum(axis=1), (other * other).sum(axis=1) + ROUNDING
     a, b = (one * strays).sum(axis=1), (other * strays).sum(axis=1)
     determinant = np.maximum(aa * bb - ab * ab, ROUNDING * aa * bb)
     first, second = (bb * a - ab * b) / determinant, (aa * b - ab * a) / determinant
-    length = np.sqrt((np.square(first[:, None] * one + second[:, None] * other)).sum(axis=1))
-    again = np.sqrt(np.square(strays).sum(axis=1)) / np.maximum(length, ROUNDING)
-    return first * again, second * again
+    return first, second
 
 
 def _gain(gain: Array, own: NDArray[np.bool_]) -> Array:
-    """Gains `g` of which `1 + g` is never below zero, small ones as they are; of the cell's own curve not beyond `OWN_GAIN`."""
-    found = np.where(gain < 0, np.expm1(np.minimum(gain, 0.0)), gain)
+    """Gains `g` of which `1 + g` is never below zero, most as they are; of the cell's own curve not beyond `OWN_GAIN`."""
+    found = np.where(gain < -0.5, -0.5 + 0.5 * np.expm1(2 * np.minimum(gain + 0.5, 0.0)), gain)
     return np.where(own, np.clip(found, 1 / OWN_GAIN - 1, OWN_GAIN - 1), found)
 
 

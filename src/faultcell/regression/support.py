@@ -15,7 +15,7 @@ from faultcell.curves.curves import Curves
 from faultcell.curves.schema import Array
 from faultcell.encoding.dataset import encoded_set
 from faultcell.encoding.encode import Encoded
-from faultcell.encoding.grid import END, LEVEL_WEIGHT, SHARES, START, VOLTAGE, shares
+from faultcell.encoding.grid import END, LEVEL_WEIGHT, SHARES, START, VOLTAGE, head_places, shares
 from faultcell.regression.kernel import HEAD, LASTS, TAIL, Queries
 
 # In what curves stray from what is expected, and the kernel that tells which curves stray alike.
@@ -70,7 +70,7 @@ class SupportSet:
         return cls(
             Queries.of(kept, faults, encoded.mode[rows])
             .with_duration(log_seconds[:, 1])
-            .with_entry_slope(log_steepness(encoded.values[rows], log_seconds, grid)),
+            .with_entry_slope(log_steepness(encoded.values[rows], log_seconds, encoded.mode[rows], grid)),
             np.array([_number(c.cell_id) for c in kept], dtype=np.int64),
             encoded.values[rows],
             encoded.mask[rows],
@@ -103,17 +103,19 @@ def to_learn(curves: Curves, config: Config, *, faults: Sequence[str]) -> tuple[
     return curves, encoded, SupportSet.of(encoded, conditions, faults=faults, grid=config.grid), usable
 
 
-def log_steepness(values: Array | NDArray[np.float32], log_seconds: Array, grid: GridConfig) -> Array:
+def log_steepness(values: Array | NDArray[np.float32], log_seconds: Array, mode: NDArray[np.int64], grid: GridConfig) -> Array:
     """How steeply the voltage ends inside the limits, as the logarithm of windows a second `(N,)`.
 
     Args:
         values: coded channels of the head, at least `(N, C, head)`.
         log_seconds: logarithms of the seconds of head and tail `(N, 2)`.
+        mode: how they lie on the grid `(N,)`.
         grid: the anchored grid.
     """
     head = values[:, VOLTAGE, : grid.head].astype(np.float64)
-    step = np.abs(head[:, END] - head[:, START]) / LEVEL_WEIGHT / (grid.head - SHARES)
-    share = shares(head[:, SHARES:])[:, -END_STEPS:].mean(axis=1)
+    places = head_places(head, mode, grid.head - SHARES)
+    step = np.abs(head[:, END] - head[:, START]) / LEVEL_WEIGHT * (1 - places[:, -1 - END_STEPS])
+    share = shares(head[:, SHARES:], places)[:, -END_STEPS:].sum(axis=1)
     return np.asarray(np.log(np.maximum(step, 1e-6)) - np.log(share) - log_seconds[:, 0])
 
 

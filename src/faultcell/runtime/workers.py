@@ -1,17 +1,17 @@
-"""The same work on many items, spread over processes: results in order, and the same for any number of them."""
+"""The same work on many items, spread over processes or machines: results in order, and the same whatever carries it."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
 from threading import Thread
-from typing import TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from faultcell.errors import FaultCellError
 
@@ -19,23 +19,40 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def spread(work: Callable[[Item], Result], items: Iterable[Item], *, workers: int) -> Iterator[Result]:
+class Cluster(Protocol):
+    """What carries work to other machines; see `on_ray`."""
+
+    def spread(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """What `work` makes of each item, in their order."""
+        ...
+
+
+Workers: TypeAlias = int | Cluster
+"""Processes of this machine, or a cluster."""
+
+
+def spread(work: Callable[[Item], Result], items: Iterable[Item], *, workers: Workers) -> Iterator[Result]:
     """What `work` makes of each item, in their order.
 
     Args:
-        work: a function of a module, or a `functools.partial` of one.
+        work: a function of a module, or a `functools.partial` of one; the same item gives the same result, for a cluster may do
+            it twice.
         items: what to work on.
-        workers: processes; with one the work is done here.
+        workers: processes, no more than there are items; with one the work is done here. Or a cluster.
 
     Raises:
         FaultCellError: one of them was ended by something else.
     """
-    if workers == 1:
+    if not isinstance(workers, int):
+        yield from workers.spread(work, items)
+        return
+    count = min(workers, max(len(items), 1)) if isinstance(items, Sized) else workers
+    if count == 1:
         yield from map(work, items)
         return
     earlier = set(active_children())
     # Not fork: torch, polars and PyBaMM all hold threads.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=attend) as pool:
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=attend) as pool:
         try:
             yield from pool.map(work, items)
         except BrokenProcessPool as error:  # the pool has ended the others
