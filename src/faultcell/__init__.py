@@ -7,9 +7,14 @@ seen, beside the cheap sources it must beat. Names are loaded when first used: i
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING
 
 from faultcell.runtime.lazy import lazy
+
+# Read when torch is loaded: threads that wait for each other by spinning take the cores from whoever would let them go on.
+# Beside one other busy process that made drawing on two threads twenty times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 

@@ -35,6 +35,7 @@ from faultcell.regression.references import References
 from faultcell.regression.residual import ResidualEncoder
 from faultcell.regression.support import to_learn
 from faultcell.runtime.shown import Plotted
+from faultcell.runtime.workers import Workers
 from faultcell.training.loop import in_steps
 from faultcell.training.run import Metrics, OnStep, Run
 
@@ -204,15 +205,16 @@ class Augmenter(Pretrained, Plotted):
         steps: int | None = None,
         guidance: float | None = None,
         reference: Curves | References | None = None,
+        workers: Workers = 1,
         on_chunk: Callable[[int, int], None] | None = None,
     ) -> Iterator[Curves]:
-        """The same curves as `draw`, a block of them at a time: for more than memory holds.
+        """The same curves as `draw`, a block of them at a time, by any number of workers: for more than memory holds.
 
         Names of cells are made as `draw` makes them, but where no cell is asked for they are from the seed alone: give each
         curve a seed of its own.
         """
         drawing = self._drawing(conditions, seeds, reference, Sampling(steps, guidance))
-        yield from drawing.blocks(conditions, seeds, on_chunk=on_chunk)
+        yield from drawing.blocks(conditions, seeds, workers=workers, on_chunk=on_chunk)
 
     def plan(
         self,
@@ -227,13 +229,19 @@ class Augmenter(Pretrained, Plotted):
         return Plan.of(normal, self.encoder, self.profile, count=count, faults=faults, severity=severity, seed=seed)
 
     def gone_wrong(
-        self, plan: Plan, *, seed: int = 0, steps: int | None = None, on_chunk: Callable[[int, int], None] | None = None
+        self,
+        plan: Plan,
+        *,
+        seed: int = 0,
+        steps: int | None = None,
+        workers: Workers = 1,
+        on_chunk: Callable[[int, int], None] | None = None,
     ) -> Iterator[Curves]:
-        """The faults of a plan, a block at a time: for more than memory holds."""
+        """The faults of a plan, a block at a time, by any number of workers: for more than memory holds."""
         self.profile.refuse(plan.extremes)
         how = Sampling(steps)
         drawing = Drawing(self.network, self.encoder, self.profile, self.sha256, how, plan.references, self.config.gate)
-        return gone_wrong(plan, drawing, seed=seed, on_chunk=on_chunk)
+        return gone_wrong(plan, drawing, seed=seed, workers=workers, on_chunk=on_chunk)
 
     def augment(
         self,
@@ -244,6 +252,7 @@ class Augmenter(Pretrained, Plotted):
         severity: Depths = "between",
         seed: int = 0,
         steps: int | None = None,
+        workers: Workers = 1,
         on_chunk: Callable[[int, int], None] | None = None,
     ) -> Curves:
         """Your own normal curves, gone wrong: for each fault the next cycle of a cell, as deep as known faults are.
@@ -260,6 +269,7 @@ class Augmenter(Pretrained, Plotted):
                 severity (peak deviation, V) to take in turn, or by the name of a severity.
             seed: of the choice and of the first curve; the next ones count on.
             steps: network evaluations a curve; the configured number where not given.
+            workers: processes, or a cluster (`runtime.on_ray.RayCluster`); the curves are the same to the bit.
             on_chunk: called with curves done and curves in all.
 
         Raises:
@@ -272,7 +282,7 @@ class Augmenter(Pretrained, Plotted):
             OutOfRangeWarning: a severity outside what the model has seen, with the share of such curves.
         """
         plan = self.plan(normal, count=count, faults=faults, severity=severity, seed=seed)
-        return Curves.concat(self.gone_wrong(plan, seed=seed, steps=steps, on_chunk=on_chunk))
+        return Curves.concat(self.gone_wrong(plan, seed=seed, steps=steps, workers=workers, on_chunk=on_chunk))
 
     def _drawing(
         self, conditions: Sequence[Condition], seeds: Sequence[int], reference: Curves | References | None, how: Sampling

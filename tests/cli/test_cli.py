@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -174,6 +175,31 @@ def test_the_same_seed_draws_the_same_files(chain, run, tmp_path):
     again, first = read(tmp_path / "again"), read(chain.root / "fault").take([1, 2])
     assert again.timeseries.equals(first.timeseries)
     assert again.halfcycles.equals(first.halfcycles)
+
+
+def test_a_cluster_of_our_own_draws_the_same_file(chain, tmp_path):
+    """And nothing of it is left: neither a file in the home of the user nor a process."""
+    if find_spec("ray") is None:
+        pytest.skip("ray is not installed")
+    home = Path.home() / ".ray"
+    words = ("sample", chain.root / "tuned", "--fault", "overdischarge", "--peak-deviation-volt", 0.4, "--count", 3)
+    here = outside(*words, "--steps", 2, "--out", tmp_path / "here")
+    there = outside(*words, "--steps", 2, "--out", tmp_path / "there", "--cluster", "local", "--workers", 2)
+    assert (here.returncode, there.returncode) == (0, 0), there.stderr
+    for name in ("timeseries.parquet", "halfcycles.parquet", "config.json"):
+        assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
+    assert not home.exists()
+
+
+def test_a_cluster_that_is_not_there_is_one_sentence(chain, run, tmp_path, monkeypatch):
+    words = ("sample", chain.root / "tuned", "--fault", "overdischarge", "--peak-deviation-volt", 0.4, "--out", tmp_path / "x")
+    both = run(*words, "--cluster", "head:6379", "--workers", 2)
+    assert (both.code, both.err.count("\n")) == (2, 1)
+    assert "--workers is for this machine" in both.err
+    monkeypatch.setitem(sys.modules, "ray", None)
+    missing = run(*words, "--cluster", "local")
+    assert missing.code == 1
+    assert "faultcell[ray]" in missing.err
 
 
 @pytest.mark.parametrize(

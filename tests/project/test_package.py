@@ -20,6 +20,7 @@ DOORS = {
     "onnx": {"export/graph.py"},
     "onnxruntime": {"export/runtime.py"},
     "pybamm": {"simulate/engine.py"},
+    "ray": {"runtime/on_ray.py"},
 }
 # scipy.io is read in a child process with limits of its own (files/bounded/_child.py).
 PICKLES = {"pickle", "cPickle", "joblib", "dill", "cloudpickle", "shelve", "marshal"}

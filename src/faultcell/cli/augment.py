@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from faultcell.cli.common import Json, Out, Seed, Tick, progress, read, say, severities_of
+from faultcell.cli.common import Cluster, Json, Out, Seed, Tick, Workers, carrier, progress, read, say, severities_of
 from faultcell.cli.draw import counted
 from faultcell.cli.run_config import ConfigFile, config_of, left_open
 from faultcell.cli.train import faults_of
@@ -53,6 +53,8 @@ def augment(
         bool, typer.Option("--with-real", help="Write normal, known and drawn curves together, ready for a classifier.")
     ] = False,
     config_file: ConfigFile = None,
+    workers: Workers = None,
+    cluster: Cluster = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -84,7 +86,7 @@ def augment(
         shared = {"verb": "augment", "normal": normal.name, "faults": faults.name if faults else None, "seed": seed}
         _at_rest(source, few, out, count=count, settings=shared, with_real=with_real, as_json=as_json)
         return
-    with progress() as tick:
+    with carrier(workers, cluster) as carried, progress() as tick:
         model = _model(bundle, source, few, keep=keep, config=knobs, tick=tick)
         plan = model.plan(source, count=count, faults=fault, severity=depths, seed=seed)
         settings = {
@@ -98,7 +100,8 @@ def augment(
             "cells_seen": list(model.profile.cells),
         }
         again, labels, looked = Counter[str](), Counter[str](), list[Curves]()
-        blocks = counted(model.gone_wrong(plan, seed=seed, on_chunk=lambda n, m: tick("drawing", n, m)), again, settings)
+        drawn = model.gone_wrong(plan, seed=seed, workers=carried, on_chunk=lambda n, m: tick("drawing", n, m))
+        blocks = counted(drawn, again, settings)
         blocks = _looked_at(blocks, looked, labels)
         if with_real:
             blocks = beside_real(blocks, Curves.concat([source, *([few] if few is not None else [])]))

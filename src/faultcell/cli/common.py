@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from faultcell.curves.curves import Curves
     from faultcell.diagnosis import Gain
+    from faultcell.runtime.workers import Workers as Carrier
     from faultcell.scoring import Scores
     from faultcell.training.loop import Step
 
@@ -50,6 +51,12 @@ Mlflow = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Everything = Annotated[bool, typer.Option("--all", help="Print all that was measured, not the verdict and five numbers alone.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores if not given.")]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="local|HOST:PORT", help="Spread the work by Ray (extra `ray`): over this machine, or over a cluster that runs."
+    ),
+]
 Severities = Annotated[
     list[str] | None,
     typer.Option("--severity", metavar="NAME=VALUE", help="How severe a fault is, the unit in the name; repeat for more."),
@@ -123,6 +130,21 @@ def severities_of(values: list[str] | None) -> dict[str, float]:
 def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def carrier(workers: int | None, cluster: str | None) -> Iterator[Carrier]:
+    """What carries the work: processes of this machine, as many as cores if not given; or a cluster, joined till then."""
+    if cluster is None:
+        yield workers or cores()
+        return
+    from faultcell.runtime.on_ray import LOCAL, RayCluster
+
+    if workers is not None and cluster != LOCAL:
+        raise ConditionError(f"--workers is for this machine: how many the cluster at {cluster} has, it knows itself")
+    own = RayCluster(cluster, workers=workers or cores())
+    with own.joined():
+        yield own
 
 
 def given(**values: Any) -> dict[str, Any]:

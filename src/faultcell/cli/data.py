@@ -9,12 +9,15 @@ import typer
 
 from faultcell.cli.common import (
     Cells,
+    Cluster,
     Json,
     Labels,
     Out,
     Rename,
     Seed,
     StepTypes,
+    Workers,
+    carrier,
     check,
     progress,
     read,
@@ -86,7 +89,8 @@ def simulate(
     fault: Annotated[
         list[str] | None, typer.Option(help="Fault to simulate; repeat for more. All known ones by default.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    workers: Workers = None,
+    cluster: Cluster = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -96,12 +100,12 @@ def simulate(
     from faultcell.curves.curves import Curves
 
     faults = tuple(fault) if fault else tuple(name for name, row in simulation.SCENARIOS.items() if row.label != "normal")
-    with progress() as tick:
+    with carrier(workers, cluster) as carried, progress() as tick:
         result = simulation.simulate(
             cells=cells,
             cycles=cycles,
             faults=faults,
-            workers=workers,
+            workers=carried,
             seed=seed,
             progress=lambda n, m: tick("simulating cells", n, m),
         )

@@ -14,6 +14,7 @@ import typer
 from faultcell.cli.common import (
     Bundle,
     Cells,
+    Cluster,
     Json,
     Labels,
     Out,
@@ -23,6 +24,8 @@ from faultcell.cli.common import (
     Seed,
     Severities,
     StepTypes,
+    Workers,
+    carrier,
     given,
     progress,
     read,
@@ -56,6 +59,8 @@ def sample(
     reference: Reference = None,
     preset: Preset = None,
     steps: SamplerSteps = None,
+    workers: Workers = None,
+    cluster: Cluster = None,
     seed: Seed = 0,
     label: Labels = None,
     cells: Cells = None,
@@ -92,12 +97,13 @@ def sample(
         "cells_seen": list(model.profile.cells),
     }
     redraws = Counter[str]()
-    with progress() as tick:
+    with carrier(workers, cluster) as carried, progress() as tick:
         blocks = model.stream(
             asked,
             range(seed, seed + len(asked)),
             steps=steps,
             reference=earlier,
+            workers=carried,
             on_chunk=lambda n, m: tick("drawing", n, m),
         )
         files.write_blocks(counted(blocks, redraws, settings), out, config=settings)

@@ -11,6 +11,7 @@ import typer
 
 from faultcell.cli.common import (
     Cells,
+    Cluster,
     Everything,
     Json,
     Labels,
@@ -18,8 +19,8 @@ from faultcell.cli.common import (
     Seed,
     StepTypes,
     Workers,
+    carrier,
     check,
-    cores,
     given,
     progress,
     read,
@@ -176,6 +177,7 @@ def classify(
     seeds: Annotated[int, typer.Option(min=1, help="Repetitions.")] = 5,
     steps: Annotated[int | None, typer.Option(min=1, help="Optimiser steps of each classifier.")] = None,
     workers: Workers = None,
+    cluster: Cluster = None,
     label: Labels = None,
     rename: Rename = None,
     everything: Everything = False,
@@ -193,13 +195,13 @@ def classify(
     sets = {folder.name if len(synthetic or ()) > 1 else "synthetic": read(folder, label=label) for folder in synthetic or ()}
     if len(sets) < len(synthetic or ()):
         raise ConditionError("--synthetic takes folders of different names: they name the sets")
-    with progress() as tick:
+    with carrier(workers, cluster) as carried, progress() as tick:
         gain = measure(
             train=read(train, label=names),
             test=read(test, label=names, rename=rename),
             synthetic=sets,
             seeds=seeds,
-            workers=workers or cores(),
+            workers=carried,
             on_fit=lambda n, m: tick("fitting classifiers", n, m),
             **given(steps=steps),
         )
@@ -235,6 +237,7 @@ def study(
         list[str] | None, typer.Option("--chosen-on", help="Cells on which you chose settings: never held out.")
     ] = None,
     workers: Workers = None,
+    cluster: Cluster = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -258,8 +261,8 @@ def study(
     model, chosen = config_of(config_file, preset=preset), separated(chosen_on)
     kept = given(splits=splits, generators=separated(generators) or None, views=separated(view) or None)
     config = make(model=model, seed=seed, chosen_on=chosen, **budget, **kept)
-    with progress() as tick:
+    with carrier(workers, cluster) as carried, progress() as tick:
         curves = read(data) if data else demo_data("overcharge", "overdischarge")
-        result = studies.run(out, curves, config=config, workers=workers or cores(), tick=tick)
+        result = studies.run(out, curves, config=config, workers=carried, tick=tick)
     page = write_study(out)
     say({"study": str(result), "page": str(page)}, as_json, f"{page}")

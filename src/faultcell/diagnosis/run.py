@@ -39,7 +39,7 @@ from faultcell.diagnosis.tasks import Task, remarks, tasks_of
 from faultcell.diagnosis.views import IN_LIMITS, LENGTH, MARGIN, VIEWS
 from faultcell.errors import DataError, MissingExtraError
 from faultcell.models.classifiers import NETS, PATCH, STEPS, TREES, Threshold, forest, has_rocket, protocol_only, rocket
-from faultcell.runtime.workers import one_thread, spread
+from faultcell.runtime.workers import Workers, one_thread, spread
 
 ROCKET = "minirocket"
 CLASSIFIERS = (*NETS, FOREST, ROCKET, PROTOCOL_ONLY, THRESHOLD, *MODEL_BASED)
@@ -93,7 +93,7 @@ def classify(
     views: Sequence[str] | None = None,
     controls: Sequence[str] | None = None,
     steps: int = STEPS,
-    workers: int = 1,
+    workers: Workers = 1,
     on_fit: Callable[[int, int], None] | None = None,
 ) -> Gain:
     """Measure what curves added to the training set are worth to fault classifiers.
@@ -107,7 +107,7 @@ def classify(
         views: names of `views.VIEWS`; those usual for each fault where not given.
         controls: names of `CONTROLS`; all of them where not given.
         steps: optimiser steps of a net.
-        workers: processes; the result is the same for any number of them.
+        workers: processes, or a cluster; the result is the same for any number of them.
         on_fit: called with the number of fits that are done, and of all.
 
     Raises:
@@ -172,7 +172,7 @@ def _gain(rows: list[Fit], sizes: Sequence[Sizes], notes: Sequence[str], *, gene
     return Gain(protocol=protocol, tasks=list(sizes), rows=rows, summary=list(table.summary()), tests=tests, notes=said)
 
 
-def _run(jobs: Sequence[_Job], plan: _Plan, *, workers: int, on_fit: Callable[[int, int], None] | None) -> list[Fit]:
+def _run(jobs: Sequence[_Job], plan: _Plan, *, workers: Workers, on_fit: Callable[[int, int], None] | None) -> list[Fit]:
     """All fits in the order of the jobs."""
     total = sum(len(_fitted(job, plan)) for job in jobs)
     rows: list[Fit] = []

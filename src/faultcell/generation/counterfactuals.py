@@ -32,6 +32,7 @@ from faultcell.generation.depths import Depths, depths_of
 from faultcell.generation.drawing import NAMED, Drawing, tell_left_out
 from faultcell.regression.references import References
 from faultcell.regression.residual import ResidualEncoder
+from faultcell.runtime.workers import Workers
 
 FAR_INSIDE = 0.1  # of the rated window
 
@@ -205,7 +206,7 @@ class Plan(Sequence[Condition]):
 
 
 def gone_wrong(
-    plan: Plan, drawing: Drawing, *, seed: int, on_chunk: Callable[[int, int], None] | None = None
+    plan: Plan, drawing: Drawing, *, seed: int, workers: Workers = 1, on_chunk: Callable[[int, int], None] | None = None
 ) -> Iterator[Curves]:
     """The faults of a plan, a block at a time, with what they were drawn from in the columns `SOURCE`.
 
@@ -215,6 +216,7 @@ def gone_wrong(
         plan: what is drawn from what.
         drawing: the model, with the references of the plan.
         seed: of the first curve; the next ones count on.
+        workers: processes, or a cluster.
         on_chunk: called with curves done and curves in all.
 
     Raises:
@@ -224,7 +226,8 @@ def gone_wrong(
         LeftOutWarning: once, at the end, of how many faults there is none that a cell could have made.
     """
     undrawn = dict[int, str]()
-    for made in replace(drawing, undrawn=undrawn).blocks(plan, range(seed, seed + len(plan)), on_chunk=on_chunk):
+    seeds, own = range(seed, seed + len(plan)), replace(drawing, undrawn=undrawn)
+    for made in own.blocks(plan, seeds, workers=workers, on_chunk=on_chunk):
         if len(made):
             yield from_sources(made, plan.sources(made.halfcycles["seed"].to_numpy() - seed))
     if undrawn:

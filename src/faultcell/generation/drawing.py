@@ -23,7 +23,7 @@ from faultcell.curves.curves import Curves
 from faultcell.curves.faults import inside
 from faultcell.curves.plausibility import violations
 from faultcell.curves.schema import Array, Key
-from faultcell.encoding.assemble import assemble
+from faultcell.encoding.assemble import assemble, key_of
 from faultcell.encoding.decode import CurveSamples, cooling_little, rebuild, with_noise
 from faultcell.encoding.encode import known_currents
 from faultcell.encoding.grid import CHANNELS, CURRENT, REST, has_tail
@@ -33,11 +33,13 @@ from faultcell.regression.protocol import with_protocols
 from faultcell.regression.references import References
 from faultcell.regression.residual import ResidualEncoder
 from faultcell.regression.support import ERRORS
+from faultcell.runtime.workers import Workers, one_thread, spread
 
 LOGGER = logging.getLogger(__name__)
 RADIUS_STREAM = 2  # of random numbers, beside those of the curve and of its sensors
 ATTEMPTS = 20  # draws of a curve until one is plausible
 BLOCK = 1024  # curves of a stream that are put together at once
+WORTH_A_PROCESS = 4  # blocks: as long as they take, a process takes to begin
 CHUNK = 64  # curves drawn at once; always padded to this, so that a curve's bits do not depend on its neighbours
 NAMED = 3  # curves that cannot serve, or that cannot be drawn, by name
 
@@ -119,13 +121,36 @@ class Drawing:
         return given.measured_against(given.named_in(drawn, rows), rows)
 
     def blocks(
-        self, conditions: Sequence[Condition], seeds: Sequence[int], *, on_chunk: Callable[[int, int], None] | None = None
+        self,
+        conditions: Sequence[Condition],
+        seeds: Sequence[int],
+        *,
+        workers: Workers = 1,
+        on_chunk: Callable[[int, int], None] | None = None,
     ) -> Iterator[Curves]:
-        """The same, a block of them at a time; `on_chunk` is called with curves done and curves in all."""
-        for start in range(0, len(seeds), BLOCK):
-            part = slice(start, start + BLOCK)
-            tell = (lambda n, _, start=start: on_chunk(start + n, len(seeds))) if on_chunk else None
-            yield self.of(conditions[part], whole_numbers(seeds[part]), on_chunk=tell)
+        """The same, a block of them at a time, whatever carries it; `on_chunk` is called with curves done and curves in all."""
+        parts = [slice(start, start + BLOCK) for start in range(0, len(seeds), BLOCK)]
+        if isinstance(workers, int):
+            workers = min(workers, max(len(parts) // WORTH_A_PROCESS, 1))
+        if workers == 1:
+            for part in parts:
+                tell = (lambda n, _, start=part.start: on_chunk(start + n, len(seeds))) if on_chunk else None
+                yield self.of(conditions[part], whole_numbers(seeds[part]), on_chunk=tell)
+            return
+        blocks = (_Block(conditions[part], whole_numbers(seeds[part]), self._seen_before(conditions[part])) for part in parts)
+        for part, (made, undrawn) in zip(parts, spread(partial(_drawn, self), blocks, workers=workers), strict=True):
+            if self.undrawn is not None:
+                self.undrawn.update(undrawn)
+            if on_chunk is not None:
+                on_chunk(min(part.stop, len(seeds)), len(seeds))
+            yield made
+
+    def _seen_before(self, conditions: Sequence[Condition]) -> Counter[Key]:
+        """How often the keys of these conditions were named before, and that they are now."""
+        own = [key_of(condition) for condition in conditions if condition.cell_id is not None]
+        before = Counter({key: self.seen[key] for key in own if key in self.seen})
+        self.seen.update(own)
+        return before
 
     def _plausible(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> dict[int, DrawnCurve]:
         """Curves that a cell could have made, by their place among at most `CHUNK` conditions.
@@ -212,6 +237,22 @@ class Drawing:
             if name not in self.profile.channels:
                 coded[:, index] = shown if index == REST else np.nan
         return coded
+
+
+class _Block(NamedTuple):
+    """A part of what is asked for, and how often its keys were named before."""
+
+    conditions: Sequence[Condition]
+    seeds: list[int]
+    seen: Counter[Key]
+
+
+def _drawn(drawing: Drawing, block: _Block) -> tuple[Curves, dict[int, str]]:
+    """The curves of a block, and what of it is left out and why."""
+    undrawn = dict[int, str]()
+    own = replace(drawing, seen=block.seen, undrawn=undrawn if drawing.undrawn is not None else None)
+    with one_thread():
+        return own.of(block.conditions, block.seeds), undrawn
 
 
 def _with_load(condition: Condition) -> Condition:

@@ -51,7 +51,7 @@ def seen_warmth(known: SupportSet, grid: GridConfig) -> Array:
 
 
 def as_heat_goes(
-    strays: Array,
+    residual: Array,
     expected: Array,
     seconds: Array,
     seen: Array,
@@ -61,7 +61,7 @@ def as_heat_goes(
     """The nearest ways to stray that heat allows; `(N, L)` like all temperatures here.
 
     Args:
-        strays: how far coded temperatures stray from what is expected of them.
+        residual: how far coded temperatures stray from what is expected of them.
         expected: coded temperatures.
         seconds: of head and tail `(N, 2)`.
         seen: between what known curves that lie on the grid alike lie; see `seen_warmth` `(N, 4, 2)`.
@@ -71,9 +71,9 @@ def as_heat_goes(
     head = slice(0, grid.head)
     lost = np.exp(-seconds[:, :1] * head_positions(grid) / THERMAL_SECOND)
     warmed = expected[:, head] - expected[:, :1] * lost
-    begins, gain = _coefficients(strays[:, head], lost, _driven(warmed, 1 - lost), begun)
+    begins, gain = _coefficients(residual[:, head], lost, _driven(warmed, 1 - lost), begun)
     gain = _gain(gain, begun)
-    found = np.empty_like(strays)
+    found = np.empty_like(residual)
     found[:, head] = _within(begins[:, None], expected[:, :1], seen[:, 0]) * lost
     found[:, head] += _within(gain[:, None] * _driven(warmed, 1 - lost), expected[:, head] + found[:, head], seen[:, 1])
     if grid.tail:
@@ -82,7 +82,7 @@ def as_heat_goes(
         reached = _warming(whole[:, 0])
         ramp /= reached
         shape = _driven(expected[:, tail], ramp)
-        shift, gain = _coefficients(strays[:, tail], ramp, shape, begun)
+        shift, gain = _coefficients(residual[:, tail], ramp, shape, begun)
         moved = shift[:, None] * ramp + _gain(gain, begun)[:, None] * shape
         moved = _within(moved, expected[:, tail], seen[:, 2])
         crossing = expected[:, grid.head - 1 : grid.head] + found[:, grid.head - 1 : grid.head]
@@ -101,11 +101,11 @@ def _driven(warmed: Array, steady: Array) -> Array:
     return np.where(little, steady, warmed)
 
 
-def _coefficients(strays: Array, one: Array, other: Array, without: NDArray[np.bool_]) -> tuple[Array, Array]:
+def _coefficients(residual: Array, one: Array, other: Array, without: NDArray[np.bool_]) -> tuple[Array, Array]:
     """How much of two shapes `(N, n)`, the first missing in some rows, comes nearest in squares `(N,)` each."""
     one = np.where(without[:, None], 0.0, one)
     aa, ab, bb = (one * one).sum(axis=1) + ROUNDING, (one * other).sum(axis=1), (other * other).sum(axis=1) + ROUNDING
-    a, b = (one * strays).sum(axis=1), (other * strays).sum(axis=1)
+    a, b = (one * residual).sum(axis=1), (other * residual).sum(axis=1)
     determinant = np.maximum(aa * bb - ab * ab, ROUNDING * aa * bb)
     first, second = (bb * a - ab * b) / determinant, (aa * b - ab * a) / determinant
     return first, second

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
 from threading import Thread
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from faultcell.errors import FaultCellError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+AHEAD = 3  # items for each worker that are begun before the first of them is done: what waits is held in memory
 
 
 class Cluster(Protocol):
@@ -52,9 +54,9 @@ def spread(work: Callable[[Item], Result], items: Iterable[Item], *, workers: Wo
         return
     earlier = set(active_children())
     # Not fork: torch, polars and PyBaMM all hold threads.
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=attend) as pool:
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin, initargs=(work,)) as pool:
         try:
-            yield from pool.map(work, items)
+            yield from in_order((pool.submit(_do, item) for item in items), ahead=AHEAD * count, result=Future.result)
         except BrokenProcessPool as error:  # the pool has ended the others
             raise FaultCellError(
                 "a process that worked for this one was ended from outside, most likely for want of memory: begin again with "
@@ -64,6 +66,30 @@ def spread(work: Callable[[Item], Result], items: Iterable[Item], *, workers: Wo
             for child in set(active_children()) - earlier:
                 child.kill()  # nobody waits for what they do; outputs are written whole or not at all
             raise
+
+
+def in_order(coming: Iterable[Item], *, ahead: int, result: Callable[[Item], Result]) -> Iterator[Result]:
+    """The results of what was begun, in the order in which it was; no more of it is begun ahead than so much."""
+    waiting = deque[Item]()
+    for begun in coming:
+        waiting.append(begun)
+        if len(waiting) > ahead:
+            yield result(waiting.popleft())
+    while waiting:
+        yield result(waiting.popleft())
+
+
+_work: Callable[[Any], Any]  # of a process that works for another: it comes once, not with every item
+
+
+def _begin(work: Callable[[Any], Any]) -> None:
+    global _work
+    attend()
+    _work = work
+
+
+def _do(item: Any) -> Any:
+    return _work(item)
 
 
 def attend() -> None:

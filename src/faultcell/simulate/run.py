@@ -11,7 +11,7 @@ import polars as pl
 
 from faultcell.curves.faults import FAULTS, inside
 from faultcell.errors import ConditionError
-from faultcell.runtime.workers import spread
+from faultcell.runtime.workers import Workers, spread
 from faultcell.simulate import engine
 from faultcell.simulate.life import Failure, Life, live
 from faultcell.simulate.population import plan
@@ -68,7 +68,7 @@ def simulate(
     cells: int = 48,
     cycles: int = 15,
     faults: Sequence[str] = ("overcharge", "overdischarge"),
-    workers: int = 1,
+    workers: Workers = 1,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> SimulationResult:
@@ -81,7 +81,7 @@ def simulate(
         cells: how many; they take turns in the faults and in having none.
         cycles: recorded cycles (a charge and a discharge) of each cell; check-ups come on top.
         faults: names of `SCENARIOS`.
-        workers: processes.
+        workers: processes, or a cluster.
         seed: of everything random.
         progress: called with the cells done and the cells wanted, after each cell.
 
@@ -89,11 +89,11 @@ def simulate(
         ConditionError: a count below 1, a negative seed, or an unknown fault.
         MissingExtraError: PyBaMM is not installed.
     """
-    _check(cells=cells, cycles=cycles, workers=workers, seed=seed)
+    _check(cells=cells, cycles=cycles, seed=seed, **({"workers": workers} if isinstance(workers, int) else {}))
     plans = [plan(index, seed=seed, cycles=cycles, faults=faults) for index in range(cells)]
     engine.require()
     lives = []
-    for life in spread(live, plans, workers=min(workers, cells)):
+    for life in spread(live, plans, workers=workers):
         lives.append(life)
         if progress is not None:
             progress(len(lives), cells)

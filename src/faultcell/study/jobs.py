@@ -25,7 +25,7 @@ from faultcell.curves.schema import NORMAL
 from faultcell.files import write
 from faultcell.files.durable.atomic import write_text
 from faultcell.presets import budget
-from faultcell.runtime.workers import one_thread, spread
+from faultcell.runtime.workers import Workers, one_thread, spread
 from faultcell.scoring import evaluate
 from faultcell.scoring.side_by_side import BESIDE
 from faultcell.study.plan import DIFFUSION, StudyConfig, Variant, finetuning, from_normal, pretraining
@@ -85,12 +85,12 @@ class Job:
     args: tuple[Any, ...] = ()
 
 
-def run(place: Place, jobs: Sequence[Job], *, workers: int, tick: Callable[[int, int], None]) -> dict[str, Result]:
+def run(place: Place, jobs: Sequence[Job], *, workers: Workers, tick: Callable[[int, int], None]) -> dict[str, Result]:
     """Do the jobs that have no result yet, some at once; the results of all, by name."""
     waiting = [job for job in jobs if not place.result(job.name).is_file()]
     done = len(jobs) - len(waiting)
     tick(done, len(jobs))
-    for _ in spread(partial(_do, place), waiting, workers=min(workers, max(len(waiting), 1))):
+    for _ in spread(partial(_do, place), waiting, workers=workers):
         done += 1
         tick(done, len(jobs))
     return {job.name: result(place, job.name) for job in jobs}

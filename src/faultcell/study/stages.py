@@ -23,6 +23,7 @@ from faultcell.errors import DataError
 from faultcell.files import read
 from faultcell.files.durable.atomic import refuse_other, whole_folder, write_text
 from faultcell.files.durable.swap import tidy
+from faultcell.runtime.workers import Workers
 from faultcell.study import claims, findings, jobs, pearson, tables
 from faultcell.study.jobs import Job, Place, Result
 from faultcell.study.plan import DIFFUSION, StudyConfig, Variant, bases, from_normal, variants
@@ -46,14 +47,14 @@ LIMITS = (
 Tick = Callable[[str, int, int], None]
 
 
-def run(out: Path, data: Curves, *, config: StudyConfig | None = None, workers: int = 1, tick: Tick | None = None) -> Path:
+def run(out: Path, data: Curves, *, config: StudyConfig | None = None, workers: Workers = 1, tick: Tick | None = None) -> Path:
     """Run a study, or go on with one that was stopped, and write its tables and `study.json`.
 
     Args:
         out: folder of the study.
         data: a curve set with normal curves and at least one fault in two or more cells.
         config: every knob; the full study where not given.
-        workers: processes; the results are the same for any number of them.
+        workers: processes, or a cluster that sees the folder by the same name; the results are the same whatever they are.
         tick: called with what is being done, how much of it is done and how much there is.
 
     Returns:
@@ -116,7 +117,7 @@ class Done:
     gain: Gain
 
 
-def _of_split(place: Place, plan: Sequence[Variant], *, workers: int, tick: Tick) -> Done:
+def _of_split(place: Place, plan: Sequence[Variant], *, workers: Workers, tick: Tick) -> Done:
     """All the work of one split; the ablations, where there is a plan."""
     config, stage = place.config, partial(_stage, place, workers=workers, tick=tick)
     work = [Job(f"{name} base", jobs.pretrain, (name,)) for name in (*config.compared, *(bases(config) if plan else ()))]
@@ -162,13 +163,13 @@ def _divided(place: Place, data: Curves) -> None:
         divide(data, test=knobs.test_share, seed=knobs.seed, chosen_on=knobs.chosen_on).save(place.split)
 
 
-def _stage(place: Place, what: str, *, work: list[Job], workers: int, tick: Tick) -> dict[str, Result]:
+def _stage(place: Place, what: str, *, work: list[Job], workers: Workers, tick: Tick) -> dict[str, Result]:
     """The results of some jobs, by the names of their files."""
     found = jobs.run(place, work, workers=workers, tick=partial(tick, what))
     return {jobs.slug(name): value for name, value in found.items()}
 
 
-def _gain(place: Place, split: Split, *, workers: int, tick: Tick) -> Gain:
+def _gain(place: Place, split: Split, *, workers: Workers, tick: Tick) -> Gain:
     """What the curves drawn are worth to classifiers; the handful alone is known to all of them."""
     path = place.result("gain")
     if not path.is_file():

@@ -1,0 +1,43 @@
+"""Pieces of work for other processes and nodes, which import them by name."""
+
+import os
+import time
+
+
+def squared(number):
+    return number * number
+
+
+def noted(folder, number):
+    """A square, once the test lets go; and that it was begun, and on which node."""
+    import ray
+
+    node = ray.get_runtime_context().get_node_id()
+    (folder / f"{number} {node} {os.getpid()} {time.monotonic_ns()}").touch()
+    while not (folder / "go").exists():
+        time.sleep(0.02)
+    return number * number
+
+
+def begun(folder):
+    """Of each time that a piece of work was begun: which, and on which node."""
+    return [tuple(path.name.split()[:2]) for path in folder.glob("* *")]
+
+
+def deadly(number):
+    """A square, but for one number that ends its process."""
+    if number == 3:
+        os._exit(1)
+    return number * number
+
+
+def failing(number):
+    if number == 3:
+        raise ValueError("three is none of ours")
+    return number * number
+
+
+def threads(_):
+    import torch
+
+    return torch.get_num_threads()
