@@ -57,6 +57,7 @@ def adapted(
     config: Config | None = None,
     finetune: FinetuneConfig | None = None,
     seed: int = 0,
+    device: str = "cpu",
     on_step: OnStep | None = None,
     on_adapt: OnStep | None = None,
 ) -> Augmenter:
@@ -68,11 +69,13 @@ def adapted(
         config: of the model; the defaults with this seed where not given.
         finetune: of the adaptation; the same.
         seed: of both.
+        device: where the networks learn.
         on_step: called after each step of training.
         on_adapt: called after each of the adaptation; as `on_step` where not given.
     """
-    base = Augmenter.pretrain(normal, config=config or Config(train=TrainConfig(seed=seed)), on_step=on_step)
-    return base.finetune(few, normal=normal, config=finetune or FinetuneConfig(seed=seed), on_step=on_adapt or on_step)
+    config, finetune = config or Config(train=TrainConfig(seed=seed)), finetune or FinetuneConfig(seed=seed)
+    base = Augmenter.pretrain(normal, config=config, device=device, on_step=on_step)
+    return base.finetune(few, normal=normal, config=finetune, device=device, on_step=on_adapt or on_step)
 
 
 def beside_real(blocks: Iterable[Curves], real: Curves) -> Iterator[Curves]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +35,7 @@ from faultcell.regression.plain_residual import encoder_kind
 from faultcell.regression.references import References
 from faultcell.regression.residual import ResidualEncoder
 from faultcell.regression.support import to_learn
+from faultcell.runtime.device import device_of
 from faultcell.runtime.shown import Plotted
 from faultcell.runtime.workers import Workers
 from faultcell.training.loop import in_steps
@@ -72,20 +74,28 @@ class Augmenter(Pretrained, Plotted):
 
     @classmethod
     def pretrain(
-        cls, normal: Curves, *, config: Config | None = None, folder: Path | None = None, on_step: OnStep | None = None
+        cls,
+        normal: Curves,
+        *,
+        config: Config | None = None,
+        device: str = "cpu",
+        folder: Path | None = None,
+        on_step: OnStep | None = None,
     ) -> Augmenter:
         """Learn the shapes of normal curves.
 
         Args:
             normal: the source domain, at best thousands of curves.
             config: every knob; the defaults where not given.
+            device: where the network learns, `cpu`, `cuda` or `auto`; see `to`.
             folder: where checkpoints go; a run that left one there goes on from it.
             on_step: called after each step.
 
         Raises:
+            ConditionError: there is no such device.
             TrainingError: no curve can be used, or training diverged.
         """
-        config = config or Config()
+        place, config = device_of(device), config or Config()
         normal, encoded, known, conditions = to_learn(normal, config, faults=tuple(FAULTS))
         config = config.model_copy(update={"train": in_steps(config.train, len(known))})
         profile = Profile.of(normal, encoded, faults=tuple(FAULTS))
@@ -97,7 +107,7 @@ class Augmenter(Pretrained, Plotted):
         data = [encoder.batch(known, conditions, episodes)]
         network.fit_noise(data[0])
         run = Run(config, profile, "pretrain", folder=folder, on_step=on_step)
-        network, metrics = run.of(network, data, calibrate_on=data[0])
+        network, metrics = run.of(network.to(place), data, calibrate_on=data[0])
         return cls(config, network, encoder, profile, tuple(metrics))
 
     def finetune(
@@ -106,6 +116,7 @@ class Augmenter(Pretrained, Plotted):
         *,
         normal: Curves | None = None,
         config: FinetuneConfig | None = None,
+        device: str = "cpu",
         folder: Path | None = None,
         on_step: OnStep | None = None,
         on_snapshot: tuple[Sequence[int], OnSnapshot] | None = None,
@@ -116,6 +127,7 @@ class Augmenter(Pretrained, Plotted):
             few: fault curves.
             normal: curves of the source domain, for `L_T + lambda L_S`; without them the loss is `L_T`.
             config: every knob; the defaults where not given.
+            device: where the network learns, `cpu`, `cuda` or `auto`; see `to`.
             folder: where checkpoints go; a run that left one there goes on from it.
             on_step: called after each step.
             on_snapshot: after these steps, call this with the step and the model as it then is.
@@ -124,6 +136,7 @@ class Augmenter(Pretrained, Plotted):
             ConditionError: a fault that the model has no place for, or that cannot be told without a column that is not there.
             TrainingError: no curve can be used, or training diverged.
         """
+        place = device_of(device)
         refuse_untold(few)
         few, encoded, known, conditions = to_learn(few, self.config, faults=self.profile.faults)
         config = in_steps(config or FinetuneConfig(), len(known))
@@ -155,7 +168,7 @@ class Augmenter(Pretrained, Plotted):
             key=self.sha256 + "".join(fingerprint(curves) for curves in (few, normal) if curves is not None),
         )
         # A handful is no measure of width: only the source curves can tell.
-        return made(*run.of(network, data, calibrate_on=data[1] if len(data) > 1 else None))
+        return made(*run.of(network.to(place), data, calibrate_on=data[1] if len(data) > 1 else None))
 
     def draw(
         self,
@@ -313,6 +326,17 @@ class Augmenter(Pretrained, Plotted):
         given.refuse_unfit(conditions)
         return given
 
+    def to(self, device: str) -> Augmenter:
+        """The same model, whose network computes there: `cpu`, `cuda` or `auto`, a GPU where torch finds one.
+
+        Random numbers are drawn by the processor, so that a seed means the same curve; its bits are those of the device. What
+        known curves let expect is computed by the processor.
+
+        Raises:
+            ConditionError: there is no such device.
+        """
+        return replace(self, network=deepcopy(self.network).to(device_of(device)))
+
     @property
     def takes_reference(self) -> bool:
         """Whether earlier curves of a cell help it: the paper's model expects nothing of any curve."""
@@ -321,7 +345,7 @@ class Augmenter(Pretrained, Plotted):
     @property
     def tensors(self) -> dict[str, Tensor]:
         """Weights and encoder, as they are stored."""
-        weights = {f"network.{name}": value.contiguous() for name, value in self.network.state_dict().items()}
+        weights = {f"network.{name}": value.cpu().contiguous() for name, value in self.network.state_dict().items()}
         return weights | self.encoder.tensors()
 
     @cached_property

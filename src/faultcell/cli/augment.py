@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from faultcell.cli.common import Cluster, Json, Out, Seed, Tick, Workers, carrier, progress, read, say, severities_of
+from faultcell.cli.common import Cluster, Device, Json, Out, Seed, Tick, Workers, carrier, progress, read, say, severities_of
 from faultcell.cli.draw import counted
 from faultcell.cli.run_config import ConfigFile, config_of, left_open
 from faultcell.cli.train import faults_of
@@ -55,6 +55,7 @@ def augment(
     config_file: ConfigFile = None,
     workers: Workers = None,
     cluster: Cluster = None,
+    device: Device = "cpu",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -87,7 +88,7 @@ def augment(
         _at_rest(source, few, out, count=count, settings=shared, with_real=with_real, as_json=as_json)
         return
     with carrier(workers, cluster) as carried, progress() as tick:
-        model = _model(bundle, source, few, keep=keep, config=knobs, tick=tick)
+        model = _model(bundle, source, few, keep=keep, config=knobs, device=device, tick=tick)
         plan = model.plan(source, count=count, faults=fault, severity=depths, seed=seed)
         settings = {
             "verb": "augment",
@@ -133,7 +134,7 @@ def _at_rest(
 
 
 def _model(
-    bundle: Path | None, source: Curves, few: Curves | None, *, keep: Path | None, config: Config, tick: Tick
+    bundle: Path | None, source: Curves, few: Curves | None, *, keep: Path | None, config: Config, device: str, tick: Tick
 ) -> Augmenter:
     """The model of a bundle, or one that is trained on these curves, and kept where that is asked for."""
     from faultcell.augmentation import adapted
@@ -141,7 +142,7 @@ def _model(
     from faultcell.training import checkpoint
 
     if bundle is not None:
-        return Augmenter.load(bundle)
+        return Augmenter.load(bundle).to(device)
     assert few is not None
     if keep is not None:
         checkpoint.make_ready(keep)
@@ -150,12 +151,13 @@ def _model(
         few,
         config=config.model_copy(update={"finetune": None}),
         finetune=config.finetune,
+        device=device,
         on_step=lambda s: tick("learning normal curves", s.step, s.steps),
         on_adapt=lambda s: tick("adapting to the faults", s.step, s.steps),
     )
     if keep is not None:
         model.save(keep)
-    return model
+    return model.to(device)
 
 
 def _seeded(config: Config, seed: int) -> Config:

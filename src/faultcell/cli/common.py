@@ -57,6 +57,7 @@ Cluster = Annotated[
         metavar="local|HOST:PORT", help="Spread the work by Ray (extra `ray`): over this machine, or over a cluster that runs."
     ),
 ]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda, or auto: a GPU where there is one.")]
 Severities = Annotated[
     list[str] | None,
     typer.Option("--severity", metavar="NAME=VALUE", help="How severe a fault is, the unit in the name; repeat for more."),

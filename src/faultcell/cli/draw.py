@@ -15,6 +15,7 @@ from faultcell.cli.common import (
     Bundle,
     Cells,
     Cluster,
+    Device,
     Json,
     Labels,
     Out,
@@ -61,6 +62,7 @@ def sample(
     steps: SamplerSteps = None,
     workers: Workers = None,
     cluster: Cluster = None,
+    device: Device = "cpu",
     seed: Seed = 0,
     label: Labels = None,
     cells: Cells = None,
@@ -85,7 +87,7 @@ def sample(
     only = {"label": label, "cells": cells, "step_type": step_type}
     asked = _asked(fault, like, count, given(**values), severities=severities_of(severity), only=only)
     earlier = read_as_told(reference) if reference else None
-    model = Augmenter.load(bundle)
+    model = Augmenter.load(bundle).to(device)
     settings = {
         "verb": "sample",
         "preset": agreed(model.config, preset),

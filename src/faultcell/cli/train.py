@@ -9,6 +9,7 @@ import typer
 
 from faultcell.cli.common import (
     Cells,
+    Device,
     Json,
     Labels,
     Mlflow,
@@ -41,6 +42,7 @@ def train(
     print_config: PrintConfig = False,
     steps: TrainSteps = None,
     seed: Seed = 0,
+    device: Device = "cpu",
     resume: Resume = False,
     mlflow: Mlflow = None,
     label: Labels = None,
@@ -53,9 +55,11 @@ def train(
     from faultcell.config import Kind
     from faultcell.curves.schema import NORMAL
     from faultcell.presets import PRESETS, budget
+    from faultcell.runtime.device import device_of
     from faultcell.training import checkpoint
 
     check("--model", model, get_args(Kind))
+    device_of(device)
     check("--preset", preset, tuple(PRESETS))
     checkpoint.make_ready(out)
     normal = read(folder, label=label or [NORMAL], cells=cells, step_type=step_type)
@@ -66,7 +70,7 @@ def train(
     if not resume:
         checkpoint.forget(out)  # not before all that was named could be read
     with watched("training", mlflow=mlflow, config=config) as (tell, keep):
-        keep(Augmenter.pretrain(normal, config=config, folder=out, on_step=tell).save(out))
+        keep(Augmenter.pretrain(normal, config=config, device=device, folder=out, on_step=tell).save(out))
     say_model(out, as_json)
 
 
@@ -83,6 +87,7 @@ def finetune(
     config_file: ConfigFile = None,
     steps: TrainSteps = None,
     seed: Seed = 0,
+    device: Device = "cpu",
     resume: Resume = False,
     mlflow: Mlflow = None,
     label: Labels = None,
@@ -94,9 +99,11 @@ def finetune(
     from faultcell.augmenter import Augmenter
     from faultcell.config import Unfreeze
     from faultcell.presets import budget, finetuning
+    from faultcell.runtime.device import device_of
     from faultcell.training import checkpoint
 
     check("--unfreeze", unfreeze or "all", get_args(Unfreeze))
+    device_of(device)
     checkpoint.make_ready(out)
     base = Augmenter.load(bundle)
     knobs = finetuning(base.config, preset)
@@ -107,7 +114,7 @@ def finetune(
     if not resume:
         checkpoint.forget(out)
     with watched("fine-tuning", mlflow=mlflow, config=config) as (tell, keep):
-        keep(base.finetune(few, normal=source, config=config, folder=out, on_step=tell).save(out))
+        keep(base.finetune(few, normal=source, config=config, device=device, folder=out, on_step=tell).save(out))
     say_model(out, as_json)
 
 

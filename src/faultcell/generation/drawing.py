@@ -215,18 +215,21 @@ class Drawing:
         """Coded channels `(B, C, L)`, seconds of head and tail `(B, 2)` and modes `(B,)` for at most `CHUNK` conditions."""
         count = len(conditions)
         padded, streams = [*conditions, *[conditions[-1]] * (CHUNK - count)], [*streams, *[(0,)] * (CHUNK - count)]
-        noise = torch.stack([_noise(stream, self.network.noise_size) for stream in streams])
+        device = self.network.device
+        noise = torch.stack([_noise(stream, self.network.noise_size) for stream in streams]).to(device)
         uniform = np.stack([_uniform(stream) for stream in streams])
         asked = self.encoder.ask(padded, self.references, np.pad(helped, (0, CHUNK - count), mode="edge"), uniform)
-        drawn = self.network.draw_durations(asked.condition(), noise, self.how).clamp(-5, 5)
+        drawn = self.network.draw_durations(asked.condition().to(device), noise, self.how).clamp(-5, 5).cpu()
         seconds = asked.seconds(drawn)
         seconds[[not (self.grid.anchored and has_tail(condition)) for condition in padded], 1] = np.nan
         mask = torch.tensor(np.isfinite(seconds))
         mask[:, 1] &= torch.tensor(np.isnan(asked.queries.known_log_seconds))  # as in training: what is certain was not drawn
         asked = asked.with_duration(seconds)
-        told = self.network.condition_input(asked.condition(), torch.where(mask, drawn, 0.0), mask)
+        given = (part.to(device) for part in (asked.condition(), torch.where(mask, drawn, 0.0), mask))
+        told = self.network.condition_input(*given)
         currents = known_currents(padded, seconds, self.grid)
-        sampled = self.network.draw_curve(told, asked.loads(currents, seconds), noise, self.how)
+        known, flags = (part.to(device) for part in asked.loads(currents, seconds))
+        sampled = self.network.draw_curve(told, (known, flags), noise, self.how).cpu()
         coded = self._blanked(asked.coded(sampled, seconds)[:count], currents[:count], asked.shown_at_rest()[:count])
         return coded, seconds[:count], asked.queries.mode[:count]
 

@@ -57,6 +57,10 @@ class Batch:
         """These rows."""
         return Batch(*(getattr(self, field.name)[rows] for field in fields(self)))
 
+    def to(self, device: torch.device) -> Batch:
+        """The same, there."""
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
+
 
 Loss = Callable[[Batch, torch.Generator, float], Tensor]
 
@@ -155,6 +159,11 @@ class GenerativeModel(nn.Module, ABC):
         self.blur = blur
         self.register_buffer("shown", (~shape.hidden).float(), persistent=False)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.shown.device
+
     @abstractmethod
     def phases(self) -> Sequence[Phase]:
         """The updates of a training step, in order."""
@@ -198,7 +207,7 @@ class GenerativeModel(nn.Module, ABC):
 
     def unconditional(self, condition: Tensor) -> Tensor:
         """Conditions `(B, F)` of which only what is known of every curve is told `(B, F)`."""
-        return condition * self.shape.always.repeat(2)
+        return condition * self.shape.always.repeat(2).to(condition.device)
 
     def condition_input(self, condition: Tensor, durations: Tensor, mask: Tensor) -> Tensor:
         """What the curve is told: its part of the conditions, and the durations.
@@ -225,8 +234,13 @@ class GenerativeModel(nn.Module, ABC):
         References:
             Ho et al., Cascaded Diffusion Models (conditioning augmentation), 2021, https://arxiv.org/abs/2106.15282.
         """
-        blurred = batch.durations + self.blur * torch.randn(batch.durations.shape, generator=generator)
+        blurred = batch.durations + self.blur * normal_like(batch.durations, generator)
         return self.condition_input(batch.condition, blurred, batch.durations_mask)
+
+
+def normal_like(there: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard-normal numbers of the shape of a tensor, where it lies: drawn here, so that a seed gives the same everywhere."""
+    return torch.randn(there.shape, generator=generator).to(there.device)
 
 
 def masked_error(predicted: Tensor, target: Tensor, mask: Tensor) -> Tensor:

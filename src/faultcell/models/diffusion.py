@@ -43,6 +43,7 @@ class Diffusion:
         self._forward: Any = DDPMScheduler(  # type: ignore[no-untyped-call]
             **self.scheduler_config()
         )
+        self._kept: Tensor = self._forward.alphas_cumprod  # diffusers moves its own to where noise is added
 
     def scheduler_config(self) -> dict[str, Any]:
         """The part of the configuration any diffusers scheduler understands."""
@@ -61,13 +62,13 @@ class Diffusion:
 
     def signal_and_noise(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """`sqrt(abar_t)` and `sqrt(1 - abar_t)`, `(B,)` each, for time steps `(B,)`."""
-        kept = self._forward.alphas_cumprod[t.long()]
+        kept = self._kept.to(t.device)[t.long()]
         return kept.sqrt(), (1 - kept).sqrt()
 
     @cached_property
     def angles(self) -> Tensor:
         """Of every time step `(T,)`."""
-        return torch.acos(self._forward.alphas_cumprod.double().sqrt())
+        return torch.acos(self._kept.double().sqrt())
 
     def noised(self, x: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """A noisy sample and what the network shall predict from it.
@@ -98,7 +99,7 @@ class Diffusion:
             return self._by_ddim(denoise, noise, steps or self.config.num_inference_steps)
         x, velocity = noise, torch.zeros_like(noise)
         for start, end, at in self.step_schedule(steps):
-            t = torch.tensor(at)
+            t = torch.tensor(at, device=noise.device)
             halfway = x - (start - end) / 2 * velocity
             velocity = self._velocity(denoise(halfway, t.expand(len(x))), halfway, t)
             x = x - (start - end) * velocity
@@ -114,7 +115,7 @@ class Diffusion:
         scheduler: Any = DDIMScheduler(  # type: ignore[no-untyped-call]
             **self.scheduler_config(), clip_sample=clip is not None, clip_sample_range=clip or 1.0, timestep_spacing="trailing"
         )
-        scheduler.set_timesteps(steps)
+        scheduler.set_timesteps(steps, device=noise.device)
         x = noise
         for t in scheduler.timesteps:
             x = scheduler.step(denoise(x, t.expand(len(x))), t, x).prev_sample

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from faultcell.config import DiffusionConfig, NetConfig
-from faultcell.models.base import DURATIONS, Batch, GenerativeModel, Phase, Sampling, Shape, masked_error, weighted
+from faultcell.models.base import DURATIONS, Batch, GenerativeModel, Phase, Sampling, Shape, masked_error, normal_like, weighted
 from faultcell.models.correlated_noise import noise_factor
 from faultcell.models.diffusion import Diffusion, guided
 from faultcell.models.durations import DurationNet, joined
@@ -142,13 +142,14 @@ class DiffusionModel(GenerativeModel):
         """Weighted mean squared error over what is known of curves and durations and of their expectations; a scalar."""
         condition = batch.condition
         durations, curve = batch.durations * batch.durations_mask, batch.curve * batch.mask
-        noisy, t, target = self._noised(durations, torch.randn(batch.durations.shape, generator=generator), generator)
+        noisy, t, target = self._noised(durations, normal_like(batch.durations, generator), generator)
         lengths = masked_error(self.denoise_durations(noisy, t, condition), target, batch.durations_mask)
         lengths = lengths + masked_error(self.expected_durations(condition), batch.durations, batch.durations_mask)
         condition = self.blurred_condition_input(batch, generator)
         expected = self.expect(condition)
-        expectations = masked_error(expected, batch.curve, batch.mask) if self.expectation else torch.zeros(len(batch))
-        noise = self.smooth(torch.randn(batch.curve.shape, generator=generator), condition)
+        none = torch.zeros_like(batch.weight)
+        expectations = masked_error(expected, batch.curve, batch.mask) if self.expectation else none
+        noise = self.smooth(normal_like(batch.curve, generator), condition)
         noisy, t, target = self._noised(curve, noise, generator)
         # The expectation learns by regression alone: the noise of the other loss would only disturb it.
         conditioning = Conditioning(condition, expected.detach(), batch.known, batch.observed)
@@ -187,7 +188,7 @@ class DiffusionModel(GenerativeModel):
     def expect(self, condition: Tensor) -> Tensor:
         """The curve that conditions and durations `(B, F)` let expect `(B, C, L)`."""
         if self.expectation is None:
-            return torch.zeros(len(condition), self.shape.channels, self.shape.length)
+            return condition.new_zeros(len(condition), self.shape.channels, self.shape.length)
         return self.smooth(self.expectation(condition), condition)
 
     def denoise(self, x: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
@@ -244,6 +245,6 @@ class DiffusionModel(GenerativeModel):
         return referenced + 2 * faulty
 
     def _noised(self, x: Tensor, noise: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        t = self.diffusion.timesteps(len(x), generator)
+        t = self.diffusion.timesteps(len(x), generator).to(x.device)
         noisy, target = self.diffusion.noised(x, noise, t)
         return noisy, t, target

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from faultcell.config import GanConfig
-from faultcell.models.base import DURATIONS, Batch, Phase, Sampling, Shape, weighted
+from faultcell.models.base import DURATIONS, Batch, Phase, Sampling, Shape, normal_like, weighted
 from faultcell.models.decoder import Decoder, Encoder
 from faultcell.models.durations import OneShot, joined
 
@@ -63,7 +63,7 @@ class WassersteinGan(OneShot):
         return drawn
 
     def _fake(self, batch: Batch, conditioning: Tensor, generator: torch.Generator) -> Tensor:
-        code = torch.randn(len(batch), self.config.latent, generator=generator)
+        code = normal_like(batch.weight[:, None].expand(-1, self.config.latent), generator)
         fake: Tensor = self.generator(code, conditioning, (batch.known, batch.observed))
         return fake * batch.mask
 
@@ -72,7 +72,7 @@ class WassersteinGan(OneShot):
         conditioning, load = self.blurred_condition_input(batch, generator), (batch.known, batch.observed)
         fake, real = self._fake(batch, conditioning, generator).detach(), batch.curve * batch.mask
         gap = self.critic(fake, batch.mask, conditioning, load) - self.critic(real, batch.mask, conditioning, load)
-        share = torch.rand(len(batch), 1, 1, generator=generator)
+        share = torch.rand(len(batch), 1, 1, generator=generator).to(real.device)
         between = torch.lerp(real, fake, share).requires_grad_(True)
         value = self.critic(between, batch.mask, conditioning, load).sum()
         (slope,) = torch.autograd.grad(value, between, create_graph=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faultcell.config import TimeGanConfig
-from faultcell.models.base import DURATIONS, Batch, Phase, Sampling, Shape, fold, masked_error, unfold, weighted
+from faultcell.models.base import DURATIONS, Batch, Phase, Sampling, Shape, fold, masked_error, normal_like, unfold, weighted
 from faultcell.models.decoder import folded_load
 from faultcell.models.durations import OneShot, joined
 
@@ -122,7 +122,7 @@ class TimeGan(OneShot):
         return self.blurred_condition_input(batch, generator), self._load((batch.known, batch.observed))
 
     def _noise(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        return torch.randn(len(batch), self.steps, self.config.latent, generator=generator)
+        return normal_like(batch.weight[:, None, None].expand(-1, self.steps, self.config.latent), generator)
 
     def _autoencoder_loss(self, batch: Batch, generator: torch.Generator, done: float) -> Tensor:
         """Reconstruction of curves, and later, a little, how well the supervisor foresees their latent steps."""
@@ -140,7 +140,7 @@ class TimeGan(OneShot):
     def _generator_loss(self, batch: Batch, generator: torch.Generator, done: float) -> Tensor:
         """The supervisor alone at first; then with it, how well curves pass for real, and match in mean and spread."""
         if done < self.config.embed_until:
-            return torch.zeros(())
+            return batch.weight.new_zeros(())
         conditioning, load = self._told(batch, generator)
         foresight = weighted(batch, self._foresight(self._embed(batch, conditioning, load).detach(), conditioning))
         if done < self.config.supervise_until:
@@ -154,7 +154,7 @@ class TimeGan(OneShot):
 
     def _discriminator_loss(self, batch: Batch, generator: torch.Generator, done: float) -> Tensor:
         if done < self.config.supervise_until:
-            return torch.zeros(())
+            return batch.weight.new_zeros(())
         conditioning, load = self._told(batch, generator)
         with torch.no_grad():
             imagined = self._imagine(self._noise(batch, generator), conditioning, load)

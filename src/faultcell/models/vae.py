@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from faultcell.config import VaeConfig
-from faultcell.models.base import DURATIONS, Batch, Phase, Sampling, Shape, masked_error, weighted
+from faultcell.models.base import DURATIONS, Batch, Phase, Sampling, Shape, masked_error, normal_like, weighted
 from faultcell.models.decoder import Decoder, Encoder
 from faultcell.models.durations import OneShot, joined
 
@@ -95,7 +95,7 @@ class TimeVae(OneShot):
         conditioning, load = self.blurred_condition_input(batch, generator), (batch.known, batch.observed)
         mean, log_variance = self.encoder(batch.curve, batch.mask, conditioning, load).chunk(2, dim=1)
         log_variance = log_variance.clamp(-10, 4)
-        code = mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=generator)
+        code = mean + (0.5 * log_variance).exp() * normal_like(mean, generator)
         error = masked_error(self._decode(code, conditioning, load), batch.curve, batch.mask)
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)
         return weighted(batch, error + self.config.beta * divergence)

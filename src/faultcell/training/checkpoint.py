@@ -47,7 +47,7 @@ def write_checkpoint(state: State, folder: Path, *, key: str, metrics: Sequence[
         moments = optimizer.state_dict()["state"]
         tensors |= {f"optimizer.{phase}.{i}.{name}": value for i, part in moments.items() for name, value in part.items()}
     with whole_folder(folder / CHECKPOINT, replaces=(*STATE, SUMS)) as draft:
-        save_file({name: value.clone() for name, value in tensors.items()}, draft / STATE[0])
+        save_file({name: value.cpu().clone() for name, value in tensors.items()}, draft / STATE[0])
         header = {"key": key, "step": state.step, "metrics": list(metrics)}  # not sorted: what is read back is written again
         (draft / STATE[1]).write_text(json.dumps(header, indent=2) + "\n")
         (draft / SUMS).write_text(sums(draft, STATE))
@@ -117,7 +117,7 @@ def forget(folder: Path) -> None:
 
 def _restore(state: State, tensors: Mapping[str, Tensor]) -> None:
     state.network.load_state_dict(_under(tensors, "network."))
-    state.ema = _under(tensors, "ema.")
+    state.ema = {name: value.to(state.network.device) for name, value in _under(tensors, "ema.").items()}
     for phase, optimizer in state.optimizers.items():
         moments: dict[int, dict[str, Tensor]] = {}
         for name, value in _under(tensors, f"optimizer.{phase}.").items():

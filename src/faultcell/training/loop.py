@@ -104,6 +104,7 @@ def train(
         for phase in phases:
             for _ in range(phase.repeat):
                 batch = forget(mixed(data, config.batch_size, generator), config, noisy, always, generator)
+                batch = batch.to(state.network.device)
                 losses[phase.name], norm = _update(state, phase, batch, config=config, generator=generator)
         state.step += 1
         average(state.ema, state.network, min(config.ema_decay, state.step / (state.step + 10)))
