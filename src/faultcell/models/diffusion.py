@@ -43,7 +43,8 @@ class Diffusion:
         self._forward: Any = DDPMScheduler(  # type: ignore[no-untyped-call]
             **self.scheduler_config()
         )
-        self._kept: Tensor = self._forward.alphas_cumprod  # diffusers moves its own to where noise is added
+        forward: Any = self._forward
+        self._kept: Tensor = forward.alphas_cumprod  # diffusers moves its own to where noise is added
 
     def scheduler_config(self) -> dict[str, Any]:
         """The part of the configuration any diffusers scheduler understands."""
