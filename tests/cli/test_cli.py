@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from faultcell import cli
 from faultcell.augmenter import Augmenter
@@ -175,6 +176,25 @@ def test_the_same_seed_draws_the_same_files(chain, run, tmp_path):
     again, first = read(tmp_path / "again"), read(chain.root / "fault").take([1, 2])
     assert again.timeseries.equals(first.timeseries)
     assert again.halfcycles.equals(first.halfcycles)
+
+
+@pytest.mark.parametrize("verb", ["sample", "augment"])
+def test_parts_together_are_the_whole(chain, data, run, tmp_path, verb):
+    model = chain.root / "tuned"
+    words = {
+        "sample": ("sample", model, "--fault", "overdischarge", "--peak-deviation-volt", 0.4, "--steps", 2),
+        "augment": ("augment", model, "--normal", data / "normal"),
+    }[verb]
+    for name, part in (("whole", ()), ("one", ("--part", "1/3")), ("two", ("--part", "2/3")), ("three", ("--part", "3/3"))):
+        assert run(*words, "--count", 7, "--seed", 5, "--out", tmp_path / name, *part).code == 0
+    whole, *parts = (read(tmp_path / name) for name in ("whole", "one", "two", "three"))
+    assert [len(part) for part in parts] == [2, 2, 3]
+    together = Curves.concat(parts)
+    assert together.halfcycles.equals(whole.halfcycles)
+    # A set stores its times as narrow as all of them allow.
+    assert_frame_equal(together.timeseries, whole.timeseries, check_dtypes=False, abs_tol=5e-4)
+    wrong = run(*words, "--count", 7, "--part", "4/3", "--out", tmp_path / "none")
+    assert (wrong.code, "takes K/N" in wrong.err) == (2, True)
 
 
 def test_a_cluster_of_our_own_draws_the_same_file(chain, tmp_path):

@@ -270,6 +270,8 @@ def test_cell_i_is_the_same_in_any_population_and_any_number_of_workers(small):
     assert pair.timeseries.equals(small.timeseries.filter(first))
     assert pair.halfcycles.equals(small.halfcycles.filter(first))
     assert done == [(1, 2), (2, 2)]
+    second = simulate(cells=2, cycles=4, seed=3, part=slice(1, 2))
+    assert second.halfcycles.equals(pair.halfcycles.filter(cell_id="SIM-0002"))
 
 
 @needs_pybamm

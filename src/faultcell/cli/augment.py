@@ -10,7 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from faultcell.cli.common import Cluster, Device, Json, Out, Seed, Tick, Workers, carrier, progress, read, say, severities_of
+from faultcell.cli.common import (
+    Cluster,
+    Device,
+    Json,
+    Out,
+    Part,
+    Seed,
+    Tick,
+    Workers,
+    carrier,
+    part_of,
+    progress,
+    read,
+    say,
+    severities_of,
+)
 from faultcell.cli.draw import counted
 from faultcell.cli.run_config import ConfigFile, config_of, left_open
 from faultcell.cli.train import faults_of
@@ -53,6 +68,7 @@ def augment(
         bool, typer.Option("--with-real", help="Write normal, known and drawn curves together, ready for a classifier.")
     ] = False,
     config_file: ConfigFile = None,
+    part: Part = None,
     workers: Workers = None,
     cluster: Cluster = None,
     device: Device = "cpu",
@@ -90,6 +106,8 @@ def augment(
     with carrier(workers, cluster) as carried, progress() as tick:
         model = _model(bundle, source, few, keep=keep, config=knobs, device=device, tick=tick)
         plan = model.plan(source, count=count, faults=fault, severity=depths, seed=seed)
+        own = part_of(part, len(plan))
+        plan = plan.part(own)
         settings = {
             "verb": "augment",
             "gate": model.config.gate,
@@ -98,10 +116,11 @@ def augment(
             "faults": faults.name if faults else None,
             "severity": depths if isinstance(depths, str) else {name: list(values) for name, values in depths.items()},
             "seed": seed,
+            "part": part,
             "cells_seen": list(model.profile.cells),
         }
         again, labels, looked = Counter[str](), Counter[str](), list[Curves]()
-        drawn = model.gone_wrong(plan, seed=seed, workers=carried, on_chunk=lambda n, m: tick("drawing", n, m))
+        drawn = model.gone_wrong(plan, seed=seed + own.start, workers=carried, on_chunk=lambda n, m: tick("drawing", n, m))
         blocks = counted(drawn, again, settings)
         blocks = _looked_at(blocks, looked, labels)
         if with_real:

@@ -57,6 +57,10 @@ Cluster = Annotated[
         metavar="local|HOST:PORT", help="Spread the work by Ray (extra `ray`): over this machine, or over a cluster that runs."
     ),
 ]
+Part = Annotated[
+    str | None,
+    typer.Option("--part", metavar="K/N", help="Only the K-th of N parts, which together are the whole: for a batch system."),
+]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, or auto: a GPU where there is one.")]
 Severities = Annotated[
     list[str] | None,
@@ -146,6 +150,23 @@ def carrier(workers: int | None, cluster: str | None) -> Iterator[Carrier]:
     own = RayCluster(cluster, workers=workers or cores())
     with own.joined():
         yield own
+
+
+def part_of(told: str | None, whole: int) -> slice:
+    """Which of so many pieces `--part K/N` means: the K-th of N runs of nearly the same length; all where it is not given.
+
+    Raises:
+        ConditionError: it is no such pair, or there are fewer pieces than parts.
+    """
+    if told is None:
+        return slice(0, whole)
+    which, _, parts = told.partition("/")
+    if not (which.isdigit() and parts.isdigit() and 1 <= int(which) <= int(parts)):
+        raise ConditionError(f"--part takes K/N, the K-th of N parts, found '{told}'")
+    if int(parts) > whole:
+        raise ConditionError(f"--part {told}: there are only {whole} pieces to divide")
+    start, stop = (whole * k // int(parts) for k in (int(which) - 1, int(which)))
+    return slice(start, stop)
 
 
 def given(**values: Any) -> dict[str, Any]:

@@ -13,12 +13,14 @@ from faultcell.cli.common import (
     Json,
     Labels,
     Out,
+    Part,
     Rename,
     Seed,
     StepTypes,
     Workers,
     carrier,
     check,
+    part_of,
     progress,
     read,
     say,
@@ -89,6 +91,7 @@ def simulate(
     fault: Annotated[
         list[str] | None, typer.Option(help="Fault to simulate; repeat for more. All known ones by default.")
     ] = None,
+    part: Part = None,
     workers: Workers = None,
     cluster: Cluster = None,
     seed: Seed = 0,
@@ -105,12 +108,13 @@ def simulate(
             cells=cells,
             cycles=cycles,
             faults=faults,
+            part=part_of(part, cells),
             workers=carried,
             seed=seed,
             progress=lambda n, m: tick("simulating cells", n, m),
         )
     curves = Curves.from_tables(result.timeseries, result.halfcycles)
-    settings = {"cells": cells, "cycles": cycles, "faults": list(faults), "seed": seed}
+    settings = {"cells": cells, "cycles": cycles, "faults": list(faults), "part": part, "seed": seed}
     files.write(curves, out, config={"verb": "simulate", **settings})
     failures = [str(failure) for failure in result.failures]
     found = {"out": str(out), "curves": len(curves), "cells": len(curves.cells), "failures": failures}

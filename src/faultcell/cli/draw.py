@@ -19,6 +19,7 @@ from faultcell.cli.common import (
     Json,
     Labels,
     Out,
+    Part,
     Preset,
     Reference,
     SamplerSteps,
@@ -28,6 +29,7 @@ from faultcell.cli.common import (
     Workers,
     carrier,
     given,
+    part_of,
     progress,
     read,
     read_as_told,
@@ -60,6 +62,7 @@ def sample(
     reference: Reference = None,
     preset: Preset = None,
     steps: SamplerSteps = None,
+    part: Part = None,
     workers: Workers = None,
     cluster: Cluster = None,
     device: Device = "cpu",
@@ -86,6 +89,8 @@ def sample(
     }
     only = {"label": label, "cells": cells, "step_type": step_type}
     asked = _asked(fault, like, count, given(**values), severities=severities_of(severity), only=only)
+    seeds = range(seed, seed + len(asked))[(own := part_of(part, len(asked)))]
+    asked = asked[own]
     earlier = read_as_told(reference) if reference else None
     model = Augmenter.load(bundle).to(device)
     settings = {
@@ -94,6 +99,7 @@ def sample(
         "gate": model.config.gate,
         "model_sha256": model.sha256,
         "seed": seed,
+        "part": part,
         "steps": steps or model.config.diffusion.num_inference_steps,
         "reference": reference.name if reference else None,
         "cells_seen": list(model.profile.cells),
@@ -102,7 +108,7 @@ def sample(
     with carrier(workers, cluster) as carried, progress() as tick:
         blocks = model.stream(
             asked,
-            range(seed, seed + len(asked)),
+            seeds,
             steps=steps,
             reference=earlier,
             workers=carried,

@@ -187,6 +187,10 @@ class Plan(Sequence[Condition]):
         deep = {one.name: float(self.depth[index, self.severities.index(one.name)]) for one in fault(name).asked_by}
         return _gone_wrong(normal, severe(name, deep, step_type=normal.step))
 
+    def part(self, own: slice) -> Plan:
+        """Some of its faults, which are drawn as they are of the whole, with the seeds that they have there."""
+        return replace(self, row=self.row[own], label=self.label[own], depth=self.depth[own])
+
     @property
     def extremes(self) -> list[Condition]:
         """One condition of each curve that serves, and the deepest: who checks what no cell can have need not look at all."""

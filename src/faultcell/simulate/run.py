@@ -68,6 +68,7 @@ def simulate(
     cells: int = 48,
     cycles: int = 15,
     faults: Sequence[str] = ("overcharge", "overdischarge"),
+    part: slice = slice(None),
     workers: Workers = 1,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -81,6 +82,7 @@ def simulate(
         cells: how many; they take turns in the faults and in having none.
         cycles: recorded cycles (a charge and a discharge) of each cell; check-ups come on top.
         faults: names of `SCENARIOS`.
+        part: of the cells, which are made; all where not given.
         workers: processes, or a cluster.
         seed: of everything random.
         progress: called with the cells done and the cells wanted, after each cell.
@@ -90,13 +92,13 @@ def simulate(
         MissingExtraError: PyBaMM is not installed.
     """
     _check(cells=cells, cycles=cycles, seed=seed, **({"workers": workers} if isinstance(workers, int) else {}))
-    plans = [plan(index, seed=seed, cycles=cycles, faults=faults) for index in range(cells)]
+    plans = [plan(index, seed=seed, cycles=cycles, faults=faults) for index in range(cells)[part]]
     engine.require()
     lives = []
     for life in spread(live, plans, workers=workers):
         lives.append(life)
         if progress is not None:
-            progress(len(lives), cells)
+            progress(len(lives), len(plans))
     return tables(lives)
 
 
