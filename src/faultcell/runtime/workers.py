@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
 from threading import Thread
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from faultcell.errors import FaultCellError
 
@@ -52,20 +52,41 @@ def spread(work: Callable[[Item], Result], items: Iterable[Item], *, workers: Wo
     if count == 1:
         yield from map(work, items)
         return
-    earlier = set(active_children())
-    # Not fork: torch, polars and PyBaMM all hold threads.
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin, initargs=(work,)) as pool:
+    with Processes(count) as processes:
+        yield from processes.spread(work, items)
+
+
+class Processes:
+    """Processes of this machine that stay: who spreads several things spares to begin them anew for each.
+
+    Args:
+        count: how many.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count, self._earlier = count, set(active_children())
+        # Not fork: torch, polars and PyBaMM all hold threads.
+        self._pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=attend)
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            for child in set(active_children()) - self._earlier:
+                child.kill()  # nobody waits for what they do; outputs are written whole or not at all
+        self._pool.shutdown()
+
+    def spread(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """What `work` makes of each item, in their order; raises as `spread` does."""
+        begun = (self._pool.submit(work, item) for item in items)
         try:
-            yield from in_order((pool.submit(_do, item) for item in items), ahead=AHEAD * count, result=Future.result)
+            yield from in_order(begun, ahead=AHEAD * self._count, result=Future.result)
         except BrokenProcessPool as error:  # the pool has ended the others
             raise FaultCellError(
                 "a process that worked for this one was ended from outside, most likely for want of memory: begin again with "
                 "fewer workers"
             ) from error
-        except BaseException:
-            for child in set(active_children()) - earlier:
-                child.kill()  # nobody waits for what they do; outputs are written whole or not at all
-            raise
 
 
 def in_order(coming: Iterable[Item], *, ahead: int, result: Callable[[Item], Result]) -> Iterator[Result]:
@@ -77,19 +98,6 @@ def in_order(coming: Iterable[Item], *, ahead: int, result: Callable[[Item], Res
             yield result(waiting.popleft())
     while waiting:
         yield result(waiting.popleft())
-
-
-_work: Callable[[Any], Any]  # of a process that works for another: it comes once, not with every item
-
-
-def _begin(work: Callable[[Any], Any]) -> None:
-    global _work
-    attend()
-    _work = work
-
-
-def _do(item: Any) -> Any:
-    return _work(item)
 
 
 def attend() -> None:

@@ -23,7 +23,7 @@ from faultcell.errors import DataError
 from faultcell.files import read
 from faultcell.files.durable.atomic import refuse_other, whole_folder, write_text
 from faultcell.files.durable.swap import tidy
-from faultcell.runtime.workers import Workers
+from faultcell.runtime.workers import Processes, Workers
 from faultcell.study import claims, findings, jobs, pearson, tables
 from faultcell.study.jobs import Job, Place, Result
 from faultcell.study.plan import DIFFUSION, StudyConfig, Variant, bases, from_normal, variants
@@ -63,6 +63,9 @@ def run(out: Path, data: Curves, *, config: StudyConfig | None = None, workers: 
     Raises:
         DataError: the data do not allow a study, or the folder holds something else, or a study of other data or settings.
     """
+    if isinstance(workers, int) and workers > 1:
+        with Processes(workers) as processes:  # for all stages
+            return run(out, data, config=config, workers=processes, tick=tick)
     config, tick = config or StudyConfig(), tick or (lambda *_: None)
     place = Place(out, config)
     split = _begin(place, data)
