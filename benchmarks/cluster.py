@@ -37,6 +37,7 @@ from faultcell.runtime.workers import Workers
 from faultcell.simulate import simulate
 
 HEAD, NODES = "127.0.0.2", "127.0.0.3"
+CYCLES = 10
 ABOUT = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
 
 
@@ -72,7 +73,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cells", type=int, default=16, help="simulated")
+    parser.add_argument("--cells", type=int, default=40, help="simulated")
     parser.add_argument("--curves", type=int, default=50_000, help="drawn")
     parser.add_argument("--kills", type=int, default=0, help="runs of each work in which a node is killed")
     parser.add_argument("--only", nargs="+", help="simulate, augment, classify")
@@ -87,7 +88,7 @@ def pieces(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[Workers
     normal, few = seen.select(label=["normal"]), seen.select(label=["overdischarge"]).few(24, seed=0)
     model = adapted(normal, few, config=fc.Config(train=TrainConfig(steps=20)), finetune=fc.FinetuneConfig(steps=10))
     works: dict[str, Callable[[Workers], str]] = {
-        "simulate": lambda workers: digest(simulate(cells=options.cells, cycles=3, workers=workers)),
+        "simulate": lambda workers: digest(simulate(cells=options.cells, cycles=CYCLES, workers=workers)),
         "augment": lambda workers: digest(*parts(model, normal, options.curves, workers)),
         "classify": lambda workers: hashlib.sha256(
             fc.classify(
