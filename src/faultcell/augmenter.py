@@ -37,7 +37,7 @@ from faultcell.regression.residual import ResidualEncoder
 from faultcell.regression.support import to_learn
 from faultcell.runtime.device import device_of
 from faultcell.runtime.shown import Plotted
-from faultcell.runtime.workers import Workers
+from faultcell.runtime.workers import Workers, one_thread
 from faultcell.training.loop import in_steps
 from faultcell.training.run import Metrics, OnStep, Run
 
@@ -73,6 +73,7 @@ class Augmenter(Pretrained, Plotted):
         return f"Augmenter({self.config.model}, trained on {seen} curves of {len(self.profile.cells)} cells; {self.sha256[:8]})"
 
     @classmethod
+    @one_thread()
     def pretrain(
         cls,
         normal: Curves,
@@ -83,6 +84,8 @@ class Augmenter(Pretrained, Plotted):
         on_step: OnStep | None = None,
     ) -> Augmenter:
         """Learn the shapes of normal curves.
+
+        In one thread: two are an eighth faster on a quiet machine, half as fast beside other work, and give other bits.
 
         Args:
             normal: the source domain, at best thousands of curves.
@@ -110,6 +113,7 @@ class Augmenter(Pretrained, Plotted):
         network, metrics = run.of(network.to(place), data, calibrate_on=data[0])
         return cls(config, network, encoder, profile, tuple(metrics))
 
+    @one_thread()
     def finetune(
         self,
         few: Curves,

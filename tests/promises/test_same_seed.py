@@ -9,12 +9,15 @@ import sys
 import fingerprint
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
+from threadpoolctl import threadpool_limits
 
 from faultcell.augmenter import Augmenter
 from faultcell.curves import Curves, grid
+from strategies import CONFIG
 
 TOLERANCE = {"second": 0.05, "volt": 1e-4, "ampere": 1e-4}  # of curves on another processor, or a GPU
 
@@ -97,3 +100,14 @@ def test_a_model_that_was_saved_and_loaded_draws_the_same_bits(tuned, tmp_path):
     asked = grid("overcharge", peak_deviation_volt=0.1, repeat=5)
     again = Augmenter.load(tuned.save(tmp_path / "bundle"))
     assert_frame_equal(again.draw(asked, range(5)).timeseries, tuned.draw(asked, range(5)).timeseries, check_exact=True)
+
+
+def test_a_model_is_the_same_whatever_threads_there_are(tiny):
+    made = []
+    for count in (1, 2):
+        before = torch.get_num_threads()
+        torch.set_num_threads(count)
+        with threadpool_limits(count):
+            made.append(Augmenter.pretrain(tiny[0], config=CONFIG).sha256)
+        torch.set_num_threads(before)
+    assert made[0] == made[1]

@@ -115,12 +115,14 @@ def _end_with(sentinel: int) -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch adds its sums up in the same order whatever the machine, and processes do not fight for its cores."""
+    """Torch and NumPy add up in the same order whatever the machine, and processes do not fight for its cores."""
     import torch
+    from threadpoolctl import threadpool_limits
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1, user_api="blas"):
+            yield
     finally:
         torch.set_num_threads(before)

@@ -21,7 +21,6 @@ from faultcell.encoding.network_shape import network_of
 from faultcell.errors import StoppedError, TrainingError
 from faultcell.models.base import Batch, GenerativeModel
 from faultcell.runtime.signals import postponed
-from faultcell.runtime.workers import one_thread
 from faultcell.training import checkpoint
 from faultcell.training.loop import State, Step, train
 
@@ -58,8 +57,6 @@ class Run:
     ) -> tuple[GenerativeModel, Metrics]:
         """Train a network; gives that of the averaged weights, and what was logged.
 
-        In one thread: two are an eighth faster on a quiet machine and half as fast beside other work, and give other bits.
-
         Raises:
             StoppedError: a signal asked to stop; a checkpoint is in the folder.
             TrainingError: training diverged; where there is a checkpoint, it is that of the last good state.
@@ -67,7 +64,7 @@ class Run:
         state = State.start(network, self.config.last_run)
         metrics = checkpoint.read_checkpoint(state, self.folder, key=self._whole_key) if self.folder else []
         at, tell = self.on_snapshot or ((), None)
-        with one_thread(), postponed() if self.folder else nullcontext(lambda: None) as asked, self._last_good():
+        with postponed() if self.folder else nullcontext(lambda: None) as asked, self._last_good():
             for step in self._steps(state, data):
                 if step.step % LOG_EVERY == 0 or step.step == step.steps:
                     metrics.append(self._line(step))
