@@ -49,7 +49,14 @@ class StoppedError(FaultCellError):
 
     def __init__(self, said: str, *, number: int) -> None:
         super().__init__(said)
-        self.exit_code = 128 + number
+        self.exit_code, self._number = 128 + number, number
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _stopped, (str(self), self._number)
+
+
+def _stopped(said: str, number: int) -> StoppedError:
+    return StoppedError(said, number=number)
 
 
 class ExportError(FaultCellError):
@@ -61,6 +68,10 @@ class MissingExtraError(FaultCellError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f'{package} is not installed: run `pip install "faultcell[{extra}]"` and try again')
+        self._named = package, extra
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), self._named
 
 
 class ConditionError(FaultCellError):

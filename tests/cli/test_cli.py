@@ -193,25 +193,34 @@ def test_parts_together_are_the_whole(chain, data, run, tmp_path, verb):
     assert together.halfcycles.equals(whole.halfcycles)
     # A set stores its times as narrow as all of them allow.
     assert_frame_equal(together.timeseries, whole.timeseries, check_dtypes=False, abs_tol=5e-4)
-    wrong = run(*words, "--count", 7, "--part", "4/3", "--out", tmp_path / "none")
-    assert (wrong.code, "takes K/N" in wrong.err) == (2, True)
+    for part, said in (("4/3", "takes K/N"), ("²/3", "takes K/N"), ("1/8", "only 7 pieces")):
+        wrong = run(*words, "--count", 7, "--part", part, "--out", tmp_path / "none")
+        assert (wrong.code, said in wrong.err) == (2, True)
+
+
+def test_parts_are_of_a_kept_model(data, run, tmp_path):
+    words = ("augment", "--normal", data / "normal", "--faults", data / "faults", "--part", "1/2", "--out", tmp_path / "x")
+    found = run(*words)
+    assert (found.code, "give BUNDLE" in found.err) == (2, True)
 
 
 def test_a_cluster_of_our_own_draws_the_same_file(chain, tmp_path):
-    """And nothing of it is left: neither a file in the home of the user nor a process."""
+    """And no file of it is left, in the home of the user or where its sockets were."""
     if find_spec("ray") is None:
         pytest.skip("ray is not installed")
-    home = Path.home() / ".ray"
+    home, there_before = Path.home() / ".ray", {*Path("/tmp").glob("fc-*")}
+    had_home = home.exists()
     words = ("sample", chain.root / "tuned", "--fault", "overdischarge", "--peak-deviation-volt", 0.4, "--count", 3)
     here = outside(*words, "--steps", 2, "--out", tmp_path / "here")
     there = outside(*words, "--steps", 2, "--out", tmp_path / "there", "--cluster", "local", "--workers", 2)
     assert (here.returncode, there.returncode) == (0, 0), there.stderr
     for name in ("timeseries.parquet", "halfcycles.parquet", "config.json"):
         assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
-    assert not home.exists()
+    assert home.exists() == had_home
+    assert {*Path("/tmp").glob("fc-*")} <= there_before
 
 
-def test_a_cluster_that_is_not_there_is_one_sentence(chain, run, tmp_path, monkeypatch):
+def test_a_cluster_that_cannot_be_joined_is_one_sentence(chain, run, tmp_path, monkeypatch):
     words = ("sample", chain.root / "tuned", "--fault", "overdischarge", "--peak-deviation-volt", 0.4, "--out", tmp_path / "x")
     both = run(*words, "--cluster", "head:6379", "--workers", 2)
     assert (both.code, both.err.count("\n")) == (2, 1)

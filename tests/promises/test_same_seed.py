@@ -111,3 +111,13 @@ def test_a_model_is_the_same_whatever_threads_there_are(tiny):
             made.append(Augmenter.pretrain(tiny[0], config=CONFIG).sha256)
         torch.set_num_threads(before)
     assert made[0] == made[1]
+
+
+def test_curves_are_the_same_whatever_threads_there_are(tuned):
+    asked, made, before = grid("overdischarge", peak_deviation_volt=0.3, repeat=8), [], torch.get_num_threads()
+    for count in (1, 4):
+        torch.set_num_threads(count)
+        with threadpool_limits(count):
+            made.append(tuned.draw(asked, range(8)))
+        torch.set_num_threads(before)
+    assert made[0].timeseries.equals(made[1].timeseries)

@@ -1,18 +1,21 @@
 """Work spread over processes and over a cluster of two nodes: the same results in the same order, whatever dies meanwhile."""
 
 import os
+import pickle
 import shutil
+import sys
 import time
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 
+import numpy as np
 import pytest
 
 import faultcell as fc
 import pieces
-from faultcell.errors import FaultCellError
+from faultcell.errors import ConditionError, FaultCellError, MissingExtraError, StoppedError
 from faultcell.runtime.workers import AHEAD, in_order, spread
 from pieces import begun, deadly, failing, noted, squared, threads
 
@@ -29,8 +32,8 @@ def monkeypatch_module():
 @pytest.fixture(scope="module")
 def two_nodes(monkeypatch_module):
     """A cluster of two nodes of one core, which whoever has no token cannot use; and what adds and takes away nodes."""
-    if find_spec("ray") is None:  # to import it is for whoever tells it of the token
-        pytest.skip("ray is not installed")
+    if sys.platform != "linux" or find_spec("ray") is None:  # to import it is for whoever tells it of the token
+        pytest.skip("ray is not installed, or this machine has one loopback address alone")
     from faultcell.runtime.on_ray import RayCluster, _ray
 
     # Sockets lie in it: a longer name would not do. An address left where others look for it would have them join us.
@@ -39,6 +42,9 @@ def two_nodes(monkeypatch_module):
     monkeypatch_module.setenv("RAY_TMPDIR", str(folder))
     monkeypatch_module.setenv("PYTHONPATH", str(Path(pieces.__file__).parent))
 
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        monkeypatch_module.setenv(name, "")  # as it was, afterwards
+        monkeypatch_module.delenv(name)
     ray = _ray(tokened=True)
     from ray.cluster_utils import Cluster
 
@@ -55,6 +61,18 @@ def two_nodes(monkeypatch_module):
         ray.shutdown()
         cluster.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_what_is_no_number_of_workers_is_refused():
+    with pytest.raises(ConditionError, match="at least 1"):
+        list(spread(squared, range(3), workers=0))
+    assert list(spread(squared, range(3), workers=np.int64(1))) == [0, 1, 4]
+
+
+@pytest.mark.parametrize("error", [MissingExtraError("ray", "ray"), StoppedError("stopped", number=15), ConditionError("no")])
+def test_errors_come_through_from_other_processes(error):
+    back = pickle.loads(pickle.dumps(error))
+    assert (type(back), str(back), back.exit_code) == (type(error), str(error), error.exit_code)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from faultcell.curves.curves import Curves
     from faultcell.generation.counterfactuals import Plan
 
+MOST_PARTS = 2**31  # to look at the form of --part before anything is read
 LOOKED_AT = 256  # drawn curves that the verdict is on
 
 
@@ -90,6 +91,10 @@ def augment(
         raise ConditionError("--keep is for a model that is trained here: leave it out, or leave out BUNDLE")
     if config_file is not None and bundle is not None:
         raise ConditionError("--config is for a model that is trained here: BUNDLE has its own; leave out one of them")
+    if part is not None:
+        if bundle is None or with_real:
+            raise ConditionError("--part is of what one kept model draws: give BUNDLE, and leave out --with-real")
+        part_of(part, MOST_PARTS)
     refuse_other(out, CONTENTS)  # not after minutes of training
     knobs = config_of(config_file)
     knobs = knobs if left_open(ctx, "seed") else _seeded(knobs, seed)
@@ -103,7 +108,7 @@ def augment(
         shared = {"verb": "augment", "normal": normal.name, "faults": faults.name if faults else None, "seed": seed}
         _at_rest(source, few, out, count=count, settings=shared, with_real=with_real, as_json=as_json)
         return
-    with carrier(workers, cluster) as carried, progress() as tick:
+    with carrier(workers, cluster, device) as carried, progress() as tick:
         model = _model(bundle, source, few, keep=keep, config=knobs, device=device, tick=tick)
         plan = model.plan(source, count=count, faults=fault, severity=depths, seed=seed)
         own = part_of(part, len(plan))

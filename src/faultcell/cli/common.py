@@ -50,11 +50,15 @@ Mlflow = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Everything = Annotated[bool, typer.Option("--all", help="Print all that was measured, not the verdict and five numbers alone.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores if not given.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes at most; as many as there are cores if not given. Few pieces of work begin fewer."),
+]
 Cluster = Annotated[
     str | None,
     typer.Option(
-        metavar="local|HOST:PORT", help="Spread the work by Ray (extra `ray`): over this machine, or over a cluster that runs."
+        metavar="local|HOST:PORT",
+        help="Spread the work by Ray (extra `ray`): over this machine, or over a cluster that this machine is a node of.",
     ),
 ]
 Part = Annotated[
@@ -138,8 +142,14 @@ def cores() -> int:
 
 
 @contextmanager
-def carrier(workers: int | None, cluster: str | None) -> Iterator[Carrier]:
+def carrier(workers: int | None, cluster: str | None, device: str = "cpu") -> Iterator[Carrier]:
     """What carries the work: processes of this machine, as many as cores if not given; or a cluster, joined till then."""
+    from faultcell.runtime.device import device_of
+
+    if device_of(device).type != "cpu":
+        if cluster is not None or (workers or 1) > 1:
+            raise ConditionError(f"--device {device} draws in one process: leave out --workers and --cluster")
+        workers = 1
     if cluster is None:
         yield workers or cores()
         return
@@ -161,7 +171,7 @@ def part_of(told: str | None, whole: int) -> slice:
     if told is None:
         return slice(0, whole)
     which, _, parts = told.partition("/")
-    if not (which.isdigit() and parts.isdigit() and 1 <= int(which) <= int(parts)):
+    if not (which.isdecimal() and parts.isdecimal() and 1 <= int(which) <= int(parts)):
         raise ConditionError(f"--part takes K/N, the K-th of N parts, found '{told}'")
     if int(parts) > whole:
         raise ConditionError(f"--part {told}: there are only {whole} pieces to divide")

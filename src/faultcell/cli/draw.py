@@ -105,7 +105,7 @@ def sample(
         "cells_seen": list(model.profile.cells),
     }
     redraws = Counter[str]()
-    with carrier(workers, cluster) as carried, progress() as tick:
+    with carrier(workers, cluster, device) as carried, progress() as tick:
         blocks = model.stream(
             asked,
             seeds,

@@ -205,8 +205,8 @@ class Plan(Sequence[Condition]):
     @property
     def often(self) -> tuple[int, int]:
         """How often the normal curves that serve are drawn from, at least and at most."""
-        used = np.bincount(self.row, minlength=len(self.normal))
-        return int(used.min()), int(used.max())
+        used = np.bincount(self.row)
+        return int(used[used > 0].min()), int(used.max())
 
 
 def gone_wrong(

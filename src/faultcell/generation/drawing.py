@@ -83,10 +83,13 @@ class Drawing:
         """The anchored grid."""
         return self.encoder.regression.grid
 
+    @one_thread()
     def of(
         self, conditions: Sequence[Condition], seeds: Sequence[int], *, on_chunk: Callable[[int, int], None] | None = None
     ) -> Curves:
         """One curve for each condition and seed, which may be a part of all; without those that are `undrawn`.
+
+        In one thread: sums are added up in another order by three, and the same seed shall give the same bits on any machine.
 
         Args:
             conditions: what is asked for.
@@ -249,13 +252,17 @@ class _Block(NamedTuple):
     seeds: list[int]
     seen: Counter[Key]
 
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"seeds {self.seeds[0]} to {self.seeds[-1]}"
+
 
 def _drawn(drawing: Drawing, block: _Block) -> tuple[Curves, dict[int, str]]:
     """The curves of a block, and what of it is left out and why."""
     undrawn = dict[int, str]()
     own = replace(drawing, seen=block.seen, undrawn=undrawn if drawing.undrawn is not None else None)
-    with one_thread():
-        return own.of(block.conditions, block.seeds), undrawn
+    return own.of(block.conditions, block.seeds), undrawn
 
 
 def _with_load(condition: Condition) -> Condition:

@@ -3,7 +3,8 @@
 A cell that begins warmer than expected loses that within minutes, and one that heats more does so throughout. These two tell
 all but 2 % of the variance by which the temperatures of embedded cells stray from what other cells let expect, and all but 6 %
 of NASA's discharges. A network draws any shape, and of few curves it learns shapes that no cell makes: humps, falls under load,
-a start colder than the chamber. So of what it draws the two numbers are taken, and no more.
+a start colder than the chamber. So of what it draws these two numbers are taken, of
+the tail two more, and no further than known curves went.
 
 Reference:
     Bernardi et al., A general energy balance for battery systems, 1985, https://doi.org/10.1149/1.2113792 (one thermal mass,

@@ -1,1 +1,1 @@
-"""What everything may use: names loaded late, work spread over processes, signals."""
+"""What everything may use: names loaded late, work spread over processes and clusters, devices, signals."""

@@ -20,8 +20,8 @@ def device_of(name: str) -> torch.device:
     """
     import torch
 
-    kind = name.partition(":")[0]
-    if kind not in DEVICES:
+    kind, _, number = name.partition(":")
+    if kind not in DEVICES or (number and not (kind == "cuda" and number.isdecimal())):
         raise ConditionError(f"--device takes {', '.join(DEVICES)}, found '{name}'")
     there = torch.cuda.is_available()
     if kind == "auto":

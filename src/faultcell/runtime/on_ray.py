@@ -12,8 +12,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -35,8 +37,9 @@ NAMED = 3  # lost items, by name
 class RayCluster:
     """Ray on this machine, or a cluster that runs already.
 
-    A cluster of our own takes orders from who has its token alone, which no file holds, and tells nobody that it was used. One
-    that runs already is joined as it is: if it has no token, whoever reaches it may run code on it.
+    A cluster of our own takes orders from who has its token alone, which no file holds, and tells nobody that it was used; of
+    both Ray must be told before it is imported. One that runs already is joined, from one of its nodes, as it is: if it has no
+    token, whoever reaches it may run code on it.
 
     Attributes:
         address: `local`, or where its head listens, HOST:PORT.
@@ -67,12 +70,12 @@ class RayCluster:
                     lost.append(_named(one[0]))
                     return None
                 except ray.exceptions.RayTaskError as error:
-                    if isinstance(error.cause, ray.exceptions.RayError):
+                    if isinstance(error.cause, ray.exceptions.RayError) or "failed to import" in str(error.cause):
                         raise FaultCellError(
                             f"no worker of {self.address} can take the work up ({first_line(error.cause)}): they need the same "
                             "Python and the same faultcell"
                         ) from error
-                    raise error.cause from None  # what the work itself raised: it would again
+                    raise error.cause from error  # what the work itself raised: it would again
                 except ray.exceptions.RayError as error:
                     raise FaultCellError(f"the cluster at {self.address} is gone or full ({first_line(error)})") from error
 
@@ -92,21 +95,23 @@ class RayCluster:
     @contextmanager
     def joined(self) -> Iterator[Any]:
         """Ray, as long as it is wanted: who spreads several things does so inside, or each of them begins anew."""
-        own = Path(tempfile.mkdtemp(prefix="fc-", dir="/tmp" if os.path.isdir("/tmp") else None)) if self._is_local else None
         ray = _ray(tokened=self._is_local)
+        if ray.is_initialized():
+            yield ray
+            return
+        # Sockets lie in it: a longer name would not do.
+        own = Path(tempfile.mkdtemp(prefix="fc-", dir="/tmp" if os.path.isdir("/tmp") else None)) if self._is_local else None
+        before = signal.getsignal(signal.SIGTERM)
         try:
-            if ray.is_initialized():
-                yield ray
-                return
             try:
                 self._init(ray, own)
             except (ConnectionError, RuntimeError, TimeoutError, ValueError, ray.exceptions.RayError) as error:
                 raise FaultCellError(f"no Ray cluster answers at {self.address} ({first_line(error)})") from error
-            try:
-                yield ray
-            finally:
-                ray.shutdown()
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, before)  # Ray has set its own
+            yield ray
         finally:
+            ray.shutdown()
             if own is not None:
                 shutil.rmtree(own, ignore_errors=True)
 
@@ -119,13 +124,15 @@ class RayCluster:
         if own is None:
             ray.init(address=self.address, **told)
             return
-        store = {"_temp_dir": str(own), "_node_ip_address": LOOPBACK, "object_store_memory": STORE_BYTE}
+        loopback = {"_node_ip_address": LOOPBACK} if sys.platform == "linux" else {}  # others have but the one
+        store = {"_temp_dir": str(own), "object_store_memory": STORE_BYTE, **loopback}
         ray.init(address=LOCAL, num_cpus=self.workers, include_dashboard=False, **store, **told)
 
 
 def _ray(*, tokened: bool) -> Any:
     """The package, told before it is imported what it must not do."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_task_oom_retries", str(ATTEMPTS - 1))  # which Ray counts apart, and without end
     if tokened and "RAY_AUTH_MODE" not in os.environ and "ray" not in sys.modules:
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     try:
@@ -150,4 +157,5 @@ def _do(key: str, held: list[Any], item: Any) -> Any:
 
 def _named(item: Any) -> str:
     """A piece of work, for people."""
-    return str(getattr(item, "name", None) or getattr(item, "index", None) or repr(item)[:60])
+    told = (getattr(item, name, None) for name in ("name", "cell", "index"))
+    return str(next((value for value in told if isinstance(value, (str, int))), None) or repr(item)[:60])

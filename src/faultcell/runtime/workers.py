@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import signal
 from collections import deque
@@ -9,18 +10,20 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from threading import Thread
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
-from faultcell.errors import FaultCellError
+from faultcell.errors import ConditionError, FaultCellError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+MOST_PROCESSES = 61  # which Windows can wait for
 AHEAD = 3  # items for each worker that are begun before the first of them is done: what waits is held in memory
 
 
+@runtime_checkable
 class Cluster(Protocol):
     """What carries work to other machines; see `on_ray`."""
 
@@ -45,10 +48,13 @@ def spread(work: Callable[[Item], Result], items: Iterable[Item], *, workers: Wo
     Raises:
         FaultCellError: one of them was ended by something else.
     """
-    if not isinstance(workers, int):
+    if isinstance(workers, Cluster):
         yield from workers.spread(work, items)
         return
-    count = min(workers, max(len(items), 1)) if isinstance(items, Sized) else workers
+    count = operator.index(workers)
+    if count < 1:
+        raise ConditionError(f"workers must be at least 1, found {count}")
+    count = min(count, max(len(items), 1)) if isinstance(items, Sized) else count
     if count == 1:
         yield from map(work, items)
         return
@@ -64,16 +70,16 @@ class Processes:
     """
 
     def __init__(self, count: int) -> None:
-        self._count, self._earlier = count, set(active_children())
+        self._count = min(count, MOST_PROCESSES)
         # Not fork: torch, polars and PyBaMM all hold threads.
-        self._pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=attend)
+        self._pool = ProcessPoolExecutor(self._count, mp_context=get_context("spawn"), initializer=attend)
 
     def __enter__(self) -> Processes:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
-            for child in set(active_children()) - self._earlier:
+            for child in [*(self._pool._processes or {}).values()]:
                 child.kill()  # nobody waits for what they do; outputs are written whole or not at all
         self._pool.shutdown()
 

@@ -63,6 +63,7 @@ def run(out: Path, data: Curves, *, config: StudyConfig | None = None, workers: 
     Raises:
         DataError: the data do not allow a study, or the folder holds something else, or a study of other data or settings.
     """
+    out = Path(out).absolute()  # who works elsewhere has another working directory
     if isinstance(workers, int) and workers > 1:
         with Processes(workers) as processes:  # for all stages
             return run(out, data, config=config, workers=processes, tick=tick)
