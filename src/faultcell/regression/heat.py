@@ -24,6 +24,7 @@ from faultcell.encoding.grid import MODES, TEMPERATURE, THERMAL_SECOND, head_pos
 from faultcell.regression.support import SupportSet
 
 LITTLE_HEAT = 1.0  # root mean square of an expected warming, K, below which a curve may not be said to heat more or less
+RARE = 0.02  # of the starts of known curves, at either end
 BEYOND_SEEN = 1.25  # times what the warmest and the coldest known curve show
 OWN_GAIN = 2.0  # times as much as its own normal curve with its fault, or as little, that a cell heats
 ROUNDING = 1e-9
@@ -33,7 +34,7 @@ def seen_warmth(known: SupportSet, grid: GridConfig) -> Array:
     """Between what the coded temperatures of known curves lie, with room `(S, 4, 2)`.
 
     That is for each way to lie on the grid the least and the most of starts, of heads, of tails, and of these over the ambient
-    temperature, as heads are told.
+    temperature, as heads are told. Of starts one in fifty at either end does not tell: a cell brought in from the cold.
     """
     found = np.tile([-np.inf, np.inf], (len(MODES), 4, 1))
     values, mask = known.values[:, TEMPERATURE].astype(np.float64), known.mask[:, TEMPERATURE]
@@ -47,7 +48,8 @@ def seen_warmth(known: SupportSet, grid: GridConfig) -> Array:
     for mode, (place, (part, there)) in product(range(len(MODES)), enumerate(parts)):
         own, room = part[there & (known.queries.mode == mode)[:, None]], BEYOND_SEEN if place else 1.0
         if own.size:
-            found[mode, place] = own.min() * (room if own.min() < 0 else 1.0), own.max() * (room if own.max() > 0 else 1.0)
+            least, most = (own.min(), own.max()) if place else np.quantile(own, (RARE, 1 - RARE))
+            found[mode, place] = least * (room if least < 0 else 1.0), most * (room if most > 0 else 1.0)
     return found
 
 
