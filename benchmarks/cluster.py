@@ -32,7 +32,7 @@ import faultcell as fc
 from faultcell.augmentation import adapted
 from faultcell.config import TrainConfig
 from faultcell.files.embedded import demo_data
-from faultcell.runtime.on_ray import RayCluster, _ray
+from faultcell.runtime.on_ray import RayCluster, _ray, unasked
 from faultcell.runtime.workers import Workers
 from faultcell.simulate import simulate
 
@@ -132,7 +132,8 @@ def nodes(count: int) -> Iterator[tuple[RayCluster, Callable[[], None]]]:
 
     cluster = Cluster()
     try:
-        cluster.add_node(**ABOUT, node_ip_address=HEAD, include_dashboard=False)
+        with unasked(folder):
+            cluster.add_node(**ABOUT, node_ip_address=HEAD, include_dashboard=False)
         second = [cluster.add_node(**ABOUT, node_ip_address=NODES) for _ in range(count - 1)]
         ray.init(address=cluster.address, _node_ip_address=HEAD, log_to_driver=False, logging_level="ERROR")
 

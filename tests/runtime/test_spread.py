@@ -34,13 +34,13 @@ def two_nodes(monkeypatch_module):
     """A cluster of two nodes of one core, which whoever has no token cannot use; and what adds and takes away nodes."""
     if sys.platform != "linux" or find_spec("ray") is None:  # to import it is for whoever tells it of the token
         pytest.skip("ray is not installed, or this machine has one loopback address alone")
-    from faultcell.runtime.on_ray import RayCluster, _ray
+    from faultcell.runtime.on_ray import RayCluster, _ray, unasked
 
     # Sockets lie in it: a longer name would not do. An address left where others look for it would have them join us.
     folder = Path("/tmp") / f"fc{os.getpid()}"
     (folder / "ray").mkdir(parents=True)
     monkeypatch_module.setenv("RAY_TMPDIR", str(folder))
-    monkeypatch_module.setenv("PYTHONPATH", str(Path(pieces.__file__).parent))
+    monkeypatch_module.setenv("PYTHONPATH", str(Path(pieces.__file__).parent), prepend=os.pathsep)
 
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
         monkeypatch_module.setenv(name, "")  # as it was, afterwards
@@ -51,7 +51,8 @@ def two_nodes(monkeypatch_module):
     about = {"num_cpus": 1, "object_store_memory": STORE_BYTE}
     cluster = Cluster()
     try:
-        cluster.add_node(**about, node_ip_address=HEAD, include_dashboard=False)
+        with unasked(folder):
+            cluster.add_node(**about, node_ip_address=HEAD, include_dashboard=False)
         cluster.second = cluster.add_node(**about, node_ip_address=SECOND)
         cluster.about = about
         ray.init(address=cluster.address, _node_ip_address=HEAD, log_to_driver=False, logging_level="ERROR")

@@ -17,8 +17,8 @@ import sys
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ LOCAL = "local"
 LOOPBACK = "127.0.0.2"  # what Ray makes of 127.0.0.1 is the machine's outward address
 ATTEMPTS = 3  # of a task whose worker dies
 STORE_BYTE = 256 * 2**20  # of a cluster of our own; what does not fit goes to disk
+NOWHERE = "http://127.0.0.1:9"
+HOME = ("HOME", "USERPROFILE")  # of the user
 NAMED = 3  # lost items, by name
 
 
@@ -58,8 +60,9 @@ class RayCluster:
         """
         with self.joined() as ray:
             key, held = uuid.uuid4().hex, [ray.put(work)]
+            home = {name: os.environ[name] for name in HOME if name in os.environ} if self._is_local else {}
             remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(_do)
-            begun = ((item, remote.remote(key, held, item)) for item in items)
+            begun = ((item, remote.remote(key, held, home, item)) for item in items)
             at_once = int(ray.cluster_resources().get("CPU", 1))
             lost = list[str]()
 
@@ -104,7 +107,8 @@ class RayCluster:
         before = signal.getsignal(signal.SIGTERM)
         try:
             try:
-                self._init(ray, own)
+                with unasked(own) if own is not None else nullcontext():
+                    self._init(ray, own)
             except (ConnectionError, RuntimeError, TimeoutError, ValueError, ray.exceptions.RayError) as error:
                 raise FaultCellError(f"no Ray cluster answers at {self.address} ({first_line(error)})") from error
             if threading.current_thread() is threading.main_thread():
@@ -129,9 +133,29 @@ class RayCluster:
         ray.init(address=LOCAL, num_cpus=self.workers, include_dashboard=False, **store, **told)
 
 
+@contextmanager
+def unasked(folder: Path) -> Iterator[None]:
+    """A head that is begun here asks no cloud whose machine this is.
+
+    Ray's dashboard, a part of which is always begun, does so before it looks whether it may report, unless a file in the home
+    of the user tells it: so it finds an empty one in this folder.
+    """
+    (folder / "ray_bootstrap_config.yaml").write_text("{}\n", encoding="ascii")
+    before = {name: os.environ.get(name) for name in HOME}
+    os.environ |= dict.fromkeys(HOME, str(folder))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
 def _ray(*, tokened: bool) -> Any:
     """The package, told before it is imported what it must not do."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_REPORT_URL", NOWHERE)  # where a head would report that it reports nothing
     os.environ.setdefault("RAY_task_oom_retries", str(ATTEMPTS - 1))  # which Ray counts apart, and without end
     if tokened and "RAY_AUTH_MODE" not in os.environ and "ray" not in sys.modules:
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -145,9 +169,11 @@ def _ray(*, tokened: bool) -> Any:
 _works: dict[str, Callable[[Any], Any]] = {}  # of a worker: the work comes once, not with every item
 
 
-def _do(key: str, held: list[Any], item: Any) -> Any:
+def _do(key: str, held: list[Any], home: Mapping[str, str], item: Any) -> Any:
     """One piece of work, on a worker."""
     import ray
+
+    os.environ |= home  # the head was begun with another
 
     if key not in _works:
         _works.clear()
