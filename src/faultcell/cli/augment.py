@@ -85,16 +85,7 @@ def augment(
     from faultcell.generation.rest_shorts import all_at_rest
     from faultcell.scoring.verdict import of_shapes
 
-    if (bundle is None) == (faults is None) and not (bundle and with_real):
-        raise ConditionError("augment takes either a BUNDLE, or --faults DIR to train one (with BUNDLE, for --with-real alone)")
-    if keep is not None and bundle is not None:
-        raise ConditionError("--keep is for a model that is trained here: leave it out, or leave out BUNDLE")
-    if config_file is not None and bundle is not None:
-        raise ConditionError("--config is for a model that is trained here: BUNDLE has its own; leave out one of them")
-    if part is not None:
-        if bundle is None or with_real:
-            raise ConditionError("--part is of what one kept model draws: give BUNDLE, and leave out --with-real")
-        part_of(part, MOST_PARTS)
+    _refuse_together(bundle, faults, keep=keep, config_file=config_file, part=part, with_real=with_real)
     refuse_other(out, CONTENTS)  # not after minutes of training
     knobs = config_of(config_file)
     knobs = knobs if left_open(ctx, "seed") else _seeded(knobs, seed)
@@ -135,6 +126,22 @@ def augment(
     facts = {"out": str(out), "curves": labels.total(), "verdict": verdict, "redrawn": again["curves"]}
     facts |= {"model_sha256": model.sha256, "left_out": [str(one) for one in plan.unserved]}
     say(facts, as_json, _said(plan, out, labels, verdict=verdict, again=again, looked=len(looked[0])))
+
+
+def _refuse_together(
+    bundle: Path | None, faults: Path | None, *, keep: Path | None, config_file: Path | None, part: str | None, with_real: bool
+) -> None:
+    """Raise ConditionError where options do not go together."""
+    if (bundle is None) == (faults is None) and not (bundle and with_real):
+        raise ConditionError("augment takes either a BUNDLE, or --faults DIR to train one (with BUNDLE, for --with-real alone)")
+    if keep is not None and bundle is not None:
+        raise ConditionError("--keep is for a model that is trained here: leave it out, or leave out BUNDLE")
+    if config_file is not None and bundle is not None:
+        raise ConditionError("--config is for a model that is trained here: BUNDLE has its own; leave out one of them")
+    if part is not None:
+        if bundle is None or with_real:
+            raise ConditionError("--part is of what one kept model draws: give BUNDLE, and leave out --with-real")
+        part_of(part, MOST_PARTS)
 
 
 def _at_rest(
