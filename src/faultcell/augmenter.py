@@ -339,7 +339,8 @@ class Augmenter(Pretrained, Plotted):
         Raises:
             ConditionError: there is no such device.
         """
-        return replace(self, network=deepcopy(self.network).to(device_of(device)))
+        place = device_of(device)
+        return self if place == self.network.device else replace(self, network=deepcopy(self.network).to(place))
 
     @property
     def takes_reference(self) -> bool:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import partial
 
 
 class FaultCellError(Exception):
@@ -49,14 +50,10 @@ class StoppedError(FaultCellError):
 
     def __init__(self, said: str, *, number: int) -> None:
         super().__init__(said)
-        self.exit_code, self._number = 128 + number, number
+        self.exit_code = 128 + number
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _stopped, (str(self), self._number)
-
-
-def _stopped(said: str, number: int) -> StoppedError:
-    return StoppedError(said, number=number)
+        return partial(type(self), number=self.exit_code - 128), (str(self),)
 
 
 class ExportError(FaultCellError):

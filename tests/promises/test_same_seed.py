@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import fingerprint
 import numpy as np
@@ -102,22 +103,27 @@ def test_a_model_that_was_saved_and_loaded_draws_the_same_bits(tuned, tmp_path):
     assert_frame_equal(again.draw(asked, range(5)).timeseries, tuned.draw(asked, range(5)).timeseries, check_exact=True)
 
 
+@contextmanager
+def threads(count):
+    """As on a machine of so many cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    with threadpool_limits(count):
+        yield
+    torch.set_num_threads(before)
+
+
 def test_a_model_is_the_same_whatever_threads_there_are(tiny):
     made = []
     for count in (1, 2):
-        before = torch.get_num_threads()
-        torch.set_num_threads(count)
-        with threadpool_limits(count):
+        with threads(count):
             made.append(Augmenter.pretrain(tiny[0], config=CONFIG).sha256)
-        torch.set_num_threads(before)
     assert made[0] == made[1]
 
 
 def test_curves_are_the_same_whatever_threads_there_are(tuned):
-    asked, made, before = grid("overdischarge", peak_deviation_volt=0.3, repeat=8), [], torch.get_num_threads()
+    asked, made = grid("overdischarge", peak_deviation_volt=0.3, repeat=8), []
     for count in (1, 4):
-        torch.set_num_threads(count)
-        with threadpool_limits(count):
+        with threads(count):
             made.append(tuned.draw(asked, range(8)))
-        torch.set_num_threads(before)
     assert made[0].timeseries.equals(made[1].timeseries)

@@ -146,7 +146,7 @@ def carrier(workers: int | None, cluster: str | None, device: str = "cpu") -> It
     """What carries the work: processes of this machine, as many as cores if not given; or a cluster, joined till then."""
     from faultcell.runtime.device import device_of
 
-    if device_of(device).type != "cpu":
+    if device != "cpu" and device_of(device).type != "cpu":  # else torch need not be there yet
         if cluster is not None or (workers or 1) > 1:
             raise ConditionError(f"--device {device} draws in one process: leave out --workers and --cluster")
         workers = 1

@@ -79,16 +79,16 @@ def assemble(
     return Curves(curves.timeseries, curves.halfcycles.with_columns(**found))
 
 
-def key_of(condition: Condition) -> Key:
-    """Where a curve that is drawn belongs; of no cell, if none is asked for."""
-    return condition.cell_id or "", condition.cycle_count or 1, condition.step
+def key_of(condition: Condition, seed: int) -> Key:
+    """Where a curve that is drawn belongs; named after its seed, if no cell is asked for."""
+    return condition.cell_id or f"synthetic-{seed:06d}", condition.cycle_count or 1, condition.step
 
 
 def _keys(conditions: Sequence[Condition], seeds: Sequence[int], seen: Counter[Key]) -> pl.DataFrame:
     """Keys that depend on condition and seed alone, but for a suffix where two would be equal."""
     rows, nameless = [], Counter[Key]()  # a seed is a name of its own: what a stream remembers shall not grow with it
     for condition, seed in zip(conditions, seeds, strict=True):
-        key = (condition.cell_id or f"synthetic-{seed:06d}", *key_of(condition)[1:])
+        key = key_of(condition, seed)
         (nameless if condition.cell_id is None else seen).update([key])
         count = nameless[key] + seen[key]
         rows.append((key[0] if count == 1 else f"{key[0]}-{count}", *key[1:]))

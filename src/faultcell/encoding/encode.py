@@ -264,7 +264,7 @@ def coded_temperature(celsius: Array, seconds: Array, condition: Condition, grid
     ambient = condition.ambient_temperature_celsius
     coded = celsius - (TYPICAL_CELSIUS if ambient is None else ambient)
     if grid.anchored:
-        coded[grid.head :] = (celsius[grid.head :] - celsius[grid.head - 1]) / warming(float(np.nan_to_num(seconds[1])))
+        coded[grid.head :] = (celsius[grid.head :] - celsius[grid.head - 1]) / warming(np.nan_to_num(seconds[1]))
     return coded
 
 

@@ -99,9 +99,9 @@ def prior(grid: GridConfig) -> Array:
     return mean
 
 
-def warming(seconds: float) -> float:
+def warming(seconds: Array | float) -> Array:
     """How far a surface has come, after some time, to where a constant heat would bring it; see `THERMAL_SECOND`."""
-    return float(-np.expm1(-max(seconds, 1e-3) / THERMAL_SECOND))
+    return np.asarray(-np.expm1(-np.maximum(seconds, 1e-3) / THERMAL_SECOND))
 
 
 def head_places(coded: Array, mode: Array | NDArray[np.int64] | int, count: int) -> Array:

@@ -140,7 +140,7 @@ class Drawing:
                 tell = (lambda n, _, start=part.start: on_chunk(start + n, len(seeds))) if on_chunk else None
                 yield self.of(conditions[part], whole_numbers(seeds[part]), on_chunk=tell)
             return
-        blocks = (_Block(conditions[part], whole_numbers(seeds[part]), self._seen_before(conditions[part])) for part in parts)
+        blocks = (self._block(conditions[part], whole_numbers(seeds[part])) for part in parts)
         for part, (made, undrawn) in zip(parts, spread(partial(_drawn, self), blocks, workers=workers), strict=True):
             if self.undrawn is not None:
                 self.undrawn.update(undrawn)
@@ -148,12 +148,13 @@ class Drawing:
                 on_chunk(min(part.stop, len(seeds)), len(seeds))
             yield made
 
-    def _seen_before(self, conditions: Sequence[Condition]) -> Counter[Key]:
-        """How often the keys of these conditions were named before, and that they are now."""
-        own = [key_of(condition) for condition in conditions if condition.cell_id is not None]
+    def _block(self, conditions: Sequence[Condition], seeds: list[int]) -> _Block:
+        """A part of what is asked for, with how often its keys were named before; that they are now is kept."""
+        asked = zip(conditions, seeds, strict=True)
+        own = [key_of(condition, seed) for condition, seed in asked if condition.cell_id is not None]
         before = Counter({key: self.seen[key] for key in own if key in self.seen})
         self.seen.update(own)
-        return before
+        return _Block(conditions, seeds, before)
 
     def _plausible(self, conditions: Sequence[Condition], seeds: Sequence[int]) -> dict[int, DrawnCurve]:
         """Curves that a cell could have made, by their place among at most `CHUNK` conditions.

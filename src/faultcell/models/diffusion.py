@@ -40,10 +40,10 @@ class Diffusion:
 
     def __init__(self, config: DiffusionConfig) -> None:
         self.config = config
-        self._forward: Any = DDPMScheduler(  # type: ignore[no-untyped-call]
+        forward: Any = DDPMScheduler(  # type: ignore[no-untyped-call]
             **self.scheduler_config()
         )
-        forward: Any = self._forward
+        self._forward = forward
         self._kept: Tensor = forward.alphas_cumprod  # diffusers moves its own to where noise is added
 
     def scheduler_config(self) -> dict[str, Any]:

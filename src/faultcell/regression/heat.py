@@ -3,8 +3,8 @@
 A cell that begins warmer than expected loses that within minutes, and one that heats more does so throughout. These two tell
 all but 2 % of the variance by which the temperatures of embedded cells stray from what other cells let expect, and all but 6 %
 of NASA's discharges. A network draws any shape, and of few curves it learns shapes that no cell makes: humps, falls under load,
-a start colder than the chamber. So of what it draws these two numbers are taken, of
-the tail two more, and no further than known curves went.
+a start colder than the chamber. So of what it draws these two numbers are taken, of the tail two more, and no further than
+known curves went.
 
 Reference:
     Bernardi et al., A general energy balance for battery systems, 1985, https://doi.org/10.1149/1.2113792 (one thermal mass,
@@ -39,7 +39,7 @@ def seen_warmth(known: SupportSet, grid: GridConfig) -> Array:
     found = np.tile([-np.inf, np.inf], (len(MODES), 4, 1))
     values, mask = known.values[:, TEMPERATURE].astype(np.float64), known.mask[:, TEMPERATURE]
     tail = slice(grid.head, None)
-    over = values[:, grid.head - 1 : grid.head] + values[:, tail] * _warming(np.exp(known.log_seconds[:, 1]))
+    over = values[:, grid.head - 1 : grid.head] + values[:, tail] * warming(np.nan_to_num(np.exp(known.log_seconds[:, 1:])))
     parts = [
         (values[:, :1], mask[:, :1]),
         *((values[:, part], mask[:, part]) for part in (slice(grid.head), tail)),
@@ -74,28 +74,21 @@ def as_heat_goes(
     head = slice(0, grid.head)
     lost = np.exp(-seconds[:, :1] * head_positions(grid) / THERMAL_SECOND)
     warmed = expected[:, head] - expected[:, :1] * lost
-    begins, gain = _coefficients(residual[:, head], lost, _driven(warmed, 1 - lost), begun)
-    gain = _gain(gain, begun)
+    shape = _driven(warmed, 1 - lost)
+    begins, gain = _coefficients(residual[:, head], lost, shape, begun)
     found = np.empty_like(residual)
     found[:, head] = _within(begins[:, None], expected[:, :1], seen[:, 0]) * lost
-    found[:, head] += _within(gain[:, None] * _driven(warmed, 1 - lost), expected[:, head] + found[:, head], seen[:, 1])
-    if grid.tail:
-        tail, whole = slice(grid.head, None), np.nan_to_num(seconds[:, 1:])
-        ramp = -np.expm1(-whole * tail_positions(grid) / THERMAL_SECOND)
-        reached = _warming(whole[:, 0])
-        ramp /= reached
-        shape = _driven(expected[:, tail], ramp)
-        shift, gain = _coefficients(residual[:, tail], ramp, shape, begun)
-        moved = shift[:, None] * ramp + _gain(gain, begun)[:, None] * shape
-        moved = _within(moved, expected[:, tail], seen[:, 2])
-        crossing = expected[:, grid.head - 1 : grid.head] + found[:, grid.head - 1 : grid.head]
-        found[:, tail] = _within(moved * reached, crossing + expected[:, tail] * reached, seen[:, 3]) / reached
+    found[:, head] += _within(_gain(gain, begun)[:, None] * shape, expected[:, head] + found[:, head], seen[:, 1])
+    tail, whole = slice(grid.head, None), np.nan_to_num(seconds[:, 1:])
+    reached = warming(whole)
+    ramp = -np.expm1(-whole * tail_positions(grid) / THERMAL_SECOND) / reached
+    shape = _driven(expected[:, tail], ramp)
+    shift, gain = _coefficients(residual[:, tail], ramp, shape, begun)
+    moved = shift[:, None] * ramp + _gain(gain, begun)[:, None] * shape
+    moved = _within(moved, expected[:, tail], seen[:, 2])
+    crossing = expected[:, grid.head - 1 : grid.head] + found[:, grid.head - 1 : grid.head]
+    found[:, tail] = _within(moved * reached, crossing + expected[:, tail] * reached, seen[:, 3]) / reached
     return found
-
-
-def _warming(seconds: Array) -> Array:
-    """`warming` of each, where there is no time of next to none `(N, 1)`."""
-    return np.array([[warming(float(own))] for own in np.nan_to_num(seconds)])
 
 
 def _driven(warmed: Array, steady: Array) -> Array:
@@ -110,8 +103,7 @@ def _coefficients(residual: Array, one: Array, other: Array, without: NDArray[np
     aa, ab, bb = (one * one).sum(axis=1) + ROUNDING, (one * other).sum(axis=1), (other * other).sum(axis=1) + ROUNDING
     a, b = (one * residual).sum(axis=1), (other * residual).sum(axis=1)
     determinant = np.maximum(aa * bb - ab * ab, ROUNDING * aa * bb)
-    first, second = (bb * a - ab * b) / determinant, (aa * b - ab * a) / determinant
-    return first, second
+    return (bb * a - ab * b) / determinant, (aa * b - ab * a) / determinant
 
 
 def _gain(gain: Array, own: NDArray[np.bool_]) -> Array:
