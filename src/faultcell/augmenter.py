@@ -209,7 +209,7 @@ class Augmenter(Pretrained, Plotted):
             OutOfRangeWarning: a severity outside what the model has seen.
         """
         seeds, undrawn = whole_numbers(seeds), dict[int, str]()
-        drawing = self._drawing(conditions, seeds, reference, Sampling(steps, guidance))
+        drawing = self.drawing(conditions, seeds, reference, Sampling(steps, guidance))
         made = replace(drawing, undrawn=undrawn if leave_out else None).of(conditions, seeds, on_chunk=on_chunk)
         tell_left_out(undrawn, [f"seed {seed}" for seed in undrawn], of=len(seeds))
         return made
@@ -230,7 +230,7 @@ class Augmenter(Pretrained, Plotted):
         Names of cells are made as `draw` makes them, but where no cell is asked for they are from the seed alone: give each
         curve a seed of its own.
         """
-        drawing = self._drawing(conditions, seeds, reference, Sampling(steps, guidance))
+        drawing = self.drawing(conditions, seeds, reference, Sampling(steps, guidance))
         yield from drawing.blocks(conditions, seeds, workers=workers, on_chunk=on_chunk)
 
     def plan(
@@ -255,10 +255,7 @@ class Augmenter(Pretrained, Plotted):
         on_chunk: Callable[[int, int], None] | None = None,
     ) -> Iterator[Curves]:
         """The faults of a plan, a block at a time, by any number of workers: for more than memory holds."""
-        self.profile.refuse(plan.extremes)
-        how = Sampling(steps)
-        drawing = Drawing(self.network, self.encoder, self.profile, self.sha256, how, plan.references, self.config.gate)
-        return gone_wrong(plan, drawing, seed=seed, workers=workers, on_chunk=on_chunk)
+        return gone_wrong(plan, self.drawing_of(plan, steps=steps), seed=seed, workers=workers, on_chunk=on_chunk)
 
     def augment(
         self,
@@ -301,10 +298,16 @@ class Augmenter(Pretrained, Plotted):
         plan = self.plan(normal, count=count, faults=faults, severity=severity, seed=seed)
         return Curves.concat(self.gone_wrong(plan, seed=seed, steps=steps, workers=workers, on_chunk=on_chunk))
 
-    def _drawing(
+    def drawing_of(self, plan: Plan, *, steps: int | None = None) -> Drawing:
+        """A draw of a plan, checked, before a curve is drawn."""
+        self.profile.refuse(plan.extremes)
+        how = Sampling(steps)
+        return Drawing(self.network, self.encoder, self.profile, self.sha256, how, plan.references, self.config.gate)
+
+    def drawing(
         self, conditions: Sequence[Condition], seeds: Sequence[int], reference: Curves | References | None, how: Sampling
     ) -> Drawing:
-        """What is asked for, checked, before a curve is drawn."""
+        """A draw of what is asked for, checked, before a curve is drawn."""
         if len(seeds) != len(conditions):
             raise ConditionError(
                 f"draw needs a seed for each condition: found {len(seeds)} seeds for {len(conditions)} conditions"

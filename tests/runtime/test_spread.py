@@ -16,8 +16,9 @@ import pytest
 import faultcell as fc
 import pieces
 from faultcell.errors import ConditionError, FaultCellError, MissingExtraError, StoppedError
+from faultcell.files.parts import InParts, write_parts
 from faultcell.runtime.workers import AHEAD, in_order, spread
-from pieces import begun, deadly, failing, noted, squared, threads
+from pieces import begun, deadly, failing, made, noted, numbered, squared, threads
 
 HEAD, SECOND = "127.0.0.2", "127.0.0.3"  # of a loopback address Ray makes the machine's outward one, but for these
 STORE_BYTE = 80 * 2**20
@@ -119,6 +120,20 @@ def test_drawn_curves_are_the_same_to_the_bit(two_nodes, tuned, tiny, monkeypatc
     for drawn in others:
         assert drawn.timeseries.equals(here.timeseries)
         assert drawn.halfcycles.equals(here.halfcycles)
+
+
+def test_parts_that_two_nodes_write_are_one_set_that_ray_reads_as_it_is(two_nodes, tiny, tmp_path):
+    (tally := tmp_path / "tally").mkdir()
+    parts = InParts(partial(numbered, tally, tiny[0].take(range(6))), int, 4)
+    listed = write_parts(parts, tmp_path / "set", config={}, workers=two_nodes.carrier)
+    write_parts(parts, tmp_path / "here", config={})
+    assert (tmp_path / "set/parts.json").read_bytes() == (tmp_path / "here/parts.json").read_bytes()
+    assert sorted(made(tally).elements()) == sorted([*range(4)] * 2)
+    import ray.data
+
+    found = ray.data.read_parquet(str(tmp_path / "set/timeseries"))
+    assert found.count() == listed.samples
+    assert found.schema().names[:4] == ["cell_id", "cycle_count", "step_type", "step_time_second"]
 
 
 def test_a_piece_of_work_that_ends_its_worker_is_named_and_the_others_go_on(two_nodes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -18,7 +19,8 @@ from hypothesis import strategies as st
 
 from faultcell.curves import faults
 from faultcell.errors import ConditionError, MissingExtraError
-from faultcell.simulate import SCENARIOS, engine, record, simulate
+from faultcell.files import read
+from faultcell.simulate import SCENARIOS, engine, record, simulate, simulate_into
 from faultcell.simulate.life import FULL_STOICHIOMETRY, live
 from faultcell.simulate.population import Cycle, PopulationPlan, damaged, loading_of, plan, sample_cell
 from faultcell.simulate.run import HALFCYCLES, TIMESERIES, tables
@@ -272,6 +274,19 @@ def test_cell_i_is_the_same_in_any_population_and_any_number_of_workers(small):
     assert done == [(1, 2), (2, 2)]
     second = simulate(cells=2, cycles=4, seed=3, part=slice(1, 2))
     assert second.halfcycles.equals(pair.halfcycles.filter(cell_id="SIM-0002"))
+
+
+@needs_pybamm
+def test_a_population_in_parts_is_the_one_in_one_piece(run, small, tmp_path, monkeypatch):
+    listed = simulate_into(tmp_path / "set", cells=3, cycles=4, seed=3, cells_in_part=2)
+    assert [part.told["cells"]["lived"] for part in listed.parts] == [2, 1]
+    whole = read(tmp_path / "set")
+    assert whole.timeseries["voltage_volt"].equals(small.timeseries["voltage_volt"])
+    assert whole.halfcycles["label"].equals(small.halfcycles["label"])
+    monkeypatch.setattr("faultcell.simulate.CELLS_IN_PART", 2)
+    words = ("simulate", "--cells", 3, "--cycles", 4, "--seed", 3, "--fault", "overcharge", "--fault", "overdischarge")
+    last = run(*words, "--in-parts", "--out", tmp_path / "other", "--part", "2/2", "--json")
+    assert (json.loads(last.out)["whole"], (tmp_path / "other/timeseries/000001.parquet").exists()) == (False, True)
 
 
 @needs_pybamm

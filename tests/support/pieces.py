@@ -2,6 +2,12 @@
 
 import os
 import time
+import uuid
+from collections import Counter
+
+import polars as pl
+
+import faultcell as fc
 
 
 def squared(number):
@@ -41,3 +47,21 @@ def threads(_):
     import torch
 
     return torch.get_num_threads()
+
+
+def numbered(folder, curves, index, told):
+    """A part of a set: some curves whose cells are named after it; how often it was made is in the folder."""
+    (folder / f"{index}-{uuid.uuid4().hex}").touch()
+    if (folder / f"fail-{index}").exists():
+        raise ValueError(f"part {index} fails")
+    told["made"].update(times=1)
+    if (folder / f"empty-{index}").exists():
+        return
+    for block in range(2):
+        name = pl.concat_str(pl.col("cell_id"), pl.lit(f"-{index}-{block}"))
+        yield fc.Curves(*(table.with_columns(cell_id=name) for table in (curves.timeseries, curves.halfcycles)))
+
+
+def made(folder):
+    """How often each part was made."""
+    return Counter(int(path.name.partition("-")[0]) for path in folder.iterdir() if path.name[0].isdigit())

@@ -13,13 +13,16 @@ import typer
 from faultcell.cli.common import (
     Cluster,
     Device,
+    InParts,
     Json,
-    Out,
+    OutAnywhere,
     Part,
     Seed,
     Tick,
     Workers,
     carrier,
+    of_parts,
+    out_of,
     part_of,
     progress,
     read,
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from faultcell.config import Config
     from faultcell.curves.curves import Curves
     from faultcell.generation.counterfactuals import Plan
+    from faultcell.runtime.workers import Workers as Carrier
 
 MOST_PARTS = 2**31  # to look at the form of --part before anything is read
 LOOKED_AT = 256  # drawn curves that the verdict is on
@@ -43,7 +47,7 @@ LOOKED_AT = 256  # drawn curves that the verdict is on
 
 def augment(
     ctx: typer.Context,
-    out: Out,
+    out: OutAnywhere,
     normal: Annotated[Path, typer.Option(metavar="DIR", help="Curve set with normal curves: to learn from, and to draw from.")],
     bundle: Annotated[
         Path | None, typer.Argument(metavar="[BUNDLE]", help="Adapted model; without one, a model is trained first.")
@@ -69,6 +73,7 @@ def augment(
         bool, typer.Option("--with-real", help="Write normal, known and drawn curves together, ready for a classifier.")
     ] = False,
     config_file: ConfigFile = None,
+    in_parts: InParts = False,
     part: Part = None,
     workers: Workers = None,
     cluster: Cluster = None,
@@ -85,8 +90,12 @@ def augment(
     from faultcell.generation.rest_shorts import all_at_rest
     from faultcell.scoring.verdict import of_shapes
 
-    _refuse_together(bundle, faults, keep=keep, config_file=config_file, part=part, with_real=with_real)
-    refuse_other(out, CONTENTS)  # not after minutes of training
+    place = out_of(out, in_parts=in_parts)
+    part_of(part, MOST_PARTS)
+    for option, given in (("--part", part is not None), ("--in-parts", in_parts)):
+        _refuse_together(bundle, faults, keep=keep, config_file=config_file, whole=option if given else None, real=with_real)
+    if isinstance(place, Path) and not in_parts:
+        refuse_other(place, CONTENTS)  # not after minutes of training
     knobs = config_of(config_file)
     knobs = knobs if left_open(ctx, "seed") else _seeded(knobs, seed)
     depths = _depths(severity or ["between"])
@@ -102,8 +111,6 @@ def augment(
     with carrier(workers, cluster, device) as carried, progress() as tick:
         model = _model(bundle, source, few, keep=keep, config=knobs, device=device, tick=tick)
         plan = model.plan(source, count=count, faults=fault, severity=depths, seed=seed)
-        own = part_of(part, len(plan))
-        plan = plan.part(own)
         settings = {
             "verb": "augment",
             "gate": model.config.gate,
@@ -115,37 +122,91 @@ def augment(
             "part": part,
             "cells_seen": list(model.profile.cells),
         }
+        if in_parts:
+            _into_parts(model, plan, place, source, part=part, as_json=as_json, tick=tick, config=settings, workers=carried)
+            return
+        own = part_of(part, len(plan))
+        plan = plan.part(own)
         again, labels, looked = Counter[str](), Counter[str](), list[Curves]()
         drawn = model.gone_wrong(plan, seed=seed + own.start, workers=carried, on_chunk=lambda n, m: tick("drawing", n, m))
         blocks = counted(drawn, again, settings)
         blocks = _looked_at(blocks, looked, labels)
         if with_real:
             blocks = beside_real(blocks, Curves.concat([source, *([few] if few is not None else [])]))
-        files.write_blocks(blocks, out, config=settings, picture=lambda: plotting.gone_wrong_figure(source, looked[0]))
+        files.write_blocks(blocks, place, config=settings, picture=lambda: plotting.gone_wrong_figure(source, looked[0]))
     verdict = of_shapes(looked[0], source)
-    facts = {"out": str(out), "curves": labels.total(), "verdict": verdict, "redrawn": again["curves"]}
+    _say(model, plan, out, labels, verdict=verdict, again=again, looked=len(looked[0]), as_json=as_json)
+
+
+def _into_parts(
+    model: Augmenter,
+    plan: Plan,
+    out: str | Path,
+    source: Curves,
+    *,
+    config: dict[str, Any],
+    part: str | None,
+    workers: Carrier,
+    as_json: bool,
+    tick: Tick,
+) -> None:
+    """Draw a set of parts, or a share of them."""
+    from faultcell import plotting
+    from faultcell.augmentation import augment_into
+    from faultcell.generation import in_parts
+    from faultcell.scoring.verdict import of_shapes
+
+    share = part_of(part, -(-len(plan) // in_parts.PART))
+    looked: list[Curves] = []
+
+    def picture(first: Curves) -> bytes:
+        looked.append(first.take(range(min(len(first), LOOKED_AT))))
+        return plotting.gone_wrong_figure(source, looked[0])
+
+    listed = augment_into(
+        model,
+        plan,
+        out,
+        config={name: value for name, value in config.items() if name != "part"},
+        seed=config["seed"],
+        curves_in_part=in_parts.PART,
+        share=share,
+        workers=workers,
+        picture=picture,
+        on_part=lambda n, m: tick("drawing parts", n, m),
+    )
+    if listed is None or not looked:
+        facts = {"out": str(out), "curves": listed.curves if listed else None, "whole": listed is not None}
+        say(facts, as_json, of_parts(part, listed, out))
+        return
+    told, verdict = listed.told, of_shapes(looked[0], source)
+    found: dict[str, Any] = {"verdict": verdict, "again": told["redrawn"], "looked": len(looked[0])}
+    _say(model, plan, out, told["labels"], as_json=as_json, **found)
+
+
+def _say(model: Augmenter, plan: Plan, out: str | Path, labels: Counter[str], *, as_json: bool, **found: Any) -> None:
+    """Print what was drawn."""
+    facts = {"out": str(out), "curves": labels.total(), "verdict": found["verdict"], "redrawn": found["again"]["curves"]}
     facts |= {"model_sha256": model.sha256, "left_out": [str(one) for one in plan.unserved]}
-    say(facts, as_json, _said(plan, out, labels, verdict=verdict, again=again, looked=len(looked[0])))
+    say(facts, as_json, _said(plan, out, labels, **found))
 
 
 def _refuse_together(
-    bundle: Path | None, faults: Path | None, *, keep: Path | None, config_file: Path | None, part: str | None, with_real: bool
+    bundle: Path | None, faults: Path | None, *, keep: Path | None, config_file: Path | None, whole: str | None, real: bool
 ) -> None:
     """Raise ConditionError where options do not go together."""
-    if (bundle is None) == (faults is None) and not (bundle and with_real):
+    if (bundle is None) == (faults is None) and not (bundle and real):
         raise ConditionError("augment takes either a BUNDLE, or --faults DIR to train one (with BUNDLE, for --with-real alone)")
     if keep is not None and bundle is not None:
         raise ConditionError("--keep is for a model that is trained here: leave it out, or leave out BUNDLE")
     if config_file is not None and bundle is not None:
         raise ConditionError("--config is for a model that is trained here: BUNDLE has its own; leave out one of them")
-    if part is not None:
-        if bundle is None or with_real:
-            raise ConditionError("--part is of what one kept model draws: give BUNDLE, and leave out --with-real")
-        part_of(part, MOST_PARTS)
+    if whole is not None and (bundle is None or real):
+        raise ConditionError(f"{whole} is of what one kept model draws: give BUNDLE, and leave out --with-real")
 
 
 def _at_rest(
-    source: Curves, few: Curves, out: Path, *, count: int | None, settings: dict[str, Any], with_real: bool, as_json: bool
+    source: Curves, few: Curves, out: str, *, count: int | None, settings: dict[str, Any], with_real: bool, as_json: bool
 ) -> None:
     """Shorts of resting cells, which no model draws."""
     from faultcell import files, plotting
@@ -260,7 +321,7 @@ def _looked_at(blocks: Iterable[Curves], kept: list[Curves], labels: Counter[str
         yield curves
 
 
-def _said(plan: Plan, out: Path, labels: Counter[str], *, verdict: str, again: Counter[str], looked: int) -> str:
+def _said(plan: Plan, out: str | Path, labels: Counter[str], *, verdict: str, again: Counter[str], looked: int) -> str:
     """Three lines: what was drawn from what, what was left out or drawn again, and what of it can be believed."""
     least, most = plan.often
     often = f"each {most} times" if least == most else f"each {least} to {most} times"

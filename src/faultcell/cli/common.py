@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from faultcell.cli.messages import Lines
-from faultcell.errors import ConditionError, meant
+from faultcell.errors import ConditionError, many, meant
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from faultcell.curves.curves import Curves
     from faultcell.diagnosis import Gain
+    from faultcell.files.durable.part_list import PartList
     from faultcell.runtime.workers import Workers as Carrier
     from faultcell.scoring import Scores
     from faultcell.training.loop import Step
@@ -64,6 +65,20 @@ Cluster = Annotated[
 Part = Annotated[
     str | None,
     typer.Option("--part", metavar="K/N", help="Only the K-th of N parts, which together are the whole: for a batch system."),
+]
+OutAnywhere = Annotated[
+    str,
+    typer.Option(
+        "--out",
+        metavar="DIR|URL",
+        help="Where the result goes; written whole or not at all. With --in-parts also a URL (s3://...).",
+    ),
+]
+InParts = Annotated[
+    bool,
+    typer.Option(
+        "--in-parts", help="Write many files, each by the process that makes it: for millions. The same command again goes on."
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, or auto: a GPU where there is one.")]
 Severities = Annotated[
@@ -177,6 +192,22 @@ def part_of(told: str | None, whole: int) -> slice:
         raise ConditionError(f"--part {told}: there are only {whole} pieces to divide")
     start, stop = (whole * k // int(parts) for k in (int(which) - 1, int(which)))
     return slice(start, stop)
+
+
+def out_of(told: str, *, in_parts: bool) -> str | Path:
+    """Where `--out` is: a folder, or a URL, which only a set of parts can be written to."""
+    if "://" not in told:
+        return Path(told)
+    if not in_parts:
+        raise ConditionError(f"--out {told}: only a set of parts is written to a URL: give --in-parts, or a folder")
+    return told
+
+
+def of_parts(told: str | None, listed: PartList | None, out: str | Path) -> str:
+    """What is said of a set of parts that is written, or some parts of which are."""
+    if listed is not None:
+        return f"{many(listed.curves, 'curve')} in {many(len(listed.parts), 'part')}, in {out}"
+    return f"part {told} of the set in {out} is written: whichever command writes the last of them makes the set whole"
 
 
 def given(**values: Any) -> dict[str, Any]:

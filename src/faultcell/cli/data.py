@@ -10,9 +10,11 @@ import typer
 from faultcell.cli.common import (
     Cells,
     Cluster,
+    InParts,
     Json,
     Labels,
     Out,
+    OutAnywhere,
     Part,
     Rename,
     Seed,
@@ -20,6 +22,8 @@ from faultcell.cli.common import (
     Workers,
     carrier,
     check,
+    of_parts,
+    out_of,
     part_of,
     progress,
     read,
@@ -85,12 +89,13 @@ def say_bdf(paths: list[Path], out: Path, *, user_mapping: files.UserMapping, as
 
 
 def simulate(
-    out: Out,
+    out: OutAnywhere,
     cells: Annotated[int, typer.Option(min=1, help="Virtual cells.")] = 48,
     cycles: Annotated[int, typer.Option(min=2, help="Cycles recorded of each cell.")] = 15,
     fault: Annotated[
         list[str] | None, typer.Option(help="Fault to simulate; repeat for more. All known ones by default.")
     ] = None,
+    in_parts: InParts = False,
     part: Part = None,
     workers: Workers = None,
     cluster: Cluster = None,
@@ -102,7 +107,26 @@ def simulate(
     from faultcell import simulate as simulation
     from faultcell.curves.curves import Curves
 
+    place = out_of(out, in_parts=in_parts)
     faults = tuple(fault) if fault else tuple(name for name, row in simulation.SCENARIOS.items() if row.label != "normal")
+    if in_parts:
+        share, tell = part_of(part, -(-cells // simulation.CELLS_IN_PART)), "simulating parts"
+        with carrier(workers, cluster) as carried, progress() as tick:
+            listed = simulation.simulate_into(
+                place,
+                cells=cells,
+                cycles=cycles,
+                faults=faults,
+                cells_in_part=simulation.CELLS_IN_PART,
+                share=share,
+                workers=carried,
+                seed=seed,
+                on_part=lambda n, m: tick(tell, n, m),
+            )
+        lost = list(listed.told.get("failures", ())) if listed else []
+        facts = {"out": out, "curves": listed.curves if listed else None, "whole": listed is not None, "failures": lost}
+        say(facts, as_json, of_parts(part, listed, out) + (f"; {len(lost)} failed" if listed else ""))
+        return
     with carrier(workers, cluster) as carried, progress() as tick:
         result = simulation.simulate(
             cells=cells,
@@ -115,7 +139,7 @@ def simulate(
         )
     curves = Curves.from_tables(result.timeseries, result.halfcycles)
     settings = {"cells": cells, "cycles": cycles, "faults": list(faults), "part": part, "seed": seed}
-    files.write(curves, out, config={"verb": "simulate", **settings})
+    files.write(curves, place, config={"verb": "simulate", **settings})
     failures = [str(failure) for failure in result.failures]
     found = {"out": str(out), "curves": len(curves), "cells": len(curves.cells), "failures": failures}
     say(found, as_json, f"{many(len(curves), 'curve')} of {many(len(curves.cells), 'cell')} in {out}; {len(failures)} failed")

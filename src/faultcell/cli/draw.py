@@ -6,6 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,9 +17,11 @@ from faultcell.cli.common import (
     Cells,
     Cluster,
     Device,
+    InParts,
     Json,
     Labels,
     Out,
+    OutAnywhere,
     Part,
     Preset,
     Reference,
@@ -26,9 +29,12 @@ from faultcell.cli.common import (
     Seed,
     Severities,
     StepTypes,
+    Tick,
     Workers,
     carrier,
     given,
+    of_parts,
+    out_of,
     part_of,
     progress,
     read,
@@ -39,13 +45,14 @@ from faultcell.cli.common import (
 from faultcell.errors import ConditionError, OutOfRangeWarning, many
 
 if TYPE_CHECKING:
+    from faultcell.augmenter import Augmenter
     from faultcell.curves.condition import Condition
     from faultcell.curves.curves import Curves
 
 
 def sample(
     bundle: Bundle,
-    out: Out,
+    out: OutAnywhere,
     fault: Annotated[str | None, typer.Option(help="Fault to draw, or normal.")] = None,
     peak_deviation_volt: Annotated[float | None, typer.Option(help="How far beyond the rated limit, V.")] = None,
     repetition_count: Annotated[int | None, typer.Option(help="Faults of that kind so far, this one included.")] = None,
@@ -62,6 +69,7 @@ def sample(
     reference: Reference = None,
     preset: Preset = None,
     steps: SamplerSteps = None,
+    in_parts: InParts = False,
     part: Part = None,
     workers: Workers = None,
     cluster: Cluster = None,
@@ -78,6 +86,7 @@ def sample(
     from faultcell.presets import agreed
 
     check_one_way(like, fault, reference)
+    place = out_of(out, in_parts=in_parts)
     values = {
         "peak_deviation_volt": peak_deviation_volt,
         "repetition_count": repetition_count,
@@ -89,8 +98,10 @@ def sample(
     }
     only = {"label": label, "cells": cells, "step_type": step_type}
     asked = _asked(fault, like, count, given(**values), severities=severities_of(severity), only=only)
-    seeds = range(seed, seed + len(asked))[(own := part_of(part, len(asked)))]
-    asked = asked[own]
+    seeds = range(seed, seed + len(asked))
+    if not in_parts:
+        own = part_of(part, len(asked))
+        seeds, asked = seeds[own], asked[own]
     earlier = read_as_told(reference) if reference else None
     model = Augmenter.load(bundle).to(device)
     settings = {
@@ -104,6 +115,11 @@ def sample(
         "reference": reference.name if reference else None,
         "cells_seen": list(model.profile.cells),
     }
+    if in_parts:
+        with carrier(workers, cluster, device) as carried, progress() as tick:
+            shared: dict[str, Any] = {"config": settings, "reference": earlier, "workers": carried}
+            _into_parts(model, asked, seeds, place, part=part, as_json=as_json, tick=tick, **shared)
+        return
     redraws = Counter[str]()
     with carrier(workers, cluster, device) as carried, progress() as tick:
         blocks = model.stream(
@@ -114,7 +130,7 @@ def sample(
             workers=carried,
             on_chunk=lambda n, m: tick("drawing", n, m),
         )
-        files.write_blocks(counted(blocks, redraws, settings), out, config=settings)
+        files.write_blocks(counted(blocks, redraws, settings), place, config=settings)
     beyond = [found for condition in asked if (found := model.profile.beyond(condition))]
     if like is not None and len(beyond) > len(asked) / 2:
         said = f"most of what is asked for ({len(beyond)} of {len(asked)}) lies outside what the model has seen"
@@ -122,6 +138,34 @@ def sample(
     facts = {"out": str(out), "curves": len(asked), "extrapolated": len(beyond), "model_sha256": model.sha256}
     facts |= {"redrawn": redraws["curves"]}
     say(facts, as_json, _drawn(len(asked), out, redraws=redraws, beyond=beyond))
+
+
+def _into_parts(
+    model: Augmenter,
+    asked: Sequence[Condition],
+    seeds: Sequence[int],
+    out: str | Path,
+    *,
+    config: dict[str, Any],
+    part: str | None,
+    as_json: bool,
+    tick: Tick,
+    **how: Any,
+) -> None:
+    """Draw a set of parts, or a share of them."""
+    from faultcell.augmentation import draw_into
+    from faultcell.generation import in_parts
+
+    shared = {key: value for key, value in config.items() if key != "part"}
+    how |= {"steps": config["steps"], "curves_in_part": in_parts.PART, "on_part": partial(tick, "drawing parts")}
+    share = part_of(part, -(-len(asked) // in_parts.PART))
+    listed = draw_into(model, asked, seeds, out, config=shared, share=share, **how)
+    told = listed.told if listed is not None else {}
+    redraws, beyond = (told.get(name, Counter()) for name in ("redrawn", "extrapolated"))
+    facts = {"out": str(out), "curves": listed.curves if listed else None, "extrapolated": beyond["curves"]}
+    facts |= {"model_sha256": model.sha256, "redrawn": redraws["curves"], "whole": listed is not None}
+    names = [told["extrapolated_in"]] * beyond["curves"] if beyond["curves"] else []
+    say(facts, as_json, of_parts(part, listed, out) + _again(redraws, names))
 
 
 def _asked(
@@ -147,9 +191,14 @@ def _asked(
     return conditions_of(read(like, **only))
 
 
-def _drawn(count: int, out: Path, *, redraws: Counter[str], beyond: Sequence[Mapping[str, float]]) -> str:
+def _drawn(count: int, out: str, *, redraws: Counter[str], beyond: Sequence[Mapping[str, float]]) -> str:
     """How many curves there are, and how many of them were drawn again or extrapolate."""
-    text = f"{many(count, 'curve')} in {out}"
+    return f"{many(count, 'curve')} in {out}" + _again(redraws, beyond)
+
+
+def _again(redraws: Counter[str], beyond: Sequence[Iterable[str]]) -> str:
+    """How many curves were drawn again or extrapolate, and in what."""
+    text = ""
     if redraws["curves"]:
         text += f"; {redraws['curves']} drawn again ({redraws['draws']} draws), for no cell could have made them"
     if beyond:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,7 +149,7 @@ class _Curve:
 
     def _times(self) -> Array:
         """When to take samples: as the grid has them, and where the current of a charge falls."""
-        times = grid_times(self.grid, self.seconds[None])[0]
+        times = self._own
         if not has_tail(self.condition):
             return np.asarray(times[: self.grid.head])
         if self.condition.step != "charge":
@@ -158,6 +159,11 @@ class _Curve:
         # Where it has fallen is the end, which is there already.
         held = head + start + (tail - start) * hold_positions(self.grid)[:-1]
         return np.asarray(np.unique(np.concatenate([times, held])))
+
+    @cached_property
+    def _own(self) -> Array:
+        """Seconds of every point of the grid `(L,)`."""
+        return np.asarray(grid_times(self.grid, self.seconds[None])[0])
 
     @property
     def _sign(self) -> float:
@@ -235,8 +241,7 @@ class _Curve:
 
     def _over_time(self, channel: int, times: Array) -> Array:
         """A channel that stands at fractions of the time, at these times `(n,)`."""
-        own, end = grid_times(self.grid, self.seconds[None])[0], self._length
-        return np.interp(times, own[:end], self.coded[channel, :end])
+        return np.interp(times, self._own[: self._length], self.coded[channel, : self._length])
 
     @property
     def _length(self) -> int:
@@ -248,8 +253,7 @@ class _Curve:
         coded = self.coded[TEMPERATURE] + (TYPICAL_CELSIUS if ambient is None else ambient)
         head = self.grid.head
         coded[head:] = coded[head - 1] + self.coded[TEMPERATURE, head:] * warming(self.seconds[1])
-        own = grid_times(self.grid, self.seconds[None])[0]
-        return np.asarray(np.interp(times, own[: self._length], coded[: self._length]))
+        return np.asarray(np.interp(times, self._own[: self._length], coded[: self._length]))
 
     def _current(self, times: Array) -> Array:
         """Load current at these times, in A, on its half-cycle's side of zero and above what counts as rest `(n,)`."""
@@ -258,7 +262,7 @@ class _Curve:
             current = self._over_time(CURRENT, times)
         else:
             head, tail = self.seconds
-            own = grid_times(self.grid, self.seconds[None])[0][: self.grid.head]
+            own = self._own[: self.grid.head]
             full = max(float(self.coded[CURRENT, self.grid.head - 1]), 2 * REST_C_RATE["charge"])
             start = self._hold_start()
             held = head + start + (tail - start) * hold_positions(self.grid)

@@ -30,6 +30,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,8 +59,16 @@ HOLD_POWER = 2.0  # points of a falling current lie at this power of even fracti
 
 def head_positions(grid: GridConfig) -> Array:
     """Where the head's points lie, as fractions of its time `(head,)`: denser at the start and at the crossing."""
-    s = np.linspace(0.0, 1.0, grid.head)
-    return (1 - grid.warp) * s + grid.warp * (1 - np.cos(np.pi * s)) / 2
+    return _warped(grid.head, grid.warp)
+
+
+@lru_cache
+def _warped(count: int, warp: float) -> Array:
+    """The same; it is asked for with every curve."""
+    s = np.linspace(0.0, 1.0, count)
+    found = (1 - warp) * s + warp * (1 - np.cos(np.pi * s)) / 2
+    found.flags.writeable = False
+    return np.asarray(found)
 
 
 def tail_positions(grid: GridConfig) -> Array:

@@ -1,7 +1,8 @@
 """A curve set on disk: a folder with `timeseries.parquet` and `halfcycles.parquet`, both with page checksums and a seal.
 
-A flipped bit in a Parquet file loads as other data and raises nothing; what tells it is written, and verified on read. Sets of
-other programs have no seal, and page checksums where they wrote them.
+Or with a folder of parts for each, and a list of them; see `parts`. A flipped bit in a Parquet file loads as other data and
+raises nothing; what tells it is written, and verified on read. Sets of other programs have no seal, and page checksums where
+they wrote them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from faultcell.curves.severity import complete
 from faultcell.errors import DataError
 from faultcell.files.bounded.parquet import ALL, batches, open_parquet, to_frame
 from faultcell.files.durable.atomic import tell_replaced, whole_folder
-from faultcell.files.durable.seal import seal
+from faultcell.files.durable.part_list import LIST, RECORDS, Part, listed_parts
+from faultcell.files.durable.place import Place, is_url, place_of
+from faultcell.files.durable.seal import check_seal, seal
 from faultcell.files.durable.swap import read_at_once
 from faultcell.files.validate import check, check_order, conform
 
@@ -37,12 +40,15 @@ _KEPT = {"step_time_second": 5e-4}
 
 
 def is_curve_set(path: str | Path) -> bool:
-    """Whether the folder holds at least one of the two tables."""
-    return any((Path(path) / name).is_file() for name in TABLES)
+    """Whether the folder holds at least one of the two tables, or parts of them."""
+    return any((Path(path) / name).exists() for name in (*TABLES, LIST, RECORDS))
 
 
 def read(path: str | Path) -> Curves:
     """Read and check a curve-set folder; severities it does not carry are measured, over the whole of each cell's history.
+
+    Args:
+        path: of the folder; or, of a set of parts, its URL.
 
     Raises:
         DataError: a table is missing, damaged or not what a curve set is; one sentence.
@@ -54,9 +60,16 @@ def read_checked(path: str | Path) -> tuple[Curves, list[str]]:
     """Read a curve-set folder; also what is suspect in it. Raises as `read` does."""
 
     def tables() -> list[pl.DataFrame]:
-        return [read_table(Path(path) / name) for name in TABLES]
+        place = place_of(path)
+        listed = listed_parts(place)
+        if listed is None and is_url(path):
+            raise DataError(f"{path}: found no {LIST}, expected a set of parts: only such sets are read from a URL")
+        if listed is None:
+            return [read_table(Path(path) / name) for name in TABLES]
+        tables = [read_part(place, part) for part in listed.parts if part.files]
+        return [pl.concat(of_one) for of_one in zip(*tables, strict=True)]
 
-    timeseries, halfcycles = read_at_once(Path(path), tables, error=DataError)
+    timeseries, halfcycles = tables() if is_url(path) else read_at_once(Path(path), tables, error=DataError)
     curves = conform(timeseries, halfcycles, where=str(path))
     found = check(curves, where=str(path))
     return in_order(curves), found
@@ -79,6 +92,22 @@ def read_table(path: Path) -> pl.DataFrame:
         schema = file.schema_arrow
         parts = list(batches(path, file, rows=ALL))
     return to_frame(path, parts[0] if parts else schema.empty_table())
+
+
+def read_part(place: Place, part: Part) -> list[pl.DataFrame]:
+    """The tables of a part of a set, in the order of `TABLES`.
+
+    Raises:
+        DataError: one is missing, damaged, or another than the list of parts says.
+    """
+    tables = []
+    for name in TABLES:
+        own = part.path(table := Path(name).stem)
+        with place.here(own) as path:
+            tables.append(read_table(path))
+            if check_seal(path) != part.files[table].sha256:
+                raise DataError(f"{place.name}/{own}: found another file than {LIST} names: copy the set again")
+    return tables
 
 
 def write(curves: Curves, folder: str | Path, *, config: Mapping[str, Any] | None = None) -> Path:
@@ -105,6 +134,7 @@ def write_blocks(
     config: Mapping[str, Any] | None = None,
     at_last: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
     picture: Callable[[], bytes] | None = None,
+    several: bool | None = None,
 ) -> Path:
     """The same for a set that comes in blocks, one or more; from the second on, each is on disk before the next is asked for.
 
@@ -116,13 +146,14 @@ def write_blocks(
         config: as in `write`.
         at_last: makes the table of all curves from that of all blocks; it is kept in memory till then.
         picture: makes a PNG to lie beside, `PICTURE`, once all blocks are written.
+        several: whether it is written as a set of several blocks is; by their number where not given.
     """
     coming = iter(blocks)
     head = list(itertools.islice(coming, 2))
     if not head:
         raise DataError(f"{folder}: found no curve to write, expected one at least: check the selection")
     tell_replaced(folder)
-    narrow = _NARROW if len(head) == 1 else tuple(set(_NARROW) - set(_KEPT))
+    narrow = _NARROW if not (len(head) > 1 if several is None else several) else tuple(set(_NARROW) - set(_KEPT))
     with whole_folder(folder, replaces=CONTENTS) as temporary, _Tables(temporary) as tables:
         kept = []
         while (curves := head.pop(0) if head else next(coming, None)) is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import overload
 
@@ -202,6 +202,10 @@ class Plan(Sequence[Condition]):
         rows = [self.cycles[row] for row in self.row[places].tolist()]
         return pl.DataFrame(rows, schema=dict(zip(SOURCE, (pl.String, pl.Int64), strict=True)), orient="row")
 
+    def named(self, seeds: Iterable[int], *, seed: int) -> list[str]:
+        """The curves that the faults of these seeds are drawn from, for people; `seed` is that of the first fault."""
+        return [f"{cell} cycle {cycle}" for cell, cycle in self.sources(np.array([*seeds], dtype=np.int64) - seed).rows()]
+
     @property
     def often(self) -> tuple[int, int]:
         """How often the normal curves that serve are drawn from, at least and at most."""
@@ -230,13 +234,17 @@ def gone_wrong(
         LeftOutWarning: once, at the end, of how many faults there is none that a cell could have made.
     """
     undrawn = dict[int, str]()
-    seeds, own = range(seed, seed + len(plan)), replace(drawing, undrawn=undrawn)
-    for made in own.blocks(plan, seeds, workers=workers, on_chunk=on_chunk):
+    yield from draw_plan(plan, replace(drawing, undrawn=undrawn), seed=seed, workers=workers, on_chunk=on_chunk)
+    tell_left_out(undrawn, plan.named(undrawn, seed=seed), of=len(plan))
+
+
+def draw_plan(
+    plan: Plan, drawing: Drawing, *, seed: int, workers: Workers = 1, on_chunk: Callable[[int, int], None] | None = None
+) -> Iterator[Curves]:
+    """The same; what is left out is said to nobody, but kept in `drawing.undrawn`."""
+    for made in drawing.blocks(plan, range(seed, seed + len(plan)), workers=workers, on_chunk=on_chunk):
         if len(made):
             yield from_sources(made, plan.sources(made.halfcycles["seed"].to_numpy() - seed))
-    if undrawn:
-        cells, cycles = plan.sources(np.array(list(undrawn)) - seed)
-        tell_left_out(undrawn, [f"{cell} cycle {cycle}" for cell, cycle in zip(cells, cycles, strict=True)], of=len(plan))
 
 
 def from_sources(made: Curves, sources: pl.DataFrame) -> Curves:

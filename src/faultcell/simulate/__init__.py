@@ -9,7 +9,7 @@ cycle is solved, so importing this package is cheap; `record` makes of the solut
 """
 
 from faultcell.simulate.life import Failure
-from faultcell.simulate.run import SimulationResult, simulate
+from faultcell.simulate.run import CELLS_IN_PART, SimulationResult, simulate, simulate_into
 from faultcell.simulate.scenarios import SCENARIOS, Scenario
 
-__all__ = ["SCENARIOS", "Failure", "Scenario", "SimulationResult", "simulate"]
+__all__ = ["CELLS_IN_PART", "SCENARIOS", "Failure", "Scenario", "SimulationResult", "simulate", "simulate_into"]

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from faultcell.curves.curves import Curves
 from faultcell.curves.faults import FAULTS, inside
 from faultcell.errors import ConditionError
+from faultcell.files.durable.part_list import PartList
+from faultcell.files.parts import Counts, InParts, write_parts
 from faultcell.runtime.workers import Workers, spread
 from faultcell.simulate import engine
 from faultcell.simulate.life import Failure, Life, live
 from faultcell.simulate.population import plan
 
+CELLS_IN_PART = 16  # some minutes of one core
 #: Columns and types of the two tables: machine names, units and sign of the Battery Data Format.
 TIMESERIES = {
     "cell_id": pl.String,
@@ -100,6 +107,63 @@ def simulate(
         if progress is not None:
             progress(len(lives), len(plans))
     return tables(lives)
+
+
+def simulate_into(
+    out: str | Path,
+    *,
+    cells: int = 48,
+    cycles: int = 15,
+    faults: Sequence[str] = ("overcharge", "overdischarge"),
+    cells_in_part: int = CELLS_IN_PART,
+    share: slice = slice(None),
+    workers: Workers = 1,
+    seed: int = 0,
+    on_part: Callable[[int, int], None] | None = None,
+) -> PartList | None:
+    """The same population as a set of parts, each written by whoever simulates it: for more cells than memory holds.
+
+    What was stopped goes on where it was; see `files.parts.write_parts`.
+
+    Args:
+        out: a folder that all workers see, or a URL that they reach.
+        cells: as in `simulate`.
+        cycles: as there.
+        faults: as there.
+        cells_in_part: at most.
+        share: of the parts, which are made here; all where not given.
+        workers: as there.
+        seed: as there.
+        on_part: called with parts done and parts in all.
+
+    Returns:
+        The list of all parts, with the failures of each; None where some are another's to make.
+
+    Raises:
+        ConditionError: as `simulate` does.
+        DataError: as `write_parts` does.
+        MissingExtraError: PyBaMM is not installed.
+    """
+    _check(cells=cells, cycles=cycles, seed=seed, cells_in_part=cells_in_part)
+    plan(0, seed=seed, cycles=cycles, faults=faults)  # refuses what it does not know, before anything is written
+    engine.require()
+    config = {"verb": "simulate", "faultcell": version("faultcell"), "pybamm": version("pybamm"), "seed": seed}
+    config |= {"cells": cells, "cycles": cycles, "faults": list(faults), "cells_in_part": cells_in_part}
+
+    def own(index: int) -> range:
+        return range(index * cells_in_part, min((index + 1) * cells_in_part, cells))
+
+    parts = InParts(partial(_lived, seed, cycles, tuple(faults)), own, -(-cells // cells_in_part))
+    return write_parts(parts, out, config=config, share=share, workers=workers, on_part=on_part)
+
+
+def _lived(seed: int, cycles: int, faults: tuple[str, ...], own: range, told: Counts) -> Iterator[Curves]:
+    """The curves of some cells, a cell at a time."""
+    for index in own:
+        result = tables([live(plan(index, seed=seed, cycles=cycles, faults=faults))])
+        told["failures"].update(map(str, result.failures))
+        told["cells"].update(lived=1)
+        yield Curves.from_tables(result.timeseries, result.halfcycles)
 
 
 def tables(lives: Iterable[Life]) -> SimulationResult:

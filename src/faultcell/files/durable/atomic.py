@@ -38,12 +38,12 @@ def whole_folder(path: str | Path, *, replaces: Collection[str] = ()) -> Iterato
     target = Path(os.path.abspath(path))
     refuse_other(target, replaces)
     with ExitStack() as stack:
-        with _disk_errors(target):
+        with disk_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = stack.enter_context(neighbour(target, folder=True))
-        with _disk_errors(target, among=_FULL):
+        with disk_errors(target, among=_FULL):
             yield temporary
-        with _disk_errors(target):
+        with disk_errors(target):
             for entry in sorted(temporary.rglob("*")):
                 _sync(entry)
             _sync(temporary)
@@ -60,13 +60,18 @@ def write_text(path: str | Path, text: str) -> Path:
     target = Path(os.path.abspath(path))
     if target.is_dir():
         raise DataError(f"{path}: found a folder, expected a file: choose another name")
-    with _disk_errors(target):
+    with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with neighbour(target, folder=False) as temporary:
             temporary.write_text(text, encoding="utf-8")
-            _sync(temporary)
-            _settle(temporary, target)
+            into_place(temporary, target)
     return Path(path)
+
+
+def into_place(made: Path, target: Path) -> None:
+    """Put a file that is written in its place on the same disk, in one step and for good; raises OSError."""
+    _sync(made)
+    _settle(made, target)
 
 
 def tell_replaced(path: str | Path) -> None:
@@ -117,7 +122,8 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def _disk_errors(target: Path, *, among: Collection[int] = tuple(_REFUSED)) -> Iterator[None]:
+def disk_errors(target: Path, *, among: Collection[int] = tuple(_REFUSED)) -> Iterator[None]:
+    """Raise DataError where the disk refuses, with its own words."""
     try:
         yield
     except Exception as error:

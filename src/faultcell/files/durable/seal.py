@@ -21,8 +21,8 @@ _PIECE = 1 << 20
 _SEARCHED = 1 << 23  # bytes before the end in which a seal is looked for; the footer of a million curves takes 2 MB
 
 
-def seal(path: Path) -> None:
-    """Put the seal into a file that has none yet."""
+def seal(path: Path) -> str:
+    """Put the seal into a file that has none yet; gives its SHA-256."""
     with path.open("r+b") as file:
         place, size = _footer(file), os.path.getsize(path)
         file.seek(place)
@@ -33,10 +33,11 @@ def seal(path: Path) -> None:
         digest = _digest(file, place, size + SIZE)
         file.seek(place + len(BEFORE))
         file.write(digest)
+    return digest.hex()
 
 
-def check_seal(path: Path) -> bool:
-    """Whether a file has a seal.
+def check_seal(path: Path) -> str | None:
+    """The SHA-256 of a file that has a seal; None where it has none.
 
     Raises:
         DataError: it has one, and was changed after it was written.
@@ -45,14 +46,15 @@ def check_seal(path: Path) -> bool:
         size = os.path.getsize(path)
         place = _find(file, size)
         if place is None:
-            return False
+            return None
         file.seek(place + len(BEFORE))
-        if file.read(hashlib.sha256().digest_size) != _digest(file, place, size):
+        digest = file.read(hashlib.sha256().digest_size)
+        if digest != _digest(file, place, size):
             raise DataError(
                 f"{path}: found a damaged table (its SHA-256 is another), expected it as it was written: copy the file again "
                 "or make it anew"
             )
-    return True
+    return digest.hex()
 
 
 def _footer(file: BinaryIO) -> int:
