@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -19,6 +20,7 @@ from faultcell.errors import DataError
 from faultcell.files import ingest, ingest_into, read, write, write_blocks
 from faultcell.files.bounded import _child, sandbox
 from faultcell.files.curve_set import TABLES, read_checked
+from faultcell.files.cyclers import ingest as intakes
 from faultcell.files.cyclers import tables as readable
 from faultcell.files.cyclers.detect import detect
 from faultcell.files.cyclers.reader import CycleCounter
@@ -682,6 +684,27 @@ def test_files_ingested_one_by_one_are_the_same_set(tmp_path):
     with pytest.raises(DataError, match=r"c.csv.*the same curve as in .*c.csv"):
         ingest_into([paths[2], paths[2]], tmp_path / "twice", config={}, **LIMITS)
     assert not (tmp_path / "twice").exists()
+
+
+def test_files_that_other_processes_read_are_the_same_set(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{name}.csv" for name in "abcd"]
+    for n, path in enumerate(paths):
+        save(recording(low=2.3 + 0.2 * n).with_columns(cell_id=pl.lit(path.stem)), path)
+    (tmp_path / "e.csv").write_text("nothing\nof use\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(intakes, "WORTH_BYTE", 1)
+    monkeypatch.setattr(intakes, "LARGE_BYTE", paths[0].stat().st_size)  # the first one is read here
+    names = [Path(path.name) for path in paths]
+    found = {n: ingest_into(names, tmp_path / f"set{n}", config={}, workers=n, **LIMITS) for n in (1, 2)}
+    assert found[1].notes == found[2].notes
+    assert found[1].files == found[2].files
+    for table in ("timeseries", "halfcycles"):
+        assert (tmp_path / f"set1/{table}.parquet").read_bytes() == (tmp_path / f"set2/{table}.parquet").read_bytes()
+    with pytest.raises(DataError, match=r"d.csv.*the same curve as in .*d.csv"):
+        ingest_into([*names, names[3]], tmp_path / "twice", config={}, workers=2, **LIMITS)
+    with pytest.raises(DataError, match=r"e\.csv"):
+        ingest_into([*names, Path("e.csv")], tmp_path / "none", config={}, workers=2, **LIMITS)
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,6 +47,8 @@ def ingest(
     ] = None,
     mapping: Annotated[Path | None, typer.Option(metavar="TOML", help="File that says which column is which.")] = None,
     to: Annotated[str, typer.Option(help="curves, or bdf: one Battery Data Format file a cell, for other tools.")] = "curves",
+    workers: Workers = None,
+    cluster: Cluster = None,
     as_json: Json = False,
 ) -> None:
     """Bring cycler files into a curve set, and say what was found, assumed and is suspect in them."""
@@ -61,8 +64,9 @@ def ingest(
         say_bdf(paths, out, user_mapping=user_mapping, as_json=as_json)
         return
     config = {"verb": "ingest", "paths": [path.name for path in paths], **user_mapping}
-    with progress() as tick:
-        found = files.ingest_into(paths, out, config=config, on_file=lambda n, m: tick("reading", n, m), **user_mapping)
+    with carrier(workers, cluster) as carried, progress() as tick:
+        tell = partial(tick, "reading")
+        found = files.ingest_into(paths, out, config=config, workers=carried, on_file=tell, **user_mapping)
     cells = found.halfcycles["cell_id"].n_unique()
     facts = {"files": [asdict(file) for file in found.files], "suspicions": found.notes}
     made = {"out": str(out), "curves": found.halfcycles.height, "cells": cells}

@@ -88,8 +88,10 @@ def excursion(
         starts = curves.offsets[:-1][some]
         peak[some] = np.maximum.reduceat(np.where(loaded, beyond, 0.0), starts)
     peak = np.where(possible & np.isfinite(peak), np.maximum(peak, 0.0), 0.0)
-    seconds = summed(above(time, beyond, loaded), curves.offsets[:-1], curves.offsets[1:])
     outside = peak > noise_volt
+    if not outside.any():  # of normal curves, which most are: then nobody need add up how long
+        return np.zeros(len(curves)), np.zeros(len(curves))
+    seconds = summed(above(time, beyond, loaded), curves.offsets[:-1], curves.offsets[1:])
     return np.where(outside, peak, 0.0), np.where(outside, seconds, 0.0)
 
 

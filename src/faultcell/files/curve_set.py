@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from faultcell.curves.curves import Curves
@@ -216,7 +217,16 @@ class _Tables:
             table = frame.to_arrow()
             if name not in self._writers:
                 path, schema = self._folder / name, table.schema
-                self._writers[name] = pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
+                floats = [field.name for field in schema if pa.types.is_floating(field.type)]
+                # Readings hardly ever repeat: their bytes, one after the other, take less room than a list of them, and time.
+                self._writers[name] = pq.ParquetWriter(
+                    path,
+                    schema,
+                    compression="zstd",
+                    write_page_checksum=True,
+                    use_dictionary=[field.name for field in schema if field.name not in floats],
+                    use_byte_stream_split=floats,
+                )
             self._writers[name].write_table(table.cast(self._writers[name].schema))
 
 

@@ -7,13 +7,13 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from threading import Thread
-from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from faultcell.errors import ConditionError, FaultCellError
 
@@ -104,6 +104,17 @@ def in_order(coming: Iterable[Item], *, ahead: int, result: Callable[[Item], Res
             yield result(waiting.popleft())
     while waiting:
         yield result(waiting.popleft())
+
+
+def ahead(coming: Iterator[Item]) -> Iterator[Item]:
+    """The same items; each is made in a thread of its own while who asked for the one before it works on that."""
+    end = object()
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, coming, end)
+        while (item := following.result()) is not end:
+            following = thread.submit(next, coming, end)
+            yield cast(Item, item)
+            del item  # before the next one is asked for
 
 
 def attend() -> None:

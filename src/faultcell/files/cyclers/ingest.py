@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import chdir
+from copy import copy
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -20,10 +23,17 @@ from faultcell.files.cyclers.reader import PiecewiseError, Rated, Reader, ReadJo
 from faultcell.files.messages import refuse
 from faultcell.files.sanity import Suspicion, sentences
 from faultcell.files.validate import check_part
+from faultcell.runtime.workers import Workers, ahead, spread
 
 LOGGER = logging.getLogger(__name__)
 # What lies beside recordings and is none.
 NO_RECORDINGS = frozenset({".md", ".pdf", ".html", ".toml", ".json", ".yaml", ".yml", ".png", ".jpg", ".py", ".m"})
+
+
+# Files from so much on are read here, in pieces: others hand all they hold over at once.
+LARGE_BYTE = 200 * 2**20
+# For so many bytes of text a process pays, which takes some seconds to begin.
+WORTH_BYTE = 50 * 2**20
 
 
 class UserMapping(TypedDict, total=False):
@@ -112,6 +122,7 @@ def ingest_into(
     out: str | Path,
     *,
     config: Mapping[str, Any],
+    workers: Workers = 1,
     on_file: Callable[[int, int], None] | None = None,
     **user_mapping: Unpack[UserMapping],
 ) -> Intake:
@@ -125,13 +136,14 @@ def ingest_into(
         paths: as in `ingest`.
         out: the folder.
         config: as in `curve_set.write`; the report is added.
+        workers: processes, or a cluster, that read files other than the largest, which are read here; no more than pay.
         on_file: called with files done and files in all.
         **user_mapping: see `UserMapping`.
     """
     try:
-        return _write(_Reading(paths, user_mapping, whole=False), out, config=config, on_file=on_file)
+        return _write(_Reading(paths, user_mapping, whole=False), out, config=config, workers=workers, on_file=on_file)
     except PiecewiseError:
-        return _write(_Reading(paths, user_mapping, whole=True), out, config=config, on_file=on_file)
+        return _write(_Reading(paths, user_mapping, whole=True), out, config=config, workers=workers, on_file=on_file)
 
 
 class _Reading:
@@ -158,6 +170,7 @@ class _Reading:
         mapping = user_mapping.get("mapping")
         self._mapping = read_mapping(Path(mapping)) if mapping is not None else None
         self._seen: dict[Key, Path] = {}
+        self._folder_here = Path.cwd()
 
     @property
     def together(self) -> bool:
@@ -180,6 +193,34 @@ class _Reading:
             self.notes.append(f"{path}: left out are {', '.join(left)}, which are no recordings")
         return [one for one in within if one.name not in left]
 
+    def read_all(self, workers: Workers) -> Iterator[tuple[Path, Iterator[Curves]]]:
+        """Each path, in order, and its curves; what others read is here when it is asked for."""
+        sizes = [path.stat().st_size if path.is_file() else LARGE_BYTE for path in self.paths]
+        small = [path for path, size in zip(self.paths, sizes, strict=True) if size < LARGE_BYTE]
+        if isinstance(workers, int):
+            workers = max(min(workers, sum(size for size in sizes if size < LARGE_BYTE) // WORTH_BYTE), 1)
+        if workers == 1:
+            yield from ((path, self.read(path)) for path in self.paths)
+            return
+        elsewhere = spread(partial(_read_apart, self._apart()), small, workers=workers)
+        for path, size in zip(self.paths, sizes, strict=True):
+            yield path, self._taken(path, next(elsewhere)) if size < LARGE_BYTE else self.read(path)
+
+    def _apart(self) -> _Reading:
+        """One that has read nothing yet, for another process."""
+        own = copy(self)
+        own.paths, own.notes, own.files, own._seen = [], [], [], {}
+        return own
+
+    def _taken(self, path: Path, found: tuple[list[Curves], _Reading]) -> Iterator[Curves]:
+        """The curves of a file that another process has read."""
+        pieces, other = found
+        while pieces:
+            self._refuse_twice(path, pieces[0])
+            yield pieces.pop(0)
+        self.notes.extend(other.notes)
+        self.files.extend(other.files)
+
     def read(self, path: Path) -> Iterator[Curves]:
         """The curves of a file or folder, checked, in one piece or in several."""
         for curves in self._folder(path) if path.is_dir() else self._file(path):
@@ -191,7 +232,8 @@ class _Reading:
         LOGGER.debug("%s is read as %s", path, reader.name)
         job = ReadJob(path, self._rated, self._whole, reader.sign)
         suspicions, found = list[Suspicion](), _none_yet(path, reader.name)
-        for curves in reader.read(table, job):
+        coming = reader.read(table, job)
+        for curves in coming if self._whole else ahead(coming):
             suspicions.extend(check_part(curves, where=str(path)))
             found = _more(found, curves)
             yield in_order(curves)
@@ -221,14 +263,28 @@ class _Reading:
         self._seen.update(dict.fromkeys(keys, path))
 
 
+def _read_apart(reading: _Reading, path: Path) -> tuple[list[Curves], _Reading]:
+    """The curves of a file, and what is to be said of it."""
+    own = reading._apart()
+    with chdir(reading._folder_here):  # a worker of a cluster was begun in another
+        pieces = list(own.read(path))
+    own._seen.clear()
+    return pieces, own
+
+
 def _write(
-    reading: _Reading, out: str | Path, *, config: Mapping[str, Any], on_file: Callable[[int, int], None] | None
+    reading: _Reading,
+    out: str | Path,
+    *,
+    config: Mapping[str, Any],
+    workers: Workers,
+    on_file: Callable[[int, int], None] | None,
 ) -> Intake:
     alone, tables, resolved = list[pl.DataFrame](), list[pl.DataFrame](), dict(config)
 
     def blocks() -> Iterator[Curves]:
-        for done, path in enumerate(reading.paths, start=1):
-            for curves in reading.read(path):
+        for done, (_, pieces) in enumerate(reading.read_all(workers), start=1):
+            for curves in pieces:
                 alone.append(severity.excursions(curves))
                 yield curves
             if on_file is not None:

@@ -18,6 +18,7 @@ from faultcell.curves.curves import Curves
 from faultcell.files.cyclers.columns import Column, FilePlace, depends_on_all, standardise
 from faultcell.files.messages import refuse
 from faultcell.files.sanity import HIGH_VOLT
+from faultcell.runtime.workers import ahead
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,8 @@ class Reader:
             DataError: the file is damaged, or lacks a column.
             PiecewiseError: it cannot be read in pieces.
         """
-        return self.curves(self._standard(self._raw(table, job), job), job)
+        tables = self._standard(self._raw(table, job), job)
+        return self.curves(tables if job.whole else ahead(tables), job)
 
     def _raw(self, table: TableFile | None, job: ReadJob) -> Iterator[pl.DataFrame]:
         if self.load is not None:

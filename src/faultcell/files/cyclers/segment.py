@@ -100,7 +100,7 @@ class Recording:
 
     def _cut_kept(self) -> Curves | None:
         """The half-cycles that no later sample can change; the rest is kept."""
-        table = pl.concat(self._kept)
+        table = pl.concat(self._kept, rechunk=True)  # or each look at a column copies it
         _sound(table, self._where)
         if self._sign is None:
             table = self._turned(table)
